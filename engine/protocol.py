@@ -1,0 +1,215 @@
+"""What the add-on and the engine say to each other: one JSON object a line. Standard library only; both sides read it.
+
+To the engine (stdin):    ``job`` (a :class:`Job`), ``cancel``, ``exit``. End of file means ``cancel`` then ``exit``.
+From the engine (stdout), in this order for one job::
+
+    hello     protocol, version, python, pid              once, before anything is read
+    take      folder, name, width, height, total          the folder exists from here on
+    progress  phase (start|analyse|render), done, total, fps, seconds_left (null while unknown)
+    frame     frame (output number), file (name), status  the file is whole on disk
+    warning   code, text, remedy
+    error     code, text, remedy                          ends the job; frames already announced stay
+    done      frames (written), cancelled, folder, sidecar, device
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PROTOCOL = 1
+VERSION = "0.1.0"
+MAX_LINE = 32 * 1024 * 1024
+
+MOTION_PRESETS = ("absolute", "relative", "mixed")
+MOTION_PARTS = ("expression", "rotation", "translation")
+NO_FACE_POLICIES = ("hold", "reference", "fail")
+FIRST_FRAME = 1001
+
+_SHOT = re.compile(r"[A-Za-z0-9._-]{1,120}")
+_TAKE = re.compile(r"(?P<shot>[A-Za-z0-9._-]+)_understudy_v(?P<version>\d{3,})")
+
+
+class ProtocolError(ValueError):
+    """A line, or a job in it, that the other side should never have sent."""
+
+
+@dataclass(frozen=True)
+class Driving:
+    """Where the performance comes from.
+
+    ``kind`` is ``movie`` (``path`` is the file), ``sequence`` (``path`` is the folder, ``files`` the names in order),
+    ``performance`` (``path`` is an analysed ``.performance`` file) or ``none`` (systems that need no performance).
+    """
+
+    kind: str
+    path: str = ""
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one take is made from; its JSON form goes into the sidecar and can replay the take.
+
+    ``frames`` is the whole truth about time: pairs (output frame number, source frame counted from 0), in output
+    order. ``fps`` is a rational. ``output`` is the folder that receives the take's own versioned folder.
+    ``motion`` is a preset or {expression|rotation|translation: absolute|relative}. ``neutral_frame`` is a source
+    frame, None for the engine's choice.
+    """
+
+    system: str
+    portraits: tuple[str, ...]
+    driving: Driving
+    frames: tuple[tuple[int, int], ...]
+    fps: tuple[int, int]
+    output: str
+    shot: str
+    motion: str | dict[str, str] = "mixed"
+    neutral_frame: int | None = None
+    detector: str = "mediapipe"
+    no_face: str = "hold"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Job:
+        """Build a job from untrusted JSON; raises :class:`ProtocolError` naming the first field that is wrong."""
+        known = cls.__dataclass_fields__
+        unknown = sorted(set(data) - set(known) - {"type"})
+        if unknown:
+            raise ProtocolError(f"unknown job field {unknown[0]!r}")
+        try:
+            driving = data["driving"]
+            job = cls(
+                system=_text(data, "system"),
+                portraits=tuple(_strings(data["portraits"], "portraits")),
+                driving=Driving(
+                    _text(driving, "kind"), driving.get("path", ""), tuple(_strings(driving.get("files", ()), "files"))
+                ),
+                frames=tuple((_integer(a, "frames"), _integer(b, "frames")) for a, b in data["frames"]),
+                fps=(_integer(data["fps"][0], "fps"), _integer(data["fps"][1], "fps")),
+                output=_text(data, "output"),
+                shot=_text(data, "shot"),
+                motion=data.get("motion", "mixed"),
+                neutral_frame=data.get("neutral_frame"),
+                detector=data.get("detector", "mediapipe"),
+                no_face=data.get("no_face", "hold"),
+                options=data.get("options", {}),
+            )
+        except ProtocolError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as fault:
+            raise ProtocolError(f"malformed job: {fault!r}") from fault
+        job.check()
+        return job
+
+    def check(self) -> None:
+        """Raise :class:`ProtocolError` when a field is out of range."""
+        if not self.portraits:
+            raise ProtocolError("portraits: at least one is needed")
+        if not self.frames:
+            raise ProtocolError("frames: at least one is needed")
+        numbers = [output for output, _ in self.frames]
+        if len(set(numbers)) != len(numbers) or min(numbers) < 0:
+            raise ProtocolError("frames: output numbers must be unique and not negative")
+        if min(source for _, source in self.frames) < 0:
+            raise ProtocolError("frames: source frames are counted from 0")
+        if self.fps[0] <= 0 or self.fps[1] <= 0:
+            raise ProtocolError("fps: both numbers must be positive")
+        if not _SHOT.fullmatch(self.shot) or self.shot.strip(".") == "":
+            raise ProtocolError(f"shot: {self.shot!r} may hold only letters, digits, '.', '_' and '-'")
+        if self.driving.kind not in ("movie", "sequence", "performance", "none"):
+            raise ProtocolError(f"driving: unknown kind {self.driving.kind!r}")
+        if any("/" in name or "\\" in name or name in ("", ".", "..") for name in self.driving.files):
+            raise ProtocolError("driving: files must be plain names inside the folder")
+        if self.no_face not in NO_FACE_POLICIES:
+            raise ProtocolError(f"no_face: one of {', '.join(NO_FACE_POLICIES)}")
+        if self.neutral_frame is not None and (type(self.neutral_frame) is not int or self.neutral_frame < 0):
+            raise ProtocolError("neutral_frame: a source frame counted from 0, or null")
+        if not isinstance(self.options, dict):
+            raise ProtocolError("options: an object")
+        if isinstance(self.motion, str):
+            valid = self.motion in MOTION_PRESETS
+        else:
+            valid = isinstance(self.motion, dict) and all(
+                part in MOTION_PARTS and mode in ("absolute", "relative") for part, mode in self.motion.items()
+            )
+        if not valid:
+            raise ProtocolError(f"motion: {self.motion!r} is neither a preset nor a part → absolute|relative table")
+
+
+def encode(message: dict[str, Any]) -> str:
+    """One message as one line, ASCII only, with its newline."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def decode(line: str) -> dict[str, Any]:
+    """One line as a message; raises :class:`ProtocolError` on anything that is not an object with a ``type``."""
+    if len(line) > MAX_LINE:
+        raise ProtocolError("message longer than 32 MiB")
+    try:
+        message = json.loads(line)
+    except ValueError as fault:
+        raise ProtocolError(f"not JSON: {line[:120]!r}") from fault
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise ProtocolError(f"not a message: {line[:120]!r}")
+    return message
+
+
+def clean_shot(text: str) -> str:
+    """A shot name that film pipelines accept: every run of other characters becomes one ``_``; never empty."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:80].strip("._-")
+    return cleaned or "shot"
+
+
+def take_name(shot: str, version: int) -> str:
+    return f"{shot}_understudy_v{version:03d}"
+
+
+def take_version(name: str, shot: str) -> int | None:
+    """The version in a take's name if it is a take of ``shot``, else None."""
+    match = _TAKE.fullmatch(name)
+    return int(match["version"]) if match and match["shot"] == shot else None
+
+
+def frame_name(take: str, frame: int) -> str:
+    return f"{take}.{frame:04d}.png"
+
+
+def parse_frames(text: str) -> list[int]:
+    """Frame numbers of ``1001-1100x2,1200``, sorted and unique; raises ValueError that says what is wrong."""
+    numbers: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(-?\d+)(?:-(-?\d+)(?:x(\d+))?)?", part)
+        if not match:
+            raise ValueError(f"{part!r} is not a frame, a range like 1001-1100 or a stepped range like 1001-1100x2")
+        first = int(match[1])
+        last = int(match[2]) if match[2] else first
+        step = int(match[3]) if match[3] else 1
+        if last < first or step < 1 or last - first > 10_000_000:
+            raise ValueError(f"{part!r}: the last frame must not precede the first, and the step is 1 or more")
+        numbers.update(range(first, last + 1, step))
+    return sorted(numbers)
+
+
+def _text(data: dict[str, Any], key: str) -> str:
+    value = data[key]
+    if not isinstance(value, str) or "\0" in value:
+        raise ProtocolError(f"{key}: a text is needed")
+    return value
+
+
+def _strings(values: Any, key: str) -> list[str]:
+    if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) and "\0" not in v for v in values):
+        raise ProtocolError(f"{key}: a list of texts is needed")
+    return list(values)
+
+
+def _integer(value: Any, key: str) -> int:
+    if type(value) is not int:
+        raise ProtocolError(f"{key}: whole numbers are needed, got {value!r}")
+    return value
