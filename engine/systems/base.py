@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from engine.motion.performance import MotionFrame, Performance
+    from engine.face.subject import FaceFit
+    from engine.motion.performance import MotionFrame
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A reference image: ``rgb`` (H, W, 3) uint8 sRGB, and the file it came from, for messages."""
+    """A reference image: ``rgb`` (H, W, 3) uint8 sRGB, the file it came from, and the fitted face.
+
+    ``face`` is None only for systems whose ``needs_performance`` is False.
+    """
 
     path: Path
     rgb: np.ndarray
+    face: FaceFit | None = None
 
 
 class Subject(ABC):
@@ -28,11 +33,11 @@ class Subject(ABC):
 
     @abstractmethod
     def draw(self, motion: MotionFrame | None) -> np.ndarray:
-        """One frame, (H, W, 3) uint8 sRGB. ``motion`` is None for systems that need no performance."""
+        """One frame, (H, W, 3) uint8 sRGB, of the already retargeted ``motion`` (None when none is needed)."""
 
 
 class System(ABC):
-    """A reenactment system. ``options`` are the job's, already JSON; unknown ones raise EngineError."""
+    """A reenactment system. ``options`` come from the job and are plain JSON; unknown ones raise EngineError."""
 
     name: str
     needs_performance: bool = True
@@ -41,5 +46,5 @@ class System(ABC):
         self.options = options
 
     @abstractmethod
-    def prepare(self, portraits: list[Portrait], performance: Performance | None) -> Subject:
-        """Everything that depends on the portraits only (and on the retargeting of this performance); may be slow."""
+    def prepare(self, portraits: list[Portrait]) -> Subject:
+        """Everything that depends on the portraits only; may be slow."""
