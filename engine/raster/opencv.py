@@ -1,0 +1,110 @@
+"""Triangle id and perspective-correct barycentrics on the CPU with OpenCV 5; any attribute is gathered afterwards.
+
+The mesh is drawn once over unshared vertices, so the three channels that ``cv2.triangleRasterize`` interpolates can
+carry the triangle's number and two barycentrics. Pixel centres are at +.5; x right, y down; depth is positive.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+_FOV_Y = np.pi / 2  # any value does: the projection is divided out again
+_NEAR, _FAR = 0.1, 1e5
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """The covered pixels of a (height, width) buffer, in row-major order.
+
+    ``rows``, ``columns``, ``triangle`` are (P,) int32; ``barycentric`` (P, 3) float32 sums to 1; ``depth`` (P,).
+    """
+
+    shape: tuple[int, int]
+    rows: np.ndarray
+    columns: np.ndarray
+    triangle: np.ndarray
+    barycentric: np.ndarray
+    depth: np.ndarray
+
+    def gather(self, attribute: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+        """A per-vertex ``attribute`` (N,) or (N, C) at every fragment: (P,) or (P, C)."""
+        corners = attribute[triangles[self.triangle]]
+        return np.einsum("pk...,pk->p...", corners, self.barycentric)
+
+    def image(self, values: np.ndarray, empty: float = 0) -> np.ndarray:
+        """Per-fragment ``values`` (P,) or (P, C) as an image, ``empty`` where nothing was drawn."""
+        out = np.full(self.shape + values.shape[1:], empty, values.dtype)
+        out[self.rows, self.columns] = values
+        return out
+
+
+def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shape: tuple[int, int]) -> Fragments:
+    """Draw ``triangles`` (T, 3) over ``pixels`` (N, 2), nearest ``depth`` (N,) > 0 wins, into (height, width).
+
+    Both windings are drawn. Triangles that touch the plane of the camera are the caller's to avoid.
+    """
+    height, width = shape
+    focal = height / 2 / np.tan(_FOV_Y / 2)
+    z = np.asarray(depth, np.float32)
+    camera = np.empty((len(z), 3), np.float32)
+    camera[:, 0] = (pixels[:, 0] - width / 2) * z / focal
+    camera[:, 1] = (height / 2 - pixels[:, 1]) * z / focal
+    camera[:, 2] = -z
+    count = len(triangles)
+    colour, indices = _labels(count)
+    colour_buffer = np.full((height, width, 3), -1, np.float32)
+    depth_buffer = np.full((height, width), _FAR, np.float32)
+    cv2.triangleRasterize(
+        camera[triangles.reshape(-1)],
+        indices,
+        colour,
+        colour_buffer,
+        depth_buffer,
+        np.eye(4, dtype=np.float32),
+        _FOV_Y,
+        _NEAR,
+        _FAR,
+        _settings(),
+    )
+    rows, columns = np.nonzero(colour_buffer[..., 0] >= 0)  # empty depths come back inexact
+    label = colour_buffer[rows, columns]
+    triangle = np.clip(np.rint(label[:, 0] * count), 0, count - 1).astype(np.int32)
+    barycentric = np.empty_like(label)
+    barycentric[:, 1:] = label[:, 1:]
+    barycentric[:, 0] = 1 - label[:, 1] - label[:, 2]
+    return Fragments(
+        shape,
+        rows.astype(np.int32),
+        columns.astype(np.int32),
+        triangle,
+        barycentric,
+        depth_buffer[rows, columns],
+    )
+
+
+def depth_image(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The nearest depth at every pixel, (height, width) float32, infinity where nothing was drawn."""
+    fragments = rasterise(pixels, depth, triangles, shape)
+    return fragments.image(fragments.depth, np.inf)
+
+
+@functools.lru_cache(maxsize=8)
+def _labels(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per unshared vertex: triangle number scaled into 0…1, and the second and third barycentric."""
+    colour = np.zeros((count, 3, 3), np.float32)
+    colour[:, :, 0] = (np.arange(count, dtype=np.float32) / count)[:, None]
+    colour[:, 1, 1] = 1
+    colour[:, 2, 2] = 1
+    return colour.reshape(-1, 3), np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+
+
+@functools.lru_cache(maxsize=1)
+def _settings() -> cv2.TriangleRasterizeSettings:
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    return settings
