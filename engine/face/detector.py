@@ -1,0 +1,67 @@
+"""What every face landmark detector gives, and how one is chosen by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One face in one image, in pixels with centres at +.5.
+
+    ``landmarks68`` (68, 2) in iBUG order, ``dense`` (468, 3) in MediaPipe's order with z negative towards the camera
+    (None if the detector has none), ``iris`` (2, 5, 2): the subject's left eye first, centre then four points of the
+    rim (None likewise), ``confidence`` 0…1.
+    """
+
+    landmarks68: np.ndarray
+    dense: np.ndarray | None
+    iris: np.ndarray | None
+    confidence: float
+
+    @property
+    def diagonal(self) -> float:
+        """Diagonal of the landmarks' bounding box, pixels."""
+        points = self.landmarks68 if self.dense is None else self.dense[:, :2]
+        return float(np.linalg.norm(np.ptp(points, axis=0)))
+
+
+class Detector(ABC):
+    """Finds the most prominent face. Not safe to share between threads."""
+
+    name: str
+
+    @abstractmethod
+    def detect(self, rgb: np.ndarray) -> Observation | None:
+        """The face in a still, (H, W, 3) uint8; None when there is none."""
+
+    @abstractmethod
+    def track(self, rgb: np.ndarray) -> Observation | None:
+        """The face in the next frame of a clip; frames must come in order, after :meth:`restart`."""
+
+    def restart(self) -> None:
+        """Forget the clip tracked so far."""
+
+    def close(self) -> None:
+        """Release memory; the detector is unusable afterwards."""
+
+
+NAMES = ("mediapipe", "face-alignment")
+
+
+def create(name: str) -> Detector:
+    """The detector of that name; raises EngineError ``unknown_detector`` or ``missing_package``."""
+    if name == "mediapipe":
+        from engine.face.mediapipe_detector import MediaPipeDetector
+
+        return MediaPipeDetector()
+    if name == "face-alignment":
+        from engine.face.face_alignment_detector import FaceAlignmentDetector
+
+        return FaceAlignmentDetector()
+    raise EngineError("unknown_detector", f"There is no face detector {name!r}.", f"Choose one of {', '.join(NAMES)}.")
