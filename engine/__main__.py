@@ -1,0 +1,40 @@
+"""``python -m engine``: one process, several verbs. Each verb is imported only when it is used."""
+
+from __future__ import annotations
+
+import sys
+
+USAGE = """usage: python -m engine VERB …
+
+  render    make a take without Blender
+  analyse   read the performance out of footage, once, into a file
+  doctor    say what this engine can do here, and what is missing
+  serve     speak the protocol on stdin and stdout (for Blender)
+  evaluate  measure the systems on footage
+  train     make the weights
+
+python -m engine VERB --help says more."""
+
+
+def main(argv: list[str]) -> int:
+    verb, rest = (argv[0], argv[1:]) if argv else ("", [])
+    if verb == "serve":
+        from engine.cli.serve import main as run
+    elif verb == "render":
+        from engine.cli.render import main as run
+    elif verb == "analyse":
+        from engine.cli.analyse import main as run
+    elif verb == "doctor":
+        from engine.cli.doctor import main as run
+    elif verb == "evaluate":
+        from engine.evaluation.cli import main as run
+    elif verb == "train":
+        from engine.training.cli import main as run
+    else:
+        print(USAGE, file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
+        return 0 if verb in ("-h", "--help") else 2
+    return run(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,108 @@
+"""Still images: any common file to RGB uint8, and RGB uint8 to a PNG that is on disk whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+MAX_SIDE = 16_384
+# OpenCV reads these once, when it is first loaded: an image that lies about its size is refused before it fills memory.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(MAX_SIDE))
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(MAX_SIDE))
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_SIDE * MAX_SIDE))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+from engine.errors import EngineError  # noqa: E402
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
+PNG_LEVEL = 1  # zlib level: larger files than level 6, several times faster
+
+
+def read_image(path: Path) -> np.ndarray:
+    """The image as (H, W, 3) uint8 sRGB, upright as its EXIF orientation says, without alpha; 16 bits become 8.
+
+    Raises EngineError ``not_an_image`` for whatever cannot be read as one, with the reason.
+    """
+    remedy = "Choose a PNG, JPEG, TIFF, WebP or BMP file that an image viewer can open."
+    try:
+        # The bytes are read here and not by OpenCV, which cannot open every Unicode path on Windows.
+        data = np.fromfile(path, np.uint8)
+    except OSError as fault:
+        raise EngineError("not_an_image", f"{path} cannot be read ({fault.strerror or fault}).", remedy) from fault
+    if data.size == 0:
+        raise EngineError("not_an_image", f"{path} is empty.", remedy)
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (cv2.error, MemoryError) as fault:
+        raise EngineError(
+            "not_an_image", f"{path} is damaged or larger than {MAX_SIDE} pixels on a side.", remedy
+        ) from fault
+    if pixels is None:
+        raise EngineError("not_an_image", f"{path} is not an image in a format that the engine reads.", remedy)
+    if max(pixels.shape[:2]) > MAX_SIDE:
+        raise EngineError("not_an_image", f"{path} is larger than {MAX_SIDE} pixels on a side.", remedy)
+    if pixels.dtype == np.uint16:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise EngineError(
+            "not_an_image", f"{path} holds scene-linear values ({pixels.dtype}).", "Convert it to sRGB, 8 or 16 bits."
+        )
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def encode_png(rgb: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 sRGB as the bytes of a PNG file."""
+    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+    return data.tobytes()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write ``data`` so that ``path`` is, at every moment and after a power cut, either absent, old or whole.
+
+    Raises EngineError ``disk_full`` or ``not_writable``.
+    """
+    # Opened by hand: tempfile would give files that only their owner can read, useless on a shared disk.
+    temporary = path.with_name(f".{path.name[-100:]}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as fault:
+        raise write_fault(path.parent, fault) from fault
+    _sync_folder(path.parent)
+
+
+def write_fault(folder: Path, fault: OSError) -> EngineError:
+    """The error a user can act on for a failed write into ``folder``."""
+    if fault.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return EngineError(
+            "disk_full", f"The disk that holds {folder} is full.", "Free some space, then render the missing frames."
+        )
+    return EngineError(
+        "not_writable",
+        f"The folder {folder} cannot be written ({fault.strerror or fault}).",
+        "Choose another output folder, or make this one writable.",
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable. Windows cannot open folders and some network shares refuse: nothing is lost."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
