@@ -1,0 +1,116 @@
+"""Driving footage as a stream of RGB frames: image sequences here, movies in engine/media/movie.py, behind one interface.
+
+Source frames are counted from 0. Only the frame in hand is kept, so memory does not grow with the number of frames.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import EngineError
+from engine.media.image import read_image
+from engine.protocol import Driving
+
+
+class FrameSource(ABC):
+    """Footage to read from. ``path`` is the movie, or the folder of the sequence."""
+
+    path: Path
+    fps: Fraction
+    """Frames a second, exact."""
+    size: tuple[int, int]
+    """Width and height of the upright picture, pixels."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """How many frames there should be. A movie that does not say so is scanned, without decoding, when asked."""
+
+    @abstractmethod
+    def frames(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index, (H, W, 3) uint8 sRGB) for every source frame of [start, stop), in order, each decoded once.
+
+        Raises EngineError when a frame cannot be had, after all good frames before it.
+        """
+
+    @abstractmethod
+    def files(self, indices: Sequence[int]) -> list[Path]:
+        """The files that hold these frames, each once."""
+
+    def check(self, indices: Sequence[int]) -> None:
+        """Raise EngineError ``frame_out_of_range`` unless every source frame of ``indices`` should exist."""
+        if indices and max(indices) >= self.count:
+            raise out_of_range(self.path, max(indices), self.count)
+
+
+def open_source(driving: Driving, fps: Fraction) -> FrameSource:
+    """The footage of a job; ``fps`` is the rate of image sequences, which state none of their own.
+
+    Raises EngineError ``missing_file``, ``not_a_movie``, ``truncated_movie``, ``missing_frame`` or ``not_an_image``.
+    """
+    path = Path(driving.path)
+    if driving.kind == "sequence":
+        return SequenceSource(path, driving.files, fps)
+    if driving.kind == "movie":
+        from engine.media.movie import MovieSource
+
+        return MovieSource(path)
+    raise EngineError(
+        "no_footage", f"The driving is of kind {driving.kind!r}, which has no frames.", "Choose a movie or a sequence."
+    )
+
+
+class SequenceSource(FrameSource):
+    """Numbered images of one size in one folder; ``files`` gives their order, whatever their names."""
+
+    def __init__(self, folder: Path, files: Sequence[str], fps: Fraction) -> None:
+        if not files:
+            raise EngineError("missing_file", f"The sequence {folder} has no images.", "Choose a folder with images.")
+        self.path = folder
+        self.fps = fps
+        self._files = [folder / name for name in files]
+        height, width = self._read(0).shape[:2]
+        self.size = (width, height)
+
+    @property
+    def count(self) -> int:
+        return len(self._files)
+
+    def files(self, indices: Sequence[int]) -> list[Path]:
+        self.check(indices)
+        return [self._files[index] for index in sorted(set(indices))]
+
+    def frames(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+        self.check(range(start, stop))
+        for index in range(start, stop):
+            rgb = self._read(index)
+            if rgb.shape[1::-1] != self.size:
+                raise EngineError(
+                    "not_an_image",
+                    f"{self._files[index]} is {rgb.shape[1]}×{rgb.shape[0]}, the sequence {self.size[0]}×{self.size[1]}.",
+                    "All images of a sequence must have one size.",
+                )
+            yield index, rgb
+
+    def _read(self, index: int) -> np.ndarray:
+        path = self._files[index]
+        if not path.is_file():
+            raise EngineError(
+                "missing_frame",
+                f"Source frame {index}, the file {path}, is missing.",
+                "Put the file back, or leave that frame out of the range.",
+            )
+        return read_image(path)
+
+
+def out_of_range(path: Path, index: int, count: int) -> EngineError:
+    return EngineError(
+        "frame_out_of_range",
+        f"Source frame {index} was asked for, but {path} ends with source frame {count - 1}.",
+        "Shorten the frame range. Source frames are counted from 0.",
+    )
