@@ -1,0 +1,167 @@
+"""The engine's Python: found, never guessed, or made by the add-on in a folder of its own. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from .fault import Fault
+from .process import run_lines
+
+VERSION = (3, 11)  # mediapipe 0.10.21 has no wheel after 3.12, the lock's numpy none before 3.11
+VARIABLE = "UNDERSTUDY_ENGINE_PYTHON"
+STAMP = "understudy-lock.sha256"  # written last: an environment without it was never finished
+
+Report = Callable[[str], None]
+
+
+def find_engine_python(preference: str, environ: Mapping[str, str], managed: Path, locks: Sequence[Path]) -> Path:
+    """The engine's Python: the preference, else ``UNDERSTUDY_ENGINE_PYTHON``, else the managed environment.
+
+    The first that is set counts, and is never replaced by a later one. Raises :class:`Fault` ``engine_python``.
+    """
+    for source, value in (("The add-on's preferences", preference), (VARIABLE, environ.get(VARIABLE, ""))):
+        if value:
+            python = Path(value).expanduser()
+            if not python.is_file():
+                raise Fault(
+                    "engine_python",
+                    f"{source} name {python} as the engine's Python, and there is no such file.",
+                    "Correct that path, or empty it and press Install Engine in the add-on's preferences.",
+                )
+            return python
+    if not (managed / STAMP).is_file():
+        raise Fault(
+            "engine_python",
+            "The engine is not installed yet.",
+            "Press Install Engine in the add-on's preferences, or name there a Python that has its packages.",
+        )
+    if (managed / STAMP).read_text("ascii") != fingerprint(locks):
+        raise Fault(
+            "engine_python",
+            "The installed engine environment belongs to another version of Understudy.",
+            "Press Install Engine in the add-on's preferences again.",
+        )
+    return python_of(managed)
+
+
+def find_base_python(preference: str = "") -> Path:
+    """A Python 3.11 to make the environment from: ``preference`` if given, else one found on this machine.
+
+    Raises :class:`Fault` ``base_python``.
+    """
+    remedy = (
+        "Install Python 3.11 (python.org for Windows and macOS; python3.11 and python3.11-venv on Debian and Ubuntu), "
+        "then press Install Engine again, or name its executable in the add-on's preferences."
+    )
+    if preference:
+        version = python_version(Path(preference))
+        if version != VERSION:
+            found = "is not a Python" if version is None else f"is Python {version[0]}.{version[1]}"
+            raise Fault("base_python", f"{preference} {found}; the engine needs Python 3.11.", remedy)
+        return Path(preference)
+    # Blender's own comes last: it goes when that Blender is removed, but 4.2 to 5.0 always have it.
+    for name in ("python3.11", "python3", "python", sys.executable):
+        path = shutil.which(name)
+        if path and python_version(Path(path)) == VERSION:
+            return Path(path)
+    if sys.platform == "win32" and (launcher := shutil.which("py")):
+        path = _ask([launcher, "-3.11", "-I", "-c", "import sys; print(sys.executable)"])
+        if path:
+            return Path(path)
+    raise Fault("base_python", "No Python 3.11 was found on this machine, and the engine needs one.", remedy)
+
+
+def create_managed(
+    python: Path,
+    folder: Path,
+    locks: Sequence[Path],
+    report: Report,
+    cancelled: threading.Event | None = None,
+) -> Path:
+    """Make a virtual environment in ``folder`` from ``python`` and install the hashed ``locks``; returns its Python.
+
+    Blocks, for minutes; ``report`` receives one line at a time, from this thread. An environment that is already so
+    is left as it is; one that is not is made anew. Raises :class:`Fault`: ``base_python``, ``environment_folder``,
+    ``environment_failed`` or ``cancelled``.
+    """
+    stamp = folder / STAMP
+    if stamp.is_file() and stamp.read_text("ascii") == fingerprint(locks):
+        report(f"{folder} is up to date")
+        return python_of(folder)
+    base = find_base_python(str(python))
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
+        raise Fault(
+            "environment_folder",
+            f"{folder} holds something other than an environment; it is left alone.",
+            "Move its contents elsewhere, then press Install Engine again.",
+        )
+    stamp.unlink(missing_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    report(f"Making an environment from {base}")
+    _run([str(base), "-I", "-m", "venv", "--clear", str(folder)], report, cancelled)
+    for lock in locks:
+        report(f"Installing {lock.name}")
+        pip = [str(python_of(folder)), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        # --no-deps: the lock is complete, and the resolver would refuse mediapipe beside OpenCV 5.
+        pip += ["--progress-bar", "off", "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(lock)]
+        _run(pip, report, cancelled)
+    stamp.write_text(fingerprint(locks), "ascii")
+    report("The engine is installed")
+    return python_of(folder)
+
+
+def python_of(folder: Path) -> Path:
+    """The interpreter of the virtual environment in ``folder``."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def fingerprint(locks: Sequence[Path]) -> str:
+    """What an environment made from ``locks`` is stamped with."""
+    return hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()
+
+
+def python_version(python: Path) -> tuple[int, int] | None:
+    """(major, minor) of ``python``, asked of it; None when it is no Python."""
+    answer = _ask([str(python), "-I", "-c", "import sys; print(*sys.version_info[:2])"])
+    try:
+        major, minor = map(int, answer.split())
+    except ValueError:
+        return None
+    return major, minor
+
+
+def _ask(command: list[str]) -> str:
+    try:
+        answer = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, text=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def _run(command: list[str], report: Report, cancelled: threading.Event | None) -> None:
+    lines: deque[str] = deque(maxlen=5)
+
+    def heard(line: str) -> None:
+        lines.append(line)
+        report(line)
+
+    try:
+        status = run_lines(command, heard, cancelled)
+    except OSError as error:
+        status, lines = -1, deque([str(error)])
+    if cancelled is not None and cancelled.is_set():
+        raise Fault("cancelled", "The installation was cancelled.", "Press Install Engine to begin again.")
+    if status != 0:
+        raise Fault(
+            "environment_failed",
+            f"{' '.join(command[2:5])} failed: {' '.join(lines)}",
+            "Often the network or the disk's free space is to blame; then press Install Engine again.",
+        )

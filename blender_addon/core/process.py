@@ -1,0 +1,75 @@
+"""Child processes: the engine's command line, a clean environment, a group of their own. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# -I ignores every PYTHON* variable, the user's site-packages and the current folder, and so also the engine: this
+# puts the root first on the path and runs the package as ``python -m engine`` would.
+BOOTSTRAP = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "runpy.run_module('engine', run_name='__main__', alter_sys=True)"
+)
+
+
+def engine_command(python: Path, root: Path, *arguments: str) -> list[str]:
+    """The command line that runs ``python -m engine ARGUMENTS`` of ``root``, cut off from the user's own Python."""
+    return [str(python), "-I", "-X", "utf8", "-c", BOOTSTRAP, str(root), *arguments]
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's variables without those by which Blender's or a shell's Python would reach into the child's."""
+    unwanted = ("PYTHON", "VIRTUAL_ENV", "CONDA", "__PYVENV")
+    return {key: value for key, value in os.environ.items() if not key.upper().startswith(unwanted)}
+
+
+def popen(command: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+    """Start ``command`` in a process group of its own, without a console window on Windows."""
+    group: dict[str, Any]
+    if sys.platform == "win32":
+        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    else:
+        group = {"start_new_session": True}
+    return subprocess.Popen(command, env=clean_environment(), **streams, **group)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """End ``process`` and whatever it started, at once."""
+    if sys.platform == "win32":
+        if process.poll() is None:
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # the group outlives its leader as long as anyone is left in it
+    except (ProcessLookupError, PermissionError):
+        pass  # nobody left
+
+
+def run_lines(command: list[str], report: Callable[[str], None], cancelled: threading.Event | None = None) -> int:
+    """Run ``command`` to its end, reporting what it prints line by line; returns its exit status.
+
+    Setting ``cancelled`` kills it. Raises OSError when it cannot be started.
+    """
+    process = popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    if cancelled is not None:
+        threading.Thread(target=_kill_when, args=(process, cancelled), daemon=True).start()
+    with process.stdout:
+        for line in process.stdout:
+            if text := line.decode("utf-8", "replace").rstrip():
+                report(text)
+    return process.wait()
+
+
+def _kill_when(process: subprocess.Popen[bytes], cancelled: threading.Event) -> None:
+    while process.poll() is None:
+        if cancelled.wait(0.1):
+            kill_tree(process)
+            return

@@ -1,0 +1,64 @@
+"""Where the engine is: its code, its Python, its log. The one place that knows the extension's own folders."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..core.environment import create_managed, find_base_python, find_engine_python
+from ..core.fault import Fault
+from ..core.process import engine_command, run_lines
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = (ROOT / "engine" / "requirements.lock",)
+EXTENSION = (__package__ or "").partition(".blender_addon")[0]
+
+
+def preferences() -> Any:
+    """The add-on's preferences."""
+    return bpy.context.preferences.addons[EXTENSION].preferences
+
+
+def user_folder() -> Path:
+    """The extension's own writable folder; an update of the extension leaves it alone."""
+    return Path(bpy.utils.extension_path_user(EXTENSION, create=True))
+
+
+def engine_python() -> Path:
+    """The engine's Python; raises :class:`Fault` ``engine_python``."""
+    return find_engine_python(preferences().engine_python, os.environ, user_folder() / "engine", LOCKS)
+
+
+def log_file() -> Path:
+    """Receives what the engine of the latest run wrote to its standard error."""
+    return user_folder() / "engine.log"
+
+
+def installer() -> Callable[[Callable[[str], None], threading.Event], None]:
+    """The work of installing the engine; it touches no bpy and so may run on a thread."""
+    base, folder = preferences().base_python, user_folder() / "engine"
+
+    def install(report: Callable[[str], None], cancelled: threading.Event) -> None:
+        create_managed(find_base_python(base), folder, LOCKS, report, cancelled)
+
+    return install
+
+
+def doctor() -> Callable[[Callable[[str], None], threading.Event], None]:
+    """The work of asking the engine what it can do; it touches no bpy. Raises :class:`Fault` ``engine_python``."""
+    command = engine_command(engine_python(), ROOT, "doctor")
+
+    def ask(report: Callable[[str], None], cancelled: threading.Event) -> None:
+        try:
+            status = run_lines(command, report, cancelled)
+        except OSError as error:
+            raise Fault("engine_start", f"{command[0]} could not be started: {error}.", "Correct its path.") from error
+        if status != 0 and not cancelled.is_set():
+            raise Fault("doctor", "The engine is not ready.", "The lines below say why.")
+
+    return ask

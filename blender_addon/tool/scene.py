@@ -1,0 +1,140 @@
+"""What the user has chosen, saved with the scene: ``Scene.understudy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from ..core.fault import Fault
+from .compat import Strip
+
+SYSTEMS = (
+    ("mesh_warp", "Mesh Warp", "The fitted face model moves the portrait's own pixels; no network"),
+    ("null", "Still", "Copies the portrait into every frame, to try everything around a system"),
+)
+MOTIONS = (
+    ("mixed", "Mixed", "The head turns as the driver's does; the rest is relative to the neutral frame"),
+    ("relative", "Relative", "Everything moves from the portrait's own pose, as far as the driver does"),
+    ("absolute", "Absolute", "Everything is as in the driver, whatever the portrait's own pose and expression"),
+)
+RANGES = (
+    ("STRIP", "Strip", "Every frame on which the driving strip is shown"),
+    ("SCENE", "Scene", "The scene's frame range, as far as the driving strip is shown in it"),
+)
+NO_FACE = (
+    ("hold", "Hold", "Keep the last pose; the frames are listed in the take's JSON file"),
+    ("reference", "Reference", "Show the portrait as it is"),
+    ("fail", "Fail", "Stop with an error"),
+)
+
+
+class UNDERSTUDY_PG_portrait(bpy.types.PropertyGroup):
+    """One reference image of the person; its file's name stands in the list."""
+
+    path: StringProperty(name="Portrait", description="An image of the person", subtype="FILE_PATH")
+
+
+class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
+    portraits: CollectionProperty(type=UNDERSTUDY_PG_portrait, description="One or several images of one person")
+    portrait_index: IntProperty(name="Active Portrait", min=0)
+    driving: StringProperty(
+        name="Driving Strip",
+        description="The strip whose face drives the portrait. Empty: the active strip",
+    )
+    range: EnumProperty(name="Frames", description="Which frames to make", items=RANGES, default="STRIP")
+    output: StringProperty(
+        name="Output",
+        description="The folder that receives a new folder for each take",
+        subtype="DIR_PATH",
+        default="//understudy/",
+    )
+    shot: StringProperty(
+        name="Shot",
+        description="The first part of a take's name. Empty: the name of the .blend file",
+    )
+    system: EnumProperty(name="System", description="What draws the frames", items=SYSTEMS, default="mesh_warp")
+    motion: EnumProperty(
+        name="Motion", description="How the driver's motion is taken over", items=MOTIONS, default="mixed"
+    )
+    use_neutral_frame: BoolProperty(
+        name="Neutral Frame",
+        description="Name the frame on which the driver looks neutral. Off: the least expressive good one is found",
+    )
+    neutral_frame: IntProperty(
+        name="Neutral Frame", description="The scene frame on which the driver looks neutral", default=1
+    )
+    no_face: EnumProperty(name="No Face", description="What a frame without a face becomes", items=NO_FACE)
+
+
+def absolute_path(path: str, what: str) -> Path:
+    """``path`` without Blender's ``//``; raises :class:`Fault` when that means nothing yet."""
+    if path.startswith("//") and not bpy.data.filepath:
+        raise Fault(
+            "unsaved_blend",
+            f"{what} is {path}, relative to a .blend file that has not been saved yet.",
+            "Save the file first, or choose an absolute path.",
+        )
+    return Path(bpy.path.abspath(path)).absolute()
+
+
+def add_portrait(scene: bpy.types.Scene, path: Path) -> None:
+    """Append ``path`` to the portraits, relative to the .blend file where Blender's preferences ask for it."""
+    portraits = scene.understudy.portraits
+    item = portraits.add()
+    item.name = path.name
+    relative = bpy.data.filepath and bpy.context.preferences.filepaths.use_relative_paths
+    try:
+        item.path = bpy.path.relpath(str(path)) if relative else str(path)
+    except ValueError:
+        item.path = str(path)  # another drive on Windows
+    scene.understudy.portrait_index = len(portraits) - 1
+
+
+def portraits(scene: bpy.types.Scene) -> tuple[str, ...]:
+    """The portraits' absolute paths; raises :class:`Fault` ``no_portrait`` or ``unsaved_blend``."""
+    if not scene.understudy.portraits:
+        raise Fault("no_portrait", f"No portrait has been chosen in the scene {scene.name}.", "Add one in the panel.")
+    return tuple(str(absolute_path(item.path, "A portrait")) for item in scene.understudy.portraits)
+
+
+def scene_by_uid(uid: int) -> bpy.types.Scene | None:
+    """The scene with this session-wide number, which a rename or an undo does not change."""
+    return next((scene for scene in bpy.data.scenes if scene.session_uid == uid), None)
+
+
+def scene_named(name: str) -> bpy.types.Scene:
+    """Raises :class:`Fault` ``no_scene``."""
+    if name not in bpy.data.scenes:
+        known = ", ".join(scene.name for scene in bpy.data.scenes)
+        raise Fault("no_scene", f"There is no scene {name!r}.", f"The file has: {known}.")
+    return bpy.data.scenes[name]
+
+
+def take_of(strip: Strip) -> dict | None:
+    """What :func:`take.add_take` noted on a strip of ours; None for any other strip."""
+    note = strip.get("understudy")
+    return note.to_dict() if note is not None and hasattr(note, "to_dict") else None
+
+
+CLASSES = (UNDERSTUDY_PG_portrait, UNDERSTUDY_PG_settings)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.understudy = PointerProperty(type=UNDERSTUDY_PG_settings)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.understudy
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
