@@ -63,6 +63,6 @@ def _delaunay(points: np.ndarray, width: int, height: int) -> np.ndarray:
     for i, (x, y) in enumerate(points):
         index.setdefault((float(x), float(y)), i)
         subdivision.insert((float(x), float(y)))
-    corners = subdivision.getTriangleList().reshape(-1, 3, 2)
+    corners = np.asarray(subdivision.getTriangleList()).reshape(-1, 3, 2)
     triangles = [[index.get((float(x), float(y)), -1) for x, y in corner] for corner in corners]
     return np.array([triangle for triangle in triangles if min(triangle) >= 0])

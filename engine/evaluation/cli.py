@@ -1,0 +1,172 @@
+"""``python -m engine evaluate self|cross``: render takes through the real pipeline, score them, print a table.
+
+``self``: a clip drives one of its own frames, so that its frames are the truth. ``cross``: clips drive other people's
+portraits, so that only motion can be compared. Beside each take stands the floor: the portrait, not moved at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from engine import protocol
+from engine.errors import EngineError
+from engine.evaluation.judge import DrivingClip, Judge
+from engine.evaluation.metrics import all_metrics
+from engine.evaluation.report import Row, markdown, median
+from engine.face import detector
+from engine.media.image import encode_png, read_image, write_atomic
+from engine.media.source import open_source
+from engine.pipeline import render
+from engine.protocol import Driving, Job
+
+
+def main(argv: list[str]) -> int:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        if options.mode == "self":
+            _spread(parser, options)
+        frames = protocol.parse_frames(options.frames) if options.frames else None
+    except ValueError as fault:
+        parser.error(f"--frames: {fault}")
+    if options.step < 1:
+        parser.error("--step: 1 or more")
+    try:
+        with _output(options.keep) as folder:
+            rows = _Evaluation(options, frames, folder).rows()
+    except EngineError as fault:
+        print(f"{fault.text} {fault.remedy}", file=sys.stderr)
+        return 1
+    report = [*rows, median(rows)] if len(rows) > 1 else rows
+    print(markdown(report, all_metrics()))
+    for row in rows:
+        if "cross_check" in row.notes:
+            found = row.notes["cross_check"]
+            print(
+                f"\n{row.label}: our points of the driver differ from the stored ones by {found['points_percent']:.2f} % of "
+                f"the face diagonal and {found['pose_degrees']:.2f}° of pose, mean of {found['frames']} frames."
+            )
+    if options.json:
+        record = {"mode": options.mode, "takes": [row.to_json() for row in rows]}
+        write_atomic(options.json, (json.dumps(record, indent=1) + "\n").encode())
+    return 0
+
+
+class _Evaluation:
+    def __init__(self, options: argparse.Namespace, frames: list[int] | None, folder: Path) -> None:
+        self._options = options
+        self._frames = frames
+        self._folder = folder
+        self._judge = Judge(detector.create("mediapipe"), options.step)
+
+    def rows(self) -> list[Row]:
+        """One for each take, in the order asked for."""
+        return list(self._self() if self._options.mode == "self" else self._cross())
+
+    def _self(self) -> Iterator[Row]:
+        checks = self._options.cross_check or [None] * len(self._options.driving)
+        for path, reference, check in zip(self._options.driving, self._options.reference, checks, strict=True):
+            clip = self._clip(path)
+            clip.source.check([reference])
+            portrait = self._folder / f"{clip.label}_reference.{reference}.png"
+            picture = next(rgb for _, rgb in clip.source.frames(reference, reference + 1))
+            write_atomic(portrait, encode_png(picture))
+            row = self._row(clip, portrait, f"{clip.label} ({reference})", clip.label, truth=True)
+            if check is not None:
+                row.notes["cross_check"] = self._judge.cross_check(clip, check)
+            yield row
+
+    def _cross(self) -> Iterator[Row]:
+        for path in self._options.driving:
+            clip = self._clip(path)
+            for portrait in self._options.portrait:
+                label = f"{protocol.clean_shot(portrait.stem)}_{clip.label}"
+                yield self._row(clip, portrait, label.replace("_", " × ", 1), label, truth=False)
+
+    def _clip(self, path: Path) -> DrivingClip:
+        source = open_source(Driving("movie", str(path)), Fraction(1))
+        frames = tuple(self._frames or range(source.count))
+        source.check(frames)
+        return DrivingClip(protocol.clean_shot(path.stem), source, frames)
+
+    def _row(self, clip: DrivingClip, portrait: Path, label: str, shot: str, truth: bool) -> Row:
+        job = Job(
+            system=self._options.system,
+            portraits=(str(portrait),),
+            driving=Driving("movie", str(clip.source.path)),
+            frames=tuple((protocol.FIRST_FRAME + k, source) for k, source in enumerate(clip.frames)),
+            fps=(clip.source.fps.numerator, clip.source.fps.denominator),
+            output=str(self._folder),
+            shot=shot,
+            motion=self._options.motion,
+        )
+        job.check()
+        take, warnings = _render(job)
+        outputs = {source: take / protocol.frame_name(take.name, number) for number, source in job.frames}
+        count, figures, floor = self._judge.score(clip, outputs, read_image(portrait), truth)
+        return Row(label, job.system, count, figures, floor, {"take": take.name, "warnings": warnings})
+
+
+def _render(job: Job) -> tuple[Path, list[str]]:
+    """Render ``job``; the take's folder, and what the pipeline warned of."""
+    folders: list[str] = []
+    warnings: list[str] = []
+
+    def emit(message: dict[str, Any]) -> None:
+        if message["type"] == "take":
+            folders.append(message["folder"])
+        elif message["type"] == "warning":
+            warnings.append(message["text"])
+            print(f"{job.shot}: {message['text']}", file=sys.stderr)
+        elif message["type"] == "progress" and sys.stderr.isatty():
+            counted = f"{message['done']}/{message['total']}"
+            print(f"\r{job.shot}: {message['phase']} {counted} ", end="", file=sys.stderr, flush=True)
+
+    render(job, emit, lambda: False)
+    return Path(folders[0]), warnings
+
+
+@contextlib.contextmanager
+def _output(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="understudy-evaluate-") as folder:
+        yield Path(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m engine evaluate", description=__doc__)
+    modes = parser.add_subparsers(dest="mode", required=True)
+    own = modes.add_parser("self", help="a clip drives one of its own frames")
+    other = modes.add_parser("cross", help="clips drive other people's portraits")
+    for mode in (own, other):
+        mode.add_argument("--system", default="mesh_warp")
+        mode.add_argument("--driving", type=Path, nargs="+", required=True, metavar="CLIP")
+        mode.add_argument("--motion", choices=protocol.MOTION_PRESETS, default="mixed")
+        mode.add_argument("--frames", help="source frames to render, like 0-299x3; default: all")
+        mode.add_argument("--step", type=int, default=1, help="score every n-th rendered frame (no jitter then)")
+        mode.add_argument("--keep", type=Path, metavar="DIR", help="render here, one take a folder, and leave them")
+        mode.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    own.add_argument("--reference", type=int, nargs="+", default=[0], metavar="N", help="the source frame, by clip")
+    own.add_argument("--cross-check", type=Path, nargs="+", metavar="NPZ", help="stored landmarks, by clip")
+    other.add_argument("--portrait", type=Path, nargs="+", required=True, metavar="IMAGE")
+    return parser
+
+
+def _spread(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """One reference for each clip; a single one serves all."""
+    count = len(options.driving)
+    if len(options.reference) == 1:
+        options.reference *= count
+    if len(options.reference) != count or (options.cross_check and len(options.cross_check) != count):
+        parser.error("--reference and --cross-check: one for each clip")
