@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine import takes
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
 from engine.media.image import read_image
+from engine.media.source import FrameSource, open_source
 from engine.media.writer import FrameWriter
 from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
 from engine.sidecar import Sidecar, Timings
 from engine.systems import create
-from engine.systems.base import Portrait
+from engine.systems.base import Portrait, Subject, System
+
+if TYPE_CHECKING:
+    from engine.face.detector import Detector
+    from engine.motion.performance import Performance
+    from engine.motion.retarget import Retargeter
 
 
 def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     """Make one take of ``job``; True when every frame asked for is on disk, False when cancelled before that.
 
     ``emit`` receives the protocol's messages (all but ``error``), from several threads. ``cancelled`` is asked between
-    any two frames. Raises EngineError; frames already announced stay.
+    any two frames. Raises EngineError; frames already announced stay. A cancel that comes before the take's folder
+    leaves nothing, and ``done`` then names no folder.
     """
-    take: takes.Take | None = None
-    sidecar: Sidecar | None = None
+    take = sidecar = detector = None
+    finished = False
     timings = Timings()
 
     def check() -> None:
@@ -32,56 +42,39 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             raise Cancelled
 
     try:
+        # What can be refused is refused first, before anything slow and before there is a take.
         takes.prepare_output(Path(job.output))
         system = create(job.system, job.options)
-        with timings.stage("portraits"):
-            portraits = [Portrait(Path(path), read_image(Path(path))) for path in job.portraits]
+        driving = _open_driving(job, system)
+        portraits = [Portrait(Path(path), read_image(Path(path))) for path in job.portraits]
         check()
+        if system.needs_performance:
+            with timings.stage("portraits"):
+                detector = _detector(job, driving)
+                portraits = _fit(portraits, detector)
+            check()
         with timings.stage("prepare"):
             subject = system.prepare(portraits)
         check()
 
         take = takes.allocate(Path(job.output), job.shot)
-        width, height = subject.size
-        emit(
-            {
-                "type": "take",
-                "folder": str(take.folder),
-                "name": take.name,
-                "width": width,
-                "height": height,
-                "total": len(job.frames),
-            }
-        )
-        inputs = [("portrait", portrait.path) for portrait in portraits]
-        with Sidecar(take, job, inputs, timings) as sidecar:
-            record = sidecar
-            progress = Progress(emit, "render", len(job.frames))
-
-            def written(frame: int, name: str, status: str) -> None:
-                record.frame_written(frame, status)
-                emit({"type": "frame", "frame": frame, "file": name, "status": status})
-                progress.update(record.written)
-
-            writer = FrameWriter(take.folder, written)
-            with timings.stage("render"), writer:
-                for output, _source in job.frames:
-                    check()
-                    with timings.stage("draw"):
-                        rgb = subject.draw(None)
-                    writer.put(output, frame_name(take.name, output), rgb, "ok")
-            timings.seconds["write"] = writer.seconds
-            missing = [output for output, _ in job.frames if not take.frame(output).is_file()]
-            if missing:
-                raise EngineError(
-                    "frames_missing",
-                    f"{len(missing)} frames of {take.folder} have gone since they were written, first {missing[0]}.",
-                    "Check what else writes or cleans that folder, then render again.",
-                )
-    except Cancelled:
-        finished = False
-    else:
+        emit(_take_message(take, subject, len(job.frames)))
+        with Sidecar(take, job, _inputs(job, portraits, driving), timings) as sidecar:
+            retargeter = None
+            if detector is not None and driving is not None:
+                with timings.stage("analyse"):
+                    performance = _perform(job, driving, detector, emit, check)
+                    performance.save(take.folder / f"{take.name}.performance")
+                retargeter = _retarget(performance, portraits, sidecar, emit)
+            with timings.stage("render"):
+                _draw(subject, retargeter, sidecar, emit, check)
+            _prove(sidecar)
         finished = True
+    except Cancelled:
+        pass  # said by `done`, below
+    finally:
+        if detector is not None:
+            detector.close()
     emit(
         {
             "type": "done",
@@ -93,3 +86,146 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         }
     )
     return finished
+
+
+def _open_driving(job: Job, system: System) -> FrameSource | Performance | None:
+    """The footage, or the performance analysed before; all source frames asked for are inside it."""
+    wanted = [source for _, source in job.frames]
+    if job.driving.kind == "none":
+        if system.needs_performance:
+            raise EngineError(
+                "no_driving", f"The system {job.system} needs a performance.", "Choose a driving movie or sequence."
+            )
+        return None
+    if job.driving.kind == "performance":
+        from engine.motion.performance import Performance
+
+        performance = Performance.load(Path(job.driving.path))
+        if min(wanted) < performance.start or max(wanted) >= performance.stop:
+            raise EngineError(
+                "frame_out_of_range",
+                f"{job.driving.path} holds source frames {performance.start} to {performance.stop - 1}, "
+                f"{min(wanted)} to {max(wanted)} were asked for.",
+                "Shorten the frame range, or analyse more of the footage.",
+            )
+        return performance
+    source = open_source(job.driving, Fraction(*job.fps))
+    source.check(wanted)
+    return source
+
+
+def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
+    """The job's detector; for a performance the one it was analysed with, since both must see the same points."""
+    from engine.face.detector import create as create_detector
+
+    return create_detector(job.detector if driving is None or isinstance(driving, FrameSource) else driving.detector)
+
+
+def _fit(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
+    from engine.face.subject import fit_portraits
+
+    faces = fit_portraits([(portrait.path, portrait.rgb) for portrait in portraits], detector)
+    return [Portrait(portrait.path, portrait.rgb, face) for portrait, face in zip(portraits, faces, strict=True)]
+
+
+def _inputs(job: Job, portraits: list[Portrait], driving: FrameSource | Performance | None) -> list[tuple[str, Path]]:
+    """Every file the frames depend on, with its role."""
+    inputs = [("portrait", portrait.path) for portrait in portraits]
+    if isinstance(driving, FrameSource):
+        inputs += [("driving", path) for path in driving.files([source for _, source in job.frames])]
+    elif driving is not None:
+        inputs.append(("driving", Path(job.driving.path)))
+    return inputs + [("weights", path) for path in {p.face.model.path for p in portraits if p.face}]
+
+
+def _perform(
+    job: Job, driving: FrameSource | Performance, detector: Detector, emit: Emit, check: Callable[[], None]
+) -> Performance:
+    """The performance over all source frames asked for, and the neutral frame."""
+    if not isinstance(driving, FrameSource):
+        return driving
+    from engine.motion.analyse import analyse
+
+    wanted = [source for _, source in job.frames]
+    if job.neutral_frame is not None:
+        driving.check([job.neutral_frame])
+        wanted.append(job.neutral_frame)
+    start, stop = min(wanted), max(wanted) + 1
+    progress = Progress(emit, "analyse", stop - start)
+
+    def on_frame(done: int) -> None:
+        check()
+        progress.update(done)
+
+    with closing(driving.frames(start, stop)) as frames:
+        return analyse(frames, driving.fps, detector, str(driving.path), on_frame)
+
+
+def _retarget(performance: Performance, portraits: list[Portrait], sidecar: Sidecar, emit: Emit) -> Retargeter:
+    """The performance on the first portrait's face; what was chosen or lost on the way goes into the sidecar."""
+    from engine.motion.retarget import Retargeter
+
+    job, faces = sidecar.job, [portrait.face for portrait in portraits if portrait.face]
+    retargeter = Retargeter(performance, faces[0], job.motion, job.neutral_frame, job.no_face)
+    sidecar.notes["neutral_frame"] = retargeter.neutral_frame
+    sidecar.notes["motion"] = retargeter.modes
+    sidecar.notes["portrait_residual_percent"] = [round(face.residual, 3) for face in faces]
+    lost = [source for _, source in job.frames if not performance.valid[source - performance.start]]
+    if lost:
+        emit(
+            sidecar.warn(
+                "frames_without_face",
+                f"{len(lost)} of {len(job.frames)} frames show no face, the first is source frame {lost[0]}.",
+                f"They follow the policy {job.no_face!r}; the sidecar lists them.",
+            )
+        )
+    return retargeter
+
+
+def _draw(
+    subject: Subject, retargeter: Retargeter | None, sidecar: Sidecar, emit: Emit, check: Callable[[], None]
+) -> None:
+    """Every frame: retarget, draw, hand to the writer. However it ends, what was drawn is written."""
+    job, take, timings = sidecar.job, sidecar.take, sidecar.timings
+    progress = Progress(emit, "render", len(job.frames))
+
+    def written(frame: int, name: str, status: str) -> None:
+        sidecar.frame_written(frame, status)
+        emit({"type": "frame", "frame": frame, "file": name, "status": status})
+        progress.update(sidecar.written)
+
+    writer = FrameWriter(take.folder, written)
+    try:
+        with writer:
+            for output, source in job.frames:
+                check()
+                with timings.stage("draw"):
+                    motion = retargeter.frame(source) if retargeter else None
+                    rgb = subject.draw(motion)
+                writer.put(output, frame_name(take.name, output), rgb, motion.status if motion else "ok")
+    finally:
+        timings.seconds["write"] = writer.seconds
+
+
+def _prove(sidecar: Sidecar) -> None:
+    """Done means that every frame asked for is on disk, whoever else works in that folder."""
+    take = sidecar.take
+    missing = [output for output, _ in sidecar.job.frames if not take.frame(output).is_file()]
+    if missing:
+        raise EngineError(
+            "frames_missing",
+            f"{len(missing)} frames have gone from {take.folder} since they were written, the first is {missing[0]}.",
+            "See what else writes to or cleans that folder, then render again.",
+        )
+
+
+def _take_message(take: takes.Take, subject: Subject, total: int) -> dict[str, object]:
+    width, height = subject.size
+    return {
+        "type": "take",
+        "folder": str(take.folder),
+        "name": take.name,
+        "width": width,
+        "height": height,
+        "total": total,
+    }

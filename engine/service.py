@@ -5,7 +5,6 @@ Standard output carries the protocol and nothing else; everything that libraries
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import logging
 import os
@@ -14,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 from queue import Queue
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from engine import protocol
 from engine.errors import EngineError
@@ -38,7 +37,7 @@ def serve(log_file: Path | None) -> int:
         }
     )
     start_log(log_file)
-    inbox = Inbox(sys.stdin.buffer)
+    inbox = Inbox(os.fdopen(os.dup(0), "rb"))  # not sys.stdin, whose lock a reading thread would hold at exit
     while (entry := inbox.next()) is not None:
         message, cancelled = entry
         if isinstance(message, protocol.ProtocolError):
@@ -97,12 +96,12 @@ class Wire:
 
 
 class Inbox:
-    """Reads stdin on a thread. Jobs and faulty lines wait in order; ``cancel`` reaches every job read so far at once."""
+    """Reads stdin on a thread. Jobs and faulty lines wait in order; ``cancel`` reaches all jobs read so far at once."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._entries: Queue[tuple[dict[str, Any] | protocol.ProtocolError, threading.Event] | None] = Queue()
-        self._jobs: list[threading.Event] = []
+        self._flags: list[threading.Event] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def next(self) -> tuple[dict[str, Any] | protocol.ProtocolError, threading.Event] | None:
@@ -111,41 +110,37 @@ class Inbox:
 
     def _read(self) -> None:
         while line := self._stream.readline(protocol.MAX_LINE):
-            event = threading.Event()
+            flag = threading.Event()
             try:
                 message = protocol.decode(line.decode("utf-8", "replace"))
-                if message["type"] == "exit":
-                    break
-                if message["type"] == "cancel":
+                if message["type"] == "job":
+                    self._flags.append(flag)
+                    self._entries.put((message, flag))
+                elif message["type"] == "cancel":
                     self._cancel()
-                    continue
-                if message["type"] != "job":
+                elif message["type"] == "exit":
+                    self._entries.put(None)
+                else:
                     raise protocol.ProtocolError(f"unknown message {message['type']!r}")
             except protocol.ProtocolError as fault:
-                self._entries.put((fault, event))
-                continue
-            self._jobs.append(event)
-            self._entries.put((message, event))
-        else:
-            self._cancel()
-            _exit_after(GRACE)
+                self._entries.put((fault, flag))
+        self._cancel()
         self._entries.put(None)
+        _exit_after(GRACE)
 
     def _cancel(self) -> None:
-        for event in self._jobs:
-            event.set()
+        for flag in self._flags:
+            flag.set()
 
 
 def start_log(log_file: Path | None) -> None:
-    """Log to standard error and, if given, to a file; a crash in a native library leaves its stack there too."""
+    """Log to standard error and, if given, to a file; a crash in a native library leaves its stack on the former."""
+    faulthandler.enable(sys.stderr)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
-    crash = handlers[-1].stream if isinstance(handlers[-1], logging.FileHandler) else sys.stderr
-    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor has no use for it
-        faulthandler.enable(crash)
 
 
 def _take_stdout() -> TextIO:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -85,14 +85,19 @@ class Sidecar:
     """
 
     def __init__(self, take: Take, job: protocol.Job, inputs: list[tuple[str, Path]], timings: Timings) -> None:
-        self._take = take
-        self._job = job
-        self._timings = timings
+        self.take = take
+        self.job = job
+        self.timings = timings
         self._fingerprints = Fingerprints(inputs)
         self._started = _now()
         self._status: dict[int, str] = {}
         self.warnings: list[dict[str, str]] = []
         self.notes: dict[str, Any] = {}
+
+    def warn(self, code: str, text: str, remedy: str) -> dict[str, str]:
+        """Keep a warning; returns it as the protocol's message."""
+        self.warnings.append({"code": code, "text": text, "remedy": remedy})
+        return {"type": "warning", **self.warnings[-1]}
 
     def frame_written(self, frame: int, status: str) -> None:
         self._status[frame] = status
@@ -113,21 +118,21 @@ class Sidecar:
     def _write(self, state: str, inputs: list[dict[str, Any]], fault: BaseException | None = None) -> None:
         record = {
             "format": FORMAT,
-            "name": self._take.name,
+            "name": self.take.name,
             "state": state,
             "error": _describe(fault),
             "started": self._started,
             "finished": None if state == "running" else _now(),
-            "job": self._job.to_json(),
+            "job": self.job.to_json(),
             "inputs": inputs,
-            "frames": [[frame, source, self._status.get(frame, "missing")] for frame, source in self._job.frames],
+            "frames": [[frame, source, self._status.get(frame, "missing")] for frame, source in self.job.frames],
             "warnings": self.warnings,
             "notes": self.notes,
-            "seconds": {name: round(seconds, 4) for name, seconds in self._timings.seconds.items()},
+            "seconds": {name: round(seconds, 4) for name, seconds in self.timings.seconds.items()},
             "device": device_name(),
             "versions": _versions(),
         }
-        write_atomic(self._take.sidecar, _layout(record))
+        write_atomic(self.take.sidecar, _layout(record))
 
 
 def _layout(record: dict[str, Any]) -> bytes:
@@ -160,4 +165,4 @@ def _versions() -> dict[str, str]:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")

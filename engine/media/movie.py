@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,8 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation
 from av.video.stream import VideoStream
@@ -56,7 +58,7 @@ class MovieSource(FrameSource):
     def files(self, indices: Sequence[int]) -> list[Path]:
         return [self.path]
 
-    def frames(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(self, start: int, stop: int) -> Generator[tuple[int, np.ndarray], None, None]:
         if start >= stop:
             return
         with self._open() as container:
@@ -87,7 +89,7 @@ class MovieSource(FrameSource):
         try:
             # Only plain files: a playlist must not make the engine read anything else.
             container = av.open(str(self.path.absolute()), options={"protocol_whitelist": "file"})
-        except (av.FFmpegError, OSError) as fault:
+        except (FFmpegError, OSError) as fault:
             with open(self.path, "rb") as file:
                 head = file.read(12)
             if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"skip"):  # an MP4 or MOV without its index
@@ -100,7 +102,7 @@ class MovieSource(FrameSource):
 
     def _stream(self, container: InputContainer) -> VideoStream:
         for stream in container.streams.video:
-            if not stream.disposition & av.stream.Disposition.attached_pic:
+            if not stream.disposition & Disposition.attached_pic:
                 stream.thread_type = "AUTO"
                 return stream
         raise self._not_a_movie("it holds no pictures")
@@ -121,7 +123,7 @@ class MovieSource(FrameSource):
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Every picture in order, up to the first that is damaged: where it ends is for the caller to judge."""
-        with contextlib.suppress(av.FFmpegError):
+        with contextlib.suppress(FFmpegError):
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     break
@@ -131,7 +133,7 @@ class MovieSource(FrameSource):
                     yield picture
             else:
                 return
-        with contextlib.suppress(av.FFmpegError):  # good pictures from before the damage wait inside the decoder
+        with contextlib.suppress(FFmpegError):  # good pictures from before the damage wait inside the decoder
             yield from stream.codec_context.decode(None)
 
     def _index(self, picture: VideoFrame, following: int) -> int:

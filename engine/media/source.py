@@ -1,4 +1,4 @@
-"""Driving footage as a stream of RGB frames: image sequences here, movies in engine/media/movie.py, behind one interface.
+"""Driving footage as a stream of RGB frames: one interface, image sequences here, movies in engine/media/movie.py.
 
 Source frames are counted from 0. Only the frame in hand is kept, so memory does not grow with the number of frames.
 """
@@ -6,7 +6,7 @@ Source frames are counted from 0. Only the frame in hand is kept, so memory does
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class FrameSource(ABC):
         """How many frames there should be. A movie that does not say so is scanned, without decoding, when asked."""
 
     @abstractmethod
-    def frames(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(self, start: int, stop: int) -> Generator[tuple[int, np.ndarray], None, None]:
         """Yield (index, (H, W, 3) uint8 sRGB) for every source frame of [start, stop), in order, each decoded once.
 
         Raises EngineError when a frame cannot be had, after all good frames before it.
@@ -85,14 +85,15 @@ class SequenceSource(FrameSource):
         self.check(indices)
         return [self._files[index] for index in sorted(set(indices))]
 
-    def frames(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(self, start: int, stop: int) -> Generator[tuple[int, np.ndarray], None, None]:
         self.check(range(start, stop))
         for index in range(start, stop):
             rgb = self._read(index)
             if rgb.shape[1::-1] != self.size:
+                width, height = self.size
                 raise EngineError(
                     "not_an_image",
-                    f"{self._files[index]} is {rgb.shape[1]}×{rgb.shape[0]}, the sequence {self.size[0]}×{self.size[1]}.",
+                    f"{self._files[index]} is {rgb.shape[1]}×{rgb.shape[0]} pixels, the first image {width}×{height}.",
                     "All images of a sequence must have one size.",
                 )
             yield index, rgb

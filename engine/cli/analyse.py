@@ -1,0 +1,54 @@
+"""``python -m engine analyse``: footage in, performance file out."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+from engine.cli.console import Console, reported
+from engine.cli.footage import driving_from, rate, source_frames
+from engine.errors import EngineError
+from engine.media.image import write_fault
+from engine.media.source import open_source
+from engine.progress import Progress
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m engine analyse",
+        description="Read the performance out of footage, once, into a file that `render --driving` takes.",
+    )
+    parser.add_argument("footage", type=Path, metavar="V", help="a movie or a folder of images")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="V.performance")
+    parser.add_argument("--frames", help="source frames like 0-99, counted from 0 (default: all)")
+    parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
+    parser.add_argument("--detector", default="mediapipe", help="(default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    return reported(lambda: _analyse(arguments))
+
+
+def _analyse(arguments: argparse.Namespace) -> int:
+    if arguments.out.suffix.lower() != ".performance":
+        raise EngineError("arguments", f"{arguments.out} does not end in .performance.", "Name the file so.")
+    try:
+        arguments.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise write_fault(arguments.out.parent, fault) from fault
+    source = open_source(driving_from(arguments.footage), arguments.fps)
+    wanted = source_frames(arguments.frames, source.count)
+    source.check(wanted)
+    start, stop = wanted[0], wanted[-1] + 1
+
+    from engine.face.detector import create
+    from engine.motion.analyse import analyse
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    progress = Progress(Console(stop - start), "analyse", stop - start)
+    with closing(create(arguments.detector)) as detector, closing(source.frames(start, stop)) as frames:
+        performance = analyse(frames, source.fps, detector, str(source.path), progress.update)
+    performance.save(arguments.out)
+    print(arguments.out)
+    return 0

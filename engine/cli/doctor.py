@@ -1,0 +1,83 @@
+"""``python -m engine doctor``: what this engine can do here, and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from engine import protocol, weights
+from engine.device import device_name
+
+# Module → the distribution that must provide it. Every one is needed to render.
+REQUIRED = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "cv2": "opencv-python-headless",
+    "av": "av",
+    "safetensors": "safetensors",
+    "mediapipe": "mediapipe",
+}
+OPTIONAL = {"face_alignment": "face-alignment", "torch": "torch"}
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 1 when something needed is missing or damaged."""
+    argparse.ArgumentParser(
+        "python -m engine doctor", description="Say what this engine can do here, and what is missing."
+    ).parse_args(argv)
+    print(f"understudy {protocol.VERSION}, protocol {protocol.PROTOCOL}")
+    print(f"python     {platform.python_version()}  {sys.executable}")
+    print(f"system     {platform.platform()}")
+    print(f"device     {device_name()}")
+    sound = [_package(module, name, needed=True) for module, name in REQUIRED.items()]
+    for module, name in OPTIONAL.items():
+        _package(module, name, needed=False)
+    sound += [_systems(), _weights()]
+    print("all is well" if all(sound) else "something is missing: see the lines that begin with MISSING or DAMAGED")
+    return 0 if all(sound) else 1
+
+
+def _package(module: str, name: str, needed: bool) -> bool:
+    try:
+        import_module(module)
+        print(f"package    {name} {version(name)}")
+        return True
+    except PackageNotFoundError:
+        print(f"MISSING    {name}: another package provides {module}")
+    except Exception as fault:  # a broken native library may raise anything
+        if needed or not isinstance(fault, ModuleNotFoundError):
+            print(f"MISSING    {name}: {fault!r}")
+        else:
+            print(f"optional   {name} is not installed")
+    return False
+
+
+def _systems() -> bool:
+    from engine import systems
+
+    sound = True
+    for name in systems.names():
+        try:
+            systems.create(name, {})
+            print(f"system     {name}")
+        except Exception as fault:
+            print(f"MISSING    system {name}: {fault!r}")
+            sound = False
+    return sound
+
+
+def _weights() -> bool:
+    try:
+        entries = weights.manifest()
+    except (OSError, ValueError) as fault:
+        print(f"MISSING    {weights.MANIFEST}: {fault}")
+        return False
+    sound = True
+    for entry in entries:
+        state = entry.state()
+        print(f"weights    {entry.path.name} {entry.size} bytes" if state is None else state)
+        sound = sound and state is None
+    return sound

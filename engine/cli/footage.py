@@ -1,0 +1,49 @@
+"""What the command line calls V: one path that may be a movie, a sequence or a performance."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.media.image import IMAGE_SUFFIXES
+from engine.protocol import Driving, parse_frames
+
+
+def driving_from(path: Path) -> Driving:
+    """A folder is a sequence of its images in natural order, a still a sequence of one, ``.performance`` as it says."""
+    path = path.absolute()
+    if path.is_dir():
+        names = [entry.name for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+        visible = [name for name in names if not name.startswith(".")]
+        return Driving("sequence", str(path), tuple(sorted(visible, key=_natural)))
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return Driving("sequence", str(path.parent), (path.name,))
+    return Driving("performance" if path.suffix.lower() == ".performance" else "movie", str(path))
+
+
+def source_frames(text: str | None, count: int, start: int = 0) -> list[int]:
+    """The source frames that ``--frames`` names, all of [start, count) if it is not given."""
+    if text is None:
+        return list(range(start, count))
+    try:
+        frames = parse_frames(text)
+    except ValueError as fault:
+        raise EngineError("frames", f"--frames: {fault}.", "Write it like 0-99, 0-99x2 or 3,7,10-20.") from fault
+    if frames[0] < 0:
+        raise EngineError("frames", f"--frames: {frames[0]} is before the start.", "Source frames are counted from 0.")
+    return frames
+
+
+def rate(text: str) -> Fraction:
+    """``24``, ``23.976`` or ``24000/1001`` as an exact fraction; the common NTSC roundings are understood."""
+    value = Fraction(text)
+    if value <= 0:
+        raise ValueError(text)
+    ntsc = Fraction(round(value * Fraction(1001, 1000)) * 1000, 1001)
+    return ntsc if value.denominator != 1 and abs(value - ntsc) < Fraction(1, 200) else value
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
