@@ -51,8 +51,9 @@ def main(argv: list[str]) -> int:
         if "cross_check" in row.notes:
             found = row.notes["cross_check"]
             print(
-                f"\n{row.label}: our points of the driver differ from the stored ones by {found['points_percent']:.2f} % of "
-                f"the face diagonal and {found['pose_degrees']:.2f}° of pose, mean of {found['frames']} frames."
+                f"\n{row.label}: our points of the driver differ from the stored ones by "
+                f"{found['points_percent']:.2f} % of the face diagonal and {found['pose_degrees']:.2f}° of pose, "
+                f"mean of {found['frames']} frames."
             )
     if options.json:
         record = {"mode": options.mode, "takes": [row.to_json() for row in rows]}
@@ -88,8 +89,8 @@ class _Evaluation:
         for path in self._options.driving:
             clip = self._clip(path)
             for portrait in self._options.portrait:
-                label = f"{protocol.clean_shot(portrait.stem)}_{clip.label}"
-                yield self._row(clip, portrait, label.replace("_", " × ", 1), label, truth=False)
+                name = protocol.clean_shot(portrait.stem)
+                yield self._row(clip, portrait, f"{name} × {clip.label}", f"{name}_{clip.label}", truth=False)
 
     def _clip(self, path: Path) -> DrivingClip:
         source = open_source(Driving("movie", str(path)), Fraction(1))
