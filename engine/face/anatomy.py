@@ -1,0 +1,85 @@
+"""What never changes for a face model: regions, weights and the spread of landmark offsets over the skin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.face.maths import smoothstep
+from engine.face.mesh import Normals, neighbour_average
+from engine.face.model import FaceModel
+
+_KERNEL_CM = 0.9
+_RIDGE = 0.15
+_OPEN_JAW = 0.45  # distances are measured with the mouth open, else upper and lower lip fuse
+INNER = ("mouth", "gums", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right", "socket")
+
+
+class Anatomy:
+    """Regions of a model's surface; lengths are for a face of 11 cm from eyes to chin and scale with the model's.
+
+    ``skin`` (N,) bool; ``face_weight`` (N,) 1 on the face proper, where detector points pin the surface, 0 beyond;
+    ``head_weight`` (N,) 1 on head, fading to 0 down the neck; ``delicate`` (N,) bool lids and lips, whose visibility a
+    coarse mesh cannot judge; ``unit`` cm per nominal cm; ``drawn`` the triangles that are ever rasterised.
+    """
+
+    def __init__(self, model: FaceModel, dense: bool) -> None:
+        self.model = model
+        count = len(model.vertices)
+        marks = model.landmarks68.at(model.vertices)
+        eyes, chin = marks[36:48].mean(axis=0), marks[8]
+        self.unit = float(eyes[1] - chin[1]) / 11
+        self.chin, self.eyes = chin, eyes
+        self.skin = np.zeros(count, bool)
+        self.skin[model.vertices_of("skin")] = True
+        self.skin_triangles = model.triangles[model.triangles_of("skin")]
+        opened = model.deform(model.vertices, _jaw(model))
+        anchors = model.dense if dense else model.landmarks68
+        points = anchors.at(opened)
+        distance = np.linalg.norm(opened[:, None] - points[None], axis=2)
+        kernel = _KERNEL_CM * self.unit * (1 if dense else 1.6)
+        near = np.exp(-(distance**2) / (2 * kernel**2))
+        between = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=2) / (2 * kernel**2))
+        spread = near @ np.linalg.inv(between + _RIDGE * np.eye(len(points)))
+        spread[~self.skin] = 0
+        self._moved = np.flatnonzero(np.abs(spread).max(axis=1) > 1e-3)
+        self._spread = np.ascontiguousarray(spread[self._moved], np.float32)
+        closest = distance.min(axis=1) / self.unit
+        height = (model.vertices[:, 1] - chin[1]) / self.unit
+        self.face_weight = np.where(self.skin, smoothstep(1 - (closest - 0.3) / 1.2), 1).astype(np.float32)
+        self.head_weight = np.where(self.skin, smoothstep((height + 4.9) / 5), 1).astype(np.float32)
+        self.height = height
+        self.above_eyes = smoothstep((model.vertices[:, 1] - eyes[1]) / self.unit / 5)
+        soft = np.linalg.norm(model.vertices[:, None] - marks[None, 36:], axis=2).min(axis=1)
+        self.delicate = soft < 0.9 * self.unit
+        wide = np.maximum(np.where(self.skin, smoothstep(1 - (closest - 0.6) / 2.4), 1), self.head_weight)
+        inner = model.triangles_of(*INNER)
+        skin_ids = model.triangles_of("skin")
+        self.drawn = np.sort(np.concatenate([skin_ids[wide[self.skin_triangles].max(axis=1) > 0], inner]))
+        self.drawn_triangles = model.triangles[self.drawn]
+        self.drawn_part = model.triangle_part[self.drawn]
+        self.normals = Normals(self.skin_triangles, count)
+        self.neighbours = neighbour_average(self.skin_triangles, count)
+
+    def spread(self, offsets: np.ndarray) -> np.ndarray:
+        """Offsets at the detector's points (P, 3) as a smooth field over the skin (N, 3), by kernel ridge."""
+        field = np.zeros((len(self.skin), 3), np.float32)
+        field[self._moved] = self._spread @ offsets.astype(np.float32)
+        return field
+
+
+_CACHE: dict[tuple[str, bool], Anatomy] = {}
+
+
+def anatomy(model: FaceModel, dense: bool) -> Anatomy:
+    """The anatomy of a model, computed once a process."""
+    key = (model.sha256, dense)
+    if key not in _CACHE:
+        _CACHE[key] = Anatomy(model, dense)
+    return _CACHE[key]
+
+
+def _jaw(model: FaceModel) -> np.ndarray:
+    weights = np.zeros(len(model.expression_names))
+    if "jawOpen" in model.expression_names:
+        weights[model.expression_index("jawOpen")] = _OPEN_JAW
+    return weights

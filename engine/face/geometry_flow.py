@@ -1,0 +1,202 @@
+"""Mesh motion → dense flow: for every pixel of the new frame, where in the portrait to look, and how far to trust it.
+
+Two layers. The *outer* layer moves hair, neck and surroundings as a soft rigid body on a coarse grid. The *face* layer
+is the rasterised mesh; its difference from the outer layer is carried beyond its edge with decay, so no seam shows.
+All later systems read the same buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.face.camera import Pose
+from engine.face.maths import rotation_from_vector, smoothstep, vector_from_rotation
+from engine.face.source_geometry import SourceGeometry, turn_weight
+from engine.raster.opencv import Fragments, depth_image, rasterise
+
+NOTHING = 255  # the part of pixels that show no mesh
+_GRID_SIDE = 160
+_SOFT_TURN = 0.22  # radians out of plane beyond which the outer layer stops following
+_EYE_BIAS = 0.12  # cm: eyeballs are drawn this much deeper than they lie, or they pierce the lids
+_INVERSIONS = 10
+
+
+@dataclass(frozen=True)
+class GeometryFlow:
+    """Buffers of (h, w), the portrait's aspect at flow resolution.
+
+    ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
+    of what is looked up the portrait does not really show; ``part`` (h, w) uint8 the mesh part drawn or ``NOTHING``;
+    ``stretch`` (h, w) log2 of area in the new frame per area in the portrait; ``fragments`` with ``triangles`` and
+    ``vertices`` (N, 2) pixels at flow resolution for whoever needs more attributes; ``scale`` flow pixels a portrait
+    pixel; ``camera_points`` (N, 3).
+    """
+
+    source: np.ndarray
+    hidden: np.ndarray
+    part: np.ndarray
+    stretch: np.ndarray
+    fragments: Fragments
+    fragment_part: np.ndarray
+    fragment_source: np.ndarray
+    triangles: np.ndarray
+    vertices: np.ndarray
+    camera_points: np.ndarray
+    scale: float
+
+
+class FlowBuilder:
+    """Turns posed heads of one portrait into :class:`GeometryFlow`, at most ``side`` pixels on the long side."""
+
+    def __init__(self, source: SourceGeometry, side: int = 512) -> None:
+        self.source = source
+        camera = source.camera
+        self.scale = min(1.0, side / max(camera.width, camera.height))
+        self.shape = (round(camera.height * self.scale), round(camera.width * self.scale))
+        self._outer = _OuterLayer(source)
+        height, width = self.shape
+        columns = (np.arange(width, dtype=np.float32) + 0.5) * (camera.width / width)
+        rows = (np.arange(height, dtype=np.float32) + 0.5) * (camera.height / height)
+        self._grid = np.stack(np.meshgrid(columns, rows), axis=-1)
+        model = source.face.model
+        self._skin_id = model.parts["skin"]
+        self._eye_ids = np.unique(model.triangles[model.triangles_of("eye_left", "eye_right")])
+
+    def __call__(self, vertices: np.ndarray, pose: Pose) -> GeometryFlow:
+        """``vertices`` (N, 3) of the moved head in its own frame (SourceGeometry.place), and its pose."""
+        source, anatomy = self.source, self.source.anatomy
+        camera_points = pose.apply(vertices)
+        pixels, depth = source.camera.project(camera_points)
+        hiding = self._hiding(pose)
+        look_at = (source.pixels + hiding[:, None] * (source.filled - source.pixels)).astype(np.float32)
+        drawn_depth = depth.copy()
+        drawn_depth[self._eye_ids] += _EYE_BIAS
+        flow_pixels = (pixels * self.scale).astype(np.float32)
+        fragments = rasterise(flow_pixels, drawn_depth, anatomy.drawn_triangles, self.shape)
+        part = anatomy.drawn_part[fragments.triangle]
+        skin = part == self._skin_id
+        attributes = np.column_stack([look_at, self._trust(camera_points), hiding]).astype(np.float32)
+        values = fragments.gather(attributes, anatomy.drawn_triangles)
+        outer = self._outer.flow(pose, self.shape)
+        coordinates, hidden = self._merge(fragments, skin, values, outer)
+        return GeometryFlow(
+            source=coordinates,
+            hidden=hidden,
+            part=fragments.image(part.astype(np.uint8), NOTHING),
+            stretch=stretch(coordinates, self.scale),
+            fragments=fragments,
+            fragment_part=part,
+            fragment_source=values[:, :2],
+            triangles=anatomy.drawn_triangles,
+            vertices=flow_pixels,
+            camera_points=camera_points,
+            scale=self.scale,
+        )
+
+    def _hiding(self, pose: Pose) -> np.ndarray:
+        turn = vector_from_rotation(self.source.face.pose.rotation.T @ pose.rotation)
+        weight = turn_weight(float(np.linalg.norm(turn[:2])))
+        return self.source.hidden_hard + weight * self.source.hidden_soft
+
+    def _trust(self, camera_points: np.ndarray) -> np.ndarray:
+        """Weight of the mesh against the outer layer: full on the face, fading on the scalp at the silhouette."""
+        anatomy = self.source.anatomy
+        toward = -(anatomy.normals(camera_points) * camera_points).sum(axis=1)
+        facing = toward / (np.linalg.norm(camera_points, axis=1) + 1e-9)
+        scalp = anatomy.head_weight * smoothstep(facing / 0.3)
+        return np.where(anatomy.skin, np.maximum(anatomy.face_weight, scalp), 1)
+
+    def _merge(
+        self, fragments: Fragments, skin: np.ndarray, values: np.ndarray, outer: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Face layer over outer layer; their difference decays beyond the face's edge."""
+        height, width = self.shape
+        rows, columns = fragments.rows[skin], fragments.columns[skin]
+        weight = np.zeros((height, width), np.float32)
+        weight[rows, columns] = values[skin, 2]
+        difference = np.zeros((height, width, 2), np.float32)
+        difference[rows, columns] = values[skin, :2] - self._grid[rows, columns] - outer[rows, columns]
+        difference *= weight[..., None]
+        beyond = self._extend(difference, weight)
+        coordinates = self._grid + outer + difference + beyond * (1 - weight[..., None])
+        hidden = np.zeros((height, width), np.float32)
+        hidden[rows, columns] = values[skin, 2] * values[skin, 3]
+        return coordinates, cv2.GaussianBlur(hidden, (0, 0), 1.2)
+
+    def _extend(self, weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        shrink = min(1.0, _GRID_SIDE / max(self.shape))
+        face = self.source.diagonal * self.scale * shrink
+        low = cv2.resize(
+            np.dstack([weighted, weight]), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA
+        )
+        wide = cv2.GaussianBlur(low, (0, 0), 0.025 * face) + 0.05 * cv2.GaussianBlur(low, (0, 0), 0.08 * face)
+        near = cv2.GaussianBlur((low[..., 2] > 0.3).astype(np.float32), (0, 0), 0.06 * face)
+        extended = wide[..., :2] / (wide[..., 2:] + 2e-4) * smoothstep(3 * near)[..., None]
+        return cv2.resize(extended.astype(np.float32), self.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+class _OuterLayer:
+    """A coarse grid over the portrait with depth, moved as a rigid body where it belongs to the head."""
+
+    def __init__(self, source: SourceGeometry) -> None:
+        self._source = source
+        camera, pose, anatomy = source.camera, source.face.pose, source.anatomy
+        self._scale = min(1.0, _GRID_SIDE / max(camera.width, camera.height))
+        height, width = round(camera.height * self._scale), round(camera.width * self._scale)
+        surface = depth_image(source.pixels * self._scale, source.depth, anatomy.skin_triangles, (height, width))
+        covered = np.isfinite(surface)
+        self._pivot = np.array([0.0, anatomy.chin[1] + 8.6 * anatomy.unit, 0.0])
+        middle = np.float32(-pose.apply(self._pivot + [0.0, anatomy.unit, 0.0])[2])
+        away = cv2.distanceTransform((~covered).astype(np.uint8), cv2.DIST_L2, 5) / (source.diagonal * self._scale)
+        depth = self._extend_depth(np.where(covered, surface, 0), covered, away, middle)
+        rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+        self._cells = np.stack([columns, rows], axis=-1)
+        self._pixels = (self._cells + 0.5) / self._scale
+        offset = camera.lift(self._pixels - camera.centre, depth)
+        offset[..., 2] = -depth
+        self._head = (offset - pose.translation) @ pose.rotation
+        above = smoothstep((self._head[..., 1] - anatomy.chin[1] + 8.9 * anatomy.unit) / (10.5 * anatomy.unit))
+        rigid = above * smoothstep(1 - (away - 0.55) / 0.9)
+        self._rigid = cv2.GaussianBlur(rigid.astype(np.float32), (0, 0), 1.5)[..., None]
+
+    def _extend_depth(
+        self, surface: np.ndarray, covered: np.ndarray, away: np.ndarray, middle: np.floating
+    ) -> np.ndarray:
+        """Depth of the mesh, continued beyond its edge and fading to the head's middle."""
+        face = self._source.diagonal * self._scale
+        sigma = 0.06 * face
+        total = cv2.GaussianBlur(surface.astype(np.float32), (0, 0), sigma)
+        weight = cv2.GaussianBlur(covered.astype(np.float32), (0, 0), sigma)
+        near = np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), middle)
+        fade = smoothstep(away / 0.15)
+        depth = np.where(covered, surface, near * (1 - fade) + middle * fade)
+        return cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 0.012 * face + 0.5)
+
+    def flow(self, pose: Pose, shape: tuple[int, int]) -> np.ndarray:
+        """Backward displacement (h, w, 2) in portrait pixels: add it to a pixel to find where it came from."""
+        source = self._source
+        start = source.face.pose
+        turn = vector_from_rotation(start.rotation.T @ pose.rotation)
+        size = float(np.linalg.norm(turn[:2]))
+        if size > 1e-6:
+            turn[:2] *= _SOFT_TURN * np.tanh(size / _SOFT_TURN) / size
+        softened = start.rotation @ rotation_from_vector(turn)
+        anchor = pose.apply(self._pivot)
+        moved, _ = source.camera.project((self._head - self._pivot) @ softened.T + anchor)
+        forward = ((moved - self._pixels) * self._rigid).astype(np.float32)
+        backward = np.zeros_like(forward)
+        for _ in range(_INVERSIONS):
+            at = self._cells - backward * self._scale
+            there = cv2.remap(forward, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            backward = 0.4 * backward + 0.6 * there
+        return -cv2.resize(backward, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def stretch(source: np.ndarray, scale: float) -> np.ndarray:
+    """log2 of area in the new frame per area looked up: above 0 the portrait's pixels are magnified."""
+    dx, dy = np.gradient(source, axis=1), np.gradient(source, axis=0)
+    area = np.abs(dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]) * scale**2
+    return -np.log2(np.clip(area, 1e-3, 1e3))

@@ -1,0 +1,167 @@
+"""The portrait's side of the geometry: the fitted head, corrected to the picture, and what of it the picture shows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
+
+from engine.face.anatomy import anatomy
+from engine.face.fitting import INNER_LIPS, LIDS_LEFT, LIDS_RIGHT
+from engine.face.gaze import EYES, eyeball, lid_offsets
+from engine.face.maths import look, smoothstep
+from engine.face.subject import FaceFit
+from engine.raster.opencv import depth_image
+
+_WORK_SIDE = 384  # px: visibility and matte tests need no more
+_HIDDEN_FACING = 0.22  # cosine to the viewer below which texture is too oblique to use
+_RIM = 0.004  # of the face's diagonal: how far outside an opening its skin begins
+_SETTLE = 60  # neighbour averages of the continued coordinates
+
+
+class SourceGeometry:
+    """A portrait's head in its own frame, with the portrait's pixel for every vertex.
+
+    ``vertices`` (N, 3) cm; ``pixels`` (N, 2) where each vertex truly lies in the portrait and ``filled`` (N, 2) where
+    to look instead if the portrait hides it; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: always, and
+    only once the head has turned.
+    """
+
+    def __init__(self, face: FaceFit, matte: np.ndarray | None) -> None:
+        self.face, self.camera = face, face.camera
+        self.dense = face.observation.dense is not None
+        self.anatomy = anatomy(face.model, self.dense)
+        self.diagonal = face.observation.diagonal
+        self._eye_shift = lid_offsets(face.offsets, self.dense)
+        self._eye_vertices = [face.model.vertices_of(name) for name in EYES]
+        self.base = face.model.deform(face.neutral, face.expression)
+        self.correction = self.anatomy.spread(face.offsets)
+        self._scale = _WORK_SIDE / max(self.camera.width, self.camera.height)
+        self._inside = None if matte is None else _Inside(matte, self._scale)
+        if self._inside is not None:
+            self._shrink_into_matte(self._inside)
+        self.vertices = self.place(self.base, np.zeros((2, 2)))
+        camera_points = face.pose.apply(self.vertices)
+        self.pixels, self.depth = self.camera.project(camera_points)
+        self._keep_skin_off_openings()
+        self._find_hidden(camera_points)
+
+    def place(self, head: np.ndarray, gaze_turn: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
+        """A deformed head (N, 3) with the portrait's corrections, extra landmark ``offsets`` and turned eyes.
+
+        ``gaze_turn`` (2, 2) radians of pitch and yaw away from the portrait's own gaze.
+        """
+        placed = head + self.correction
+        if offsets is not None:
+            placed += self.anatomy.spread(offsets)
+        for k, name in enumerate(EYES):
+            ids = self._eye_vertices[k]
+            centre, _ = eyeball(self.face.model, head, name)
+            turned = (head[ids] - centre) @ look(*gaze_turn[k]).T + centre
+            placed[ids] = turned + self._eye_shift[k]
+        return placed
+
+    def _shrink_into_matte(self, inside: _Inside) -> None:
+        """Pull silhouette vertices into the person, or background shows between cheek and ear."""
+        face, region = self.face, self.anatomy.skin & (self.anatomy.height > -1.5)
+        for _ in range(2):
+            pixels, depth = self.camera.project(face.pose.apply(self.place(self.base, np.zeros((2, 2)))))
+            offset = inside.nearest(pixels, inside.person) - pixels
+            offset[~region] = 0
+            pull = self.camera.lift(offset, depth) @ face.pose.rotation
+            self.correction = self.correction + np.clip(pull, -3, 3).astype(np.float32)
+
+    def _keep_skin_off_openings(self) -> None:
+        """Skin looks up skin: lid and lip rims that fall inside the seen eyes or mouth look at their margin instead.
+
+        Without this a closing lid drags a slice of eyeball along, and closed lips keep a row of teeth.
+        """
+        seen = self.face.observation.dense
+        if seen is None:
+            return
+        rims = np.flatnonzero(self.anatomy.skin & self.anatomy.delicate)
+        for outline in (LIDS_LEFT, LIDS_RIGHT, INNER_LIPS):
+            polygon = seen[list(outline), :2]
+            self.pixels[rims] = push_out(self.pixels[rims], polygon, _RIM * self.diagonal)
+
+    def _find_hidden(self, camera_points: np.ndarray) -> None:
+        anatomy, scale = self.anatomy, self._scale
+        toward = -camera_points / np.linalg.norm(camera_points, axis=1, keepdims=True)
+        facing = (anatomy.normals(camera_points) * toward).sum(axis=1)
+        shape = (int(self.camera.height * scale) + 1, int(self.camera.width * scale) + 1)
+        front = cv2.erode(
+            depth_image(self.pixels * scale, self.depth, anatomy.skin_triangles, shape), np.ones((3, 3), np.uint8)
+        )
+        at = np.clip((self.pixels * scale).astype(int), 0, [shape[1] - 1, shape[0] - 1])
+        occluded = self.depth > front[at[:, 1], at[:, 0]] + 0.6
+        candidates = anatomy.skin & ~anatomy.delicate
+        hidden = candidates & ((facing < _HIDDEN_FACING) | occluded)
+        hard = hidden & ((facing < 0) | occluded)
+        self.hidden_hard = hard.astype(np.float32)
+        self.hidden_soft = (hidden & ~hard).astype(np.float32)
+        self.filled = self.pixels.copy()
+        visible = anatomy.skin & ~hidden & (anatomy.height > -11.5)
+        if hidden.any() and visible.any():
+            self._continue_pixels(hidden, np.flatnonzero(visible))
+
+    def _continue_pixels(self, hidden: np.ndarray, visible: np.ndarray) -> None:
+        """Coordinates for hidden vertices: from their visible neighbours, outward into hair, inside the person."""
+        mean = self.face.model.vertices
+        distance, nearest = cKDTree(mean[visible]).query(mean[hidden], k=min(6, len(visible)))
+        weight = 1 / (distance + 0.3) ** 2
+        weight /= weight.sum(axis=1, keepdims=True)
+        target = (self.pixels[visible][nearest] * weight[..., None]).sum(axis=1)
+        centre = self.face.observation.landmarks68.mean(axis=0)
+        outward = target - centre
+        outward /= np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
+        target += 0.13 * self.diagonal * self.anatomy.above_eyes[hidden, None] * outward
+        if self._inside is not None:
+            target = self._inside.nearest(target, self._inside.deep)
+        self.filled[hidden] = target
+        average = self.anatomy.neighbours[hidden]
+        for _ in range(_SETTLE):
+            self.filled[hidden] = 0.03 * target + 0.97 * (average @ self.filled)
+
+
+class _Inside:
+    """Nearest-pixel lookups into the person's matte at working size."""
+
+    def __init__(self, matte: np.ndarray, scale: float) -> None:
+        self._scale = scale
+        small = cv2.resize(matte, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        self.person = small > 0.6
+        self.deep = cv2.erode(self.person.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+        if not self.deep.any():
+            self.person = self.deep = np.ones_like(self.person)
+        self._nearest = distance_transform_edt(~self.deep, return_distances=False, return_indices=True)
+
+    def nearest(self, pixels: np.ndarray, region: np.ndarray) -> np.ndarray:
+        """``pixels`` (N, 2), those outside ``region`` moved to the nearest one deep inside the person."""
+        height, width = region.shape
+        at = np.clip((pixels * self._scale).astype(int), 0, [width - 1, height - 1])
+        row, column = self._nearest[:, at[:, 1], at[:, 0]]
+        moved = np.stack([column + 0.5, row + 0.5], axis=1) / self._scale
+        return np.where(region[at[:, 1], at[:, 0]][:, None], pixels, moved)
+
+
+def push_out(points: np.ndarray, polygon: np.ndarray, margin: float) -> np.ndarray:
+    """``points`` (n, 2) inside ``polygon`` (m, 2) moved to its nearest edge and ``margin`` beyond; others unchanged."""
+    start, edge = polygon, np.roll(polygon, -1, axis=0) - polygon
+    along = ((points[:, None] - start) * edge).sum(axis=2) / np.maximum((edge**2).sum(axis=1), 1e-9)
+    nearest = start + np.clip(along, 0, 1)[..., None] * edge
+    away = nearest - points[:, None]
+    distance = np.linalg.norm(away, axis=2)
+    best = distance.argmin(axis=1)
+    rows = np.arange(len(points))
+    crosses = (polygon[:, 1] > points[:, 1:]) != (np.roll(polygon[:, 1], -1) > points[:, 1:])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = start[:, 0] + (points[:, 1:] - start[:, 1]) / edge[:, 1] * edge[:, 0]
+    inside = (crosses & (points[:, :1] < at)).sum(axis=1) % 2 == 1
+    outward = away[rows, best] / np.maximum(distance[rows, best], 1e-9)[:, None]
+    return np.where(inside[:, None], nearest[rows, best] + margin * outward, points)
+
+
+def turn_weight(angle: float) -> float:
+    """How far "only once the head has turned" applies at an out-of-plane turn of ``angle`` radians."""
+    return float(smoothstep(np.asarray(angle / 0.5)))

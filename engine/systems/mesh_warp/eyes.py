@@ -1,0 +1,107 @@
+"""Eyes: the portrait's own iris on a plate completed with a synthetic sclera, turned with the gaze, under lid shadow."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.face.detector import Observation
+from engine.face.fitting import LIDS_LEFT, LIDS_RIGHT
+from engine.face.geometry_flow import GeometryFlow
+from engine.face.maths import smoothstep
+from engine.face.source_geometry import SourceGeometry
+from engine.systems.mesh_warp.inset import Inset, blend
+
+_SHADOW = 0.35  # how much the upper lid darkens the eyeball right below it
+_SHADOW_REACH = 0.022  # of the face's diagonal
+
+
+class Eyes:
+    """Paints eyeball and socket fragments over a warped frame. The lids' own shadow is taken off the plate and put
+    back where the lids are now, so at rest nothing changes."""
+
+    def __init__(self, rgb: np.ndarray, source: SourceGeometry) -> None:
+        self._source = source
+        parts = source.face.model.parts
+        self._parts = [parts[n] for n in ("eye_left", "eye_right", "socket") if n in parts]
+        self._sockets = parts.get("socket", -1)
+        self._reach = _SHADOW_REACH * source.diagonal
+        self.plate = _eye_plate(rgb, source.face.observation, source.diagonal, self._reach)
+
+    def paint(self, frame: np.ndarray, flow: GeometryFlow) -> None:
+        """Draw both eyes into ``frame`` (H, W, 3) float32, in place."""
+        centre = flow.vertices[self._source.anatomy.skin, 0].mean()
+        eyes = np.isin(flow.fragment_part, self._parts)
+        for side in (flow.fragments.columns < centre, flow.fragments.columns >= centre):
+            inset = Inset.around(flow, eyes & side)
+            if inset is not None:
+                self._paint_one(frame, flow, inset)
+
+    def _paint_one(self, frame: np.ndarray, flow: GeometryFlow, inset: Inset) -> None:
+        size = frame.shape[:2]
+        mask = inset.mask()
+        where, coordinates = inset.full(inset.image(flow.fragment_source[inset.chosen]), size)
+        colour = cv2.remap(
+            self.plate, coordinates[..., 0] - 0.5, coordinates[..., 1] - 0.5, cv2.INTER_CUBIC
+        )
+        _, light = inset.full(lid_light(mask, self._reach * flow.scale), size)
+        _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
+        blend(frame, where, colour * light[..., None], soft)
+
+
+def lid_light(opening: np.ndarray, reach: float) -> np.ndarray:
+    """Light on the eyeball inside an eye ``opening`` (h, w) 0…1: 1 in the open, darker within ``reach`` px of the lid.
+
+    The lid above shades more than the one below: the lid's blurred shape is moved down by half its reach.
+    """
+    shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
+    lids = cv2.warpAffine(1 - opening, shift, opening.shape[::-1], flags=cv2.INTER_LINEAR, borderValue=1)
+    return 1 - _SHADOW * np.clip(cv2.GaussianBlur(lids, (0, 0), max(0.5, 0.5 * reach)), 0, 1)
+
+
+def _eye_plate(rgb: np.ndarray, seen: Observation, diagonal: float, reach: float) -> np.ndarray:
+    """The portrait with each eye completed beyond its lids by a synthetic eyeball, freed of lid shadow, float32."""
+    plate = rgb.astype(np.float32)
+    if seen.dense is None or seen.iris is None:
+        return plate
+    for lids, iris in ((LIDS_LEFT, seen.iris[0]), (LIDS_RIGHT, seen.iris[1])):
+        outline = seen.dense[list(lids), :2]
+        low = np.maximum((outline.min(axis=0) - 0.12 * diagonal).astype(int), 0)
+        high = np.minimum((outline.max(axis=0) + 0.12 * diagonal).astype(int), rgb.shape[1::-1])
+        if (high - low).min() > 2:
+            box = np.s_[low[1] : high[1], low[0] : high[0]]
+            plate[box] = _complete_eye(plate[box], outline - low, iris - low, diagonal, reach)
+    return plate
+
+
+def _complete_eye(
+    crop: np.ndarray, outline: np.ndarray, iris: np.ndarray, diagonal: float, reach: float
+) -> np.ndarray:
+    opening = np.zeros(crop.shape[:2], np.uint8)
+    cv2.fillPoly(opening, [np.round(outline * 16 - 8).astype(np.int32)], 1, shift=4)
+    margin = max(1, int(0.012 * diagonal))
+    inside = cv2.erode(opening, np.ones((2 * (margin // 2) + 1,) * 2, np.uint8))
+    light = lid_light(opening.astype(np.float32), reach)[..., None]
+    crop = np.clip(crop / light, 0, 255)
+    radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
+    rows, columns = np.mgrid[0 : crop.shape[0], 0 : crop.shape[1]]
+    away = np.hypot(columns + 0.5 - iris[0, 0], rows + 0.5 - iris[0, 1])
+    open_pixels = inside > 0
+    sclera = _bright_median(crop[open_pixels & (away > 1.15 * radius)], default=(168, 164, 160))
+    ring = crop[open_pixels & (away < 0.9 * radius) & (away > 0.45 * radius)]
+    colour = np.median(ring, axis=0) if len(ring) > 8 else np.array([60.0, 50.0, 40.0])
+    pupil = crop[open_pixels & (away < 0.4 * radius)]
+    dark = np.percentile(pupil, 20, axis=0) if len(pupil) > 3 else 0.4 * colour
+    is_iris = smoothstep((radius - away) / (0.12 * radius) + 0.5)[..., None]
+    is_pupil = smoothstep((0.42 * radius - away) / (0.1 * radius) + 0.5)[..., None]
+    synthetic = 0.92 * sclera * (1 - is_iris) + (colour * (1 - is_pupil) + dark * is_pupil) * is_iris
+    trust = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), max(0.7, 0.5 * margin))[..., None]
+    return crop * trust + synthetic * (1 - trust)
+
+
+def _bright_median(pixels: np.ndarray, default: tuple[int, int, int]) -> np.ndarray:
+    """Median of the brighter half (N, 3): sclera rather than lashes."""
+    if len(pixels) <= 12:
+        return np.array(default, np.float32)
+    brightness = pixels.sum(axis=1)
+    return np.median(pixels[brightness >= np.median(brightness)], axis=0)

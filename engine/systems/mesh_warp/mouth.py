@@ -1,0 +1,132 @@
+"""The inside of the mouth: the model's teeth, gums and tongue, lit and occluded; the portrait's own teeth where shown."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.face.fitting import INNER_LIPS
+from engine.face.geometry_flow import GeometryFlow
+from engine.face.maths import smoothstep
+from engine.face.mesh import Normals
+from engine.face.source_geometry import SourceGeometry
+from engine.systems.mesh_warp.inset import Inset, blend
+
+_SKIN_SAMPLES = [50, 280, 4, 9, 205, 425]
+_COLOURS = {  # sRGB under the light of a skin of mean brightness .68
+    "mouth": (96, 42, 40),
+    "gums": (168, 88, 84),
+    "teeth_upper": (226, 218, 206),
+    "teeth_lower": (212, 203, 190),
+    "tongue": (176, 94, 92),
+}
+_GLOSS = {"teeth_upper": 34, "teeth_lower": 26, "tongue": 22, "gums": 16}
+_OPEN = 0.012  # of the face's diagonal: a portrait whose lips part more shows its own teeth
+
+
+class Mouth:
+    """Paints mouth fragments inside the lips over a warped frame."""
+
+    def __init__(self, rgb: np.ndarray, source: SourceGeometry) -> None:
+        self._rgb, self._source = rgb, source
+        model = source.face.model
+        self._parts = [model.parts[n] for n in _COLOURS if n in model.parts]
+        self._upper = model.parts.get("teeth_upper", -1)
+        self._normals = Normals(model.triangles[model.triangles_of(*_COLOURS)], len(model.vertices))
+        self._colour, self._gloss = self._materials()
+        self._own = self._own_mouth()
+        self._jaw_at_rest = self._gap(source.vertices)
+
+    def paint(self, frame: np.ndarray, flow: GeometryFlow, vertices: np.ndarray) -> None:
+        """Draw the open mouth into ``frame`` (H, W, 3) float32, in place; ``vertices`` (N, 3) in the head's frame."""
+        lips = self._lips(flow)
+        low, high = lips.min(axis=0) - 1, lips.max(axis=0) + 1
+        fragments = flow.fragments
+        near = (fragments.columns >= low[0]) & (fragments.columns <= high[0])
+        near &= (fragments.rows >= low[1]) & (fragments.rows <= high[1])
+        inset = Inset.around(flow, near & np.isin(flow.fragment_part, self._parts))
+        if inset is None:
+            return
+        size = frame.shape[:2]
+        where, colour = inset.full(inset.image(self._shade(flow, inset, vertices)), size)
+        if self._own is not None:
+            colour = self._show_own(colour, flow, inset, vertices, size)
+        mask = inset.mask() * inset.polygon(lips)
+        _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
+        blend(frame, where, colour, soft)
+
+    def _shade(self, flow: GeometryFlow, inset: Inset, vertices: np.ndarray) -> np.ndarray:
+        """Colours (n, 3) of the chosen fragments: a light at the viewer's brow, gloss, and darkness with depth."""
+        camera_points = flow.camera_points
+        normals = self._normals(camera_points)
+        toward = -camera_points / np.linalg.norm(camera_points, axis=1, keepdims=True)
+        light = toward + [0.0, 0.35, 0.0]
+        light /= np.linalg.norm(light, axis=1, keepdims=True)
+        half = light + toward
+        half /= np.linalg.norm(half, axis=1, keepdims=True)
+        diffuse = 0.55 + 0.45 * np.abs((normals * light).sum(axis=1))
+        gloss = self._gloss * np.clip((normals * half).sum(axis=1), 0, 1) ** 30
+        dark = self._occlusion(vertices)
+        lit = (self._colour * diffuse[:, None] + gloss[:, None]) * dark[:, None]
+        chosen = flow.triangles[flow.fragments.triangle[inset.chosen]]
+        return np.einsum("pkc,pk->pc", lit[chosen], flow.fragments.barycentric[inset.chosen]).astype(np.float32)
+
+    def _occlusion(self, vertices: np.ndarray) -> np.ndarray:
+        """Less light the deeper behind the lips, more the wider they open (N,)."""
+        unit = self._source.anatomy.unit
+        lips = self._source.face.model.landmarks68.at(vertices)[60:68]
+        depth = np.clip((lips[:, 2].mean() - vertices[:, 2]) / unit, 0, None)
+        opening = self._gap(vertices)
+        return np.clip(np.exp(-np.clip(depth - 0.9, 0, None) * 0.55 / (0.6 + 0.45 * opening)), 0.06, 0.95)
+
+    def _show_own(
+        self, colour: np.ndarray, flow: GeometryFlow, inset: Inset, vertices: np.ndarray, size: tuple[int, int]
+    ) -> np.ndarray:
+        """The portrait's own mouth: upper teeth always, for they sit in the skull; the rest until the jaw moves."""
+        assert self._own is not None
+        moved = abs(self._gap(vertices) - self._jaw_at_rest)
+        stays = float(np.exp(-((moved / 0.5) ** 2)))
+        part = flow.fragment_part[inset.chosen]
+        keep = np.where(part == self._upper, 1.0, stays).astype(np.float32)
+        values = np.column_stack([flow.fragment_source[inset.chosen], keep])
+        _, looked_up = inset.full(inset.image(values), size)
+        x, y = looked_up[..., 0] - 0.5, looked_up[..., 1] - 0.5
+        own = cv2.remap(self._rgb, x, y, cv2.INTER_CUBIC).astype(np.float32)
+        shown = cv2.remap(self._own, x, y, cv2.INTER_LINEAR) * looked_up[..., 2]
+        return colour + shown[..., None] * (own - colour)
+
+    def _gap(self, vertices: np.ndarray) -> float:
+        """Distance between the middle of the inner lips, nominal cm."""
+        lips = self._source.face.model.landmarks68.at(vertices)[[62, 66]]
+        return float(np.linalg.norm(lips[0] - lips[1])) / self._source.anatomy.unit
+
+    def _lips(self, flow: GeometryFlow) -> np.ndarray:
+        """Outer lip contour in flow pixels, (12, 2)."""
+        return self._source.face.model.landmarks68.at(flow.vertices)[48:60]
+
+    def _materials(self) -> tuple[np.ndarray, np.ndarray]:
+        model, seen = self._source.face.model, self._source.face.observation
+        points = seen.landmarks68 if seen.dense is None else seen.dense[_SKIN_SAMPLES, :2]
+        at = np.clip(points.astype(int), 0, np.array(self._rgb.shape[1::-1]) - 1)
+        skin = self._rgb[at[:, 1], at[:, 0]].astype(np.float32)
+        brightness = float(np.median(skin.mean(axis=1)))
+        tint = 0.85 + 0.15 * np.median(skin, axis=0) / max(brightness, 1)
+        exposure = np.clip(brightness / 255 / 0.68, 0.25, 1)
+        colour = np.zeros((len(model.vertices), 3), np.float32)
+        gloss = np.zeros(len(model.vertices), np.float32)
+        for name, value in _COLOURS.items():
+            ids = model.vertices_of(name)
+            colour[ids] = np.array(value) * tint * exposure
+            gloss[ids] = _GLOSS.get(name, 0) * exposure
+        return colour, gloss
+
+    def _own_mouth(self) -> np.ndarray | None:
+        """Where the portrait shows the inside of its mouth, (H, W) float32; None when its lips are closed."""
+        seen, diagonal = self._source.face.observation, self._source.diagonal
+        if seen.dense is None or np.linalg.norm(seen.dense[13, :2] - seen.dense[14, :2]) / diagonal <= _OPEN:
+            return None
+        mask = np.zeros(self._rgb.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [np.round(seen.dense[list(INNER_LIPS), :2] * 16 - 8).astype(np.int32)], 255, shift=4)
+        mask = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=max(1, int(0.006 * diagonal)))
+        soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.8, 0.006 * diagonal))
+        return smoothstep(soft).astype(np.float32)

@@ -1,0 +1,64 @@
+"""The portrait taken apart: the person, premultiplied by the matte, and a plate of what may stand behind."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.face.maths import smoothstep
+
+_FILL_SIDE = 512
+_HOLE_GROWS = 19
+_FILL_KERNELS = (5, 11, 23, 47, 95, 191, 383)
+
+
+class Plate:
+    """Person and background of one portrait; composing them unmoved gives the portrait back exactly.
+
+    ``rgb`` (H, W, 3) uint8; ``matte`` (H, W) float32; ``person`` (H, W, 3) float32 premultiplied; ``background``.
+    """
+
+    def __init__(self, rgb: np.ndarray, matte: np.ndarray) -> None:
+        self.rgb = rgb
+        self.matte = matte.astype(np.float32)
+        self.background = _clean_background(rgb, self.matte)
+        self.person = rgb - self.background * (1 - self.matte[..., None])
+        self._layers = np.dstack([self.person, self.matte])
+
+    def compose(self, source: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Look the person up at ``source`` (H, W, 2), pixel centres at +.5, over the background: (H, W, 3) float32.
+
+        Where ``hidden`` (H, W) the portrait has no pixels for the surface and was looked up elsewhere: there the
+        matte says nothing, and the face stays opaque.
+        """
+        x, y = source[..., 0] - 0.5, source[..., 1] - 0.5
+        layers = cv2.remap(self._layers, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        alpha = np.clip(layers[..., 3:], 0, 1)
+        image = layers[..., :3] + self.background * (1 - alpha)
+        opaque = smoothstep(1.5 * hidden)[..., None] * (1 - alpha)
+        if opaque.max() > 0:
+            face = cv2.remap(self.rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            image += opaque * (face - image)
+        return image
+
+
+def _clean_background(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The portrait with the person filled from the surroundings, nearest first (push–pull at reduced size)."""
+    height, width = matte.shape
+    shrink = min(1.0, _FILL_SIDE / max(height, width))
+    small = cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA).astype(np.float32)
+    person = (cv2.resize(matte, small.shape[1::-1]) > 0.03).astype(np.uint8)
+    hole = cv2.dilate(person, np.ones((_HOLE_GROWS, _HOLE_GROWS), np.uint8))
+    known = (1 - hole).astype(np.float32)
+    seen = small * known[..., None]
+    filled, have = seen.copy(), known.copy()
+    for size in _FILL_KERNELS:
+        colour, weight = cv2.blur(seen, (size, size)), cv2.blur(known, (size, size))
+        new = (have <= 0) & (weight > 0.02)
+        filled[new] = colour[new] / weight[new][:, None]
+        have[new] = 1
+    filled[have <= 0] = small.reshape(-1, 3).mean(axis=0)
+    filled = np.where(hole[..., None] > 0, cv2.GaussianBlur(filled, (0, 0), 2.5), filled)
+    full = np.clip(cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255)
+    where = cv2.GaussianBlur(cv2.resize(hole.astype(np.float32), (width, height)), (0, 0), 2)[..., None]
+    return rgb * (1 - where) + full * where

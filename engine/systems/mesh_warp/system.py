@@ -1,0 +1,69 @@
+"""``mesh_warp``: no network, only the fitted head moving the portrait's own pixels. The baseline of every system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from engine.errors import EngineError
+from engine.face.camera import Pose
+from engine.face.geometry_flow import FlowBuilder
+from engine.face.matting import PersonMatte
+from engine.face.source_geometry import SourceGeometry
+from engine.motion.performance import MotionFrame
+from engine.systems.base import Portrait, Subject, System
+from engine.systems.mesh_warp.eyes import Eyes
+from engine.systems.mesh_warp.mouth import Mouth
+from engine.systems.mesh_warp.plate import Plate
+
+
+class MeshWarp(System):
+    """The first portrait is drawn; further ones sharpen the subject's identity."""
+
+    name = "mesh_warp"
+    needs_performance = True
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        if options:
+            raise EngineError("bad_option", f"mesh_warp has no option {next(iter(options))!r}.", "Leave it out.")
+        super().__init__(options)
+
+    def prepare(self, portraits: list[Portrait]) -> Subject:
+        return WarpedPortrait(portraits[0])
+
+
+class WarpedPortrait(Subject):
+    """One portrait and everything about it that does not depend on the frame."""
+
+    def __init__(self, portrait: Portrait) -> None:
+        assert portrait.face is not None
+        rgb = portrait.rgb
+        self.size = (rgb.shape[1], rgb.shape[0])
+        segmenter = PersonMatte()
+        matte = segmenter(rgb)
+        segmenter.close()
+        self._face = portrait.face
+        self._source = SourceGeometry(portrait.face, matte)
+        self._flow = FlowBuilder(self._source)
+        self._plate = Plate(rgb, matte)
+        self._eyes = Eyes(rgb, self._source)
+        self._mouth = Mouth(rgb, self._source)
+
+    def draw(self, motion: MotionFrame | None) -> np.ndarray:
+        assert motion is not None
+        face, source = self._face, self._source
+        head = face.model.deform(face.neutral, motion.expression)
+        vertices = source.place(head, motion.gaze - face.gaze, motion.offsets)
+        flow = self._flow(vertices, Pose(motion.rotation, motion.translation))
+        frame = self._plate.compose(self._full(flow.source), self._full(flow.hidden))
+        self._eyes.paint(frame, flow)
+        self._mouth.paint(frame, flow, vertices)
+        return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+
+    def _full(self, image: np.ndarray) -> np.ndarray:
+        """A flow-resolution image at the portrait's own."""
+        if image.shape[1::-1] == self.size:
+            return image
+        return cv2.resize(image, self.size, interpolation=cv2.INTER_LINEAR)
