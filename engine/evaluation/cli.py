@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from engine import protocol
-from engine.errors import EngineError
+from engine.cli.console import Console, reported
+from engine.cli.footage import driving_from, source_frames
 from engine.evaluation.judge import DrivingClip, Judge
 from engine.evaluation.metrics import all_metrics
 from engine.evaluation.report import Row, markdown, median
@@ -25,26 +24,17 @@ from engine.face import detector
 from engine.media.image import encode_png, read_image, write_atomic
 from engine.media.source import open_source
 from engine.pipeline import render
-from engine.protocol import Driving, Job
+from engine.protocol import Job
 
 
 def main(argv: list[str]) -> int:
-    parser = _parser()
-    options = parser.parse_args(argv)
-    try:
-        if options.mode == "self":
-            _spread(parser, options)
-        frames = protocol.parse_frames(options.frames) if options.frames else None
-    except ValueError as fault:
-        parser.error(f"--frames: {fault}")
-    if options.step < 1:
-        parser.error("--step: 1 or more")
-    try:
-        with _output(options.keep) as folder:
-            rows = _Evaluation(options, frames, folder).rows()
-    except EngineError as fault:
-        print(f"{fault.text} {fault.remedy}", file=sys.stderr)
-        return 1
+    options = _arguments(argv)
+    return reported(lambda: _evaluate(options))
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    with _output(options.keep) as folder:
+        rows = _Evaluation(options, folder).rows()
     report = [*rows, median(rows)] if len(rows) > 1 else rows
     print(markdown(report, all_metrics()))
     for row in rows:
@@ -62,9 +52,8 @@ def main(argv: list[str]) -> int:
 
 
 class _Evaluation:
-    def __init__(self, options: argparse.Namespace, frames: list[int] | None, folder: Path) -> None:
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self._options = options
-        self._frames = frames
         self._folder = folder
         self._judge = Judge(detector.create("mediapipe"), options.step)
 
@@ -93,16 +82,17 @@ class _Evaluation:
                 yield self._row(clip, portrait, f"{name} × {clip.label}", f"{name}_{clip.label}", truth=False)
 
     def _clip(self, path: Path) -> DrivingClip:
-        source = open_source(Driving("movie", str(path)), Fraction(1))
-        frames = tuple(self._frames or range(source.count))
+        driving = driving_from(path)
+        source = open_source(driving, Fraction(25))
+        frames = tuple(source_frames(self._options.frames, source.count))
         source.check(frames)
-        return DrivingClip(protocol.clean_shot(path.stem), source, frames)
+        return DrivingClip(protocol.clean_shot(path.stem), driving, source, frames)
 
     def _row(self, clip: DrivingClip, portrait: Path, label: str, shot: str, truth: bool) -> Row:
         job = Job(
             system=self._options.system,
             portraits=(str(portrait),),
-            driving=Driving("movie", str(clip.source.path)),
+            driving=clip.driving,
             frames=tuple((protocol.FIRST_FRAME + k, source) for k, source in enumerate(clip.frames)),
             fps=(clip.source.fps.numerator, clip.source.fps.denominator),
             output=str(self._folder),
@@ -110,29 +100,12 @@ class _Evaluation:
             motion=self._options.motion,
         )
         job.check()
-        take, warnings = _render(job)
+        console = Console(len(job.frames))
+        render(job, console, lambda: False)
+        take = Path(console.folder)
         outputs = {source: take / protocol.frame_name(take.name, number) for number, source in job.frames}
         count, figures, floor = self._judge.score(clip, outputs, read_image(portrait), truth)
-        return Row(label, job.system, count, figures, floor, {"take": take.name, "warnings": warnings})
-
-
-def _render(job: Job) -> tuple[Path, list[str]]:
-    """Render ``job``; the take's folder, and what the pipeline warned of."""
-    folders: list[str] = []
-    warnings: list[str] = []
-
-    def emit(message: dict[str, Any]) -> None:
-        if message["type"] == "take":
-            folders.append(message["folder"])
-        elif message["type"] == "warning":
-            warnings.append(message["text"])
-            print(f"{job.shot}: {message['text']}", file=sys.stderr)
-        elif message["type"] == "progress" and sys.stderr.isatty():
-            counted = f"{message['done']}/{message['total']}"
-            print(f"\r{job.shot}: {message['phase']} {counted} ", end="", file=sys.stderr, flush=True)
-
-    render(job, emit, lambda: False)
-    return Path(folders[0]), warnings
+        return Row(label, job.system, count, figures, floor, {"take": take.name})
 
 
 @contextlib.contextmanager
@@ -145,7 +118,7 @@ def _output(keep: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m engine evaluate", description=__doc__)
     modes = parser.add_subparsers(dest="mode", required=True)
     own = modes.add_parser("self", help="a clip drives one of its own frames")
@@ -161,13 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--reference", type=int, nargs="+", default=[0], metavar="N", help="the source frame, by clip")
     own.add_argument("--cross-check", type=Path, nargs="+", metavar="NPZ", help="stored landmarks, by clip")
     other.add_argument("--portrait", type=Path, nargs="+", required=True, metavar="IMAGE")
-    return parser
-
-
-def _spread(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """One reference for each clip; a single one serves all."""
-    count = len(options.driving)
-    if len(options.reference) == 1:
-        options.reference *= count
-    if len(options.reference) != count or (options.cross_check and len(options.cross_check) != count):
-        parser.error("--reference and --cross-check: one for each clip")
+    options = parser.parse_args(argv)
+    if options.step < 1:
+        parser.error("--step: 1 or more")
+    if options.mode == "self":
+        count = len(options.driving)
+        if len(options.reference) == 1:
+            options.reference = options.reference * count
+        if len(options.reference) != count or (options.cross_check and len(options.cross_check) != count):
+            parser.error("--reference and --cross-check: one for each clip")
+    return options

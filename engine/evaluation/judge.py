@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -16,15 +16,18 @@ from engine.evaluation.report import Figures
 from engine.face.detector import Detector
 from engine.media.image import read_image
 from engine.media.source import FrameSource
+from engine.protocol import Driving
 
 
 @dataclass(frozen=True)
 class DrivingClip:
-    """Footage and the source frames of it that are rendered."""
+    """Footage and the source frames of it that are rendered; ``seen`` keeps what the judge found in them."""
 
     label: str
+    driving: Driving
     source: FrameSource
     frames: tuple[int, ...]
+    seen: dict[int, np.ndarray | None] = field(default_factory=dict)
 
     def pictures(self, step: int = 1) -> Iterator[tuple[int, np.ndarray]]:
         """(source frame, rgb) of every ``step``-th of ``frames``, in order."""
@@ -40,7 +43,6 @@ class Judge:
     def __init__(self, detector: Detector, step: int = 1) -> None:
         self._detector = detector
         self._step = step
-        self._driving: dict[tuple[str, int], np.ndarray | None] = {}  # one clip drives several portraits
 
     def score(
         self, clip: DrivingClip, outputs: dict[int, Path], portrait: np.ndarray, truth: bool
@@ -92,10 +94,9 @@ class Judge:
         return None if seen is None else seen.dense
 
     def driving_points(self, clip: DrivingClip, index: int, rgb: np.ndarray) -> np.ndarray | None:
-        key = (clip.label, index)
-        if key not in self._driving:
-            self._driving[key] = self.points(rgb)
-        return self._driving[key]
+        if index not in clip.seen:  # one clip may drive several portraits
+            clip.seen[index] = self.points(rgb)
+        return clip.seen[index]
 
     def _metrics(self, clip: DrivingClip, truth: bool) -> list[Metric]:
         scored: Sequence[int] = clip.frames[:: self._step]

@@ -129,7 +129,9 @@ def test_faults_are_one_sentence(clip: Path, tmp_path: Path, capsys: pytest.Capt
     assert f"Source frame {FRAMES}" in capsys.readouterr().err
     assert main(["self", "--system", "null", "--driving", str(tmp_path / "none.mp4")]) == 1
     assert "none.mp4" in capsys.readouterr().err
-    for wrong in (["--frames", "5-1"], ["--reference", "0", "1"], ["--step", "0"]):
+    assert main([*base, "--frames", "5-1"]) == 1
+    assert "--frames" in capsys.readouterr().err
+    for wrong in (["--reference", "0", "1"], ["--step", "0"]):
         with pytest.raises(SystemExit) as exit_:
             main([*base, *wrong])
         assert exit_.value.code == 2
