@@ -221,14 +221,9 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
     Only whole windows count, as in the paper: a border of 5 pixels is left out.
     """
-    x, y = a / _PEAK, b / _PEAK  # float64: variances are differences of nearly equal numbers
-    mean_x, mean_y = _window(x), _window(y)
-    var_x = _window(x * x) - mean_x**2
-    var_y = _window(y * y) - mean_y**2
-    covariance = _window(x * y) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return float(np.mean(above / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))))
+    # Plane by plane, which fits the caches; float64, because variances are differences of nearly equal numbers.
+    planes = zip(cv2.split(a), cv2.split(b), strict=True)
+    return float(np.mean([_ssim_of_plane(x / _PEAK, y / _PEAK) for x, y in planes]))
 
 
 def at_size_of(reference: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -236,6 +231,15 @@ def at_size_of(reference: np.ndarray, image: np.ndarray) -> np.ndarray:
     if image.shape == reference.shape:
         return image
     return cv2.resize(image, reference.shape[1::-1], interpolation=cv2.INTER_AREA)
+
+
+def _ssim_of_plane(x: np.ndarray, y: np.ndarray) -> float:
+    c1, c2 = 0.01**2, 0.03**2
+    mean_x, mean_y = _window(x), _window(y)
+    product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
+    covariance = _window(x * y) - product
+    variances = _window(x * x + y * y) - squares
+    return float(np.mean((2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))))
 
 
 def _window(image: np.ndarray) -> np.ndarray:
