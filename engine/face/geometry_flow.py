@@ -29,16 +29,13 @@ class GeometryFlow:
     """Buffers of (h, w), the portrait's aspect at flow resolution.
 
     ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
-    of what is looked up the portrait does not really show; ``part`` (h, w) uint8 the mesh part drawn or ``NOTHING``;
-    ``stretch`` (h, w) log2 of area in the new frame per area in the portrait; ``fragments`` with ``triangles`` and
-    ``vertices`` (N, 2) pixels at flow resolution for whoever needs more attributes; ``scale`` flow pixels a portrait
-    pixel; ``camera_points`` (N, 3).
+    of what is looked up the portrait does not really show; ``fragments`` of the drawn mesh with their part id
+    ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2) and the ``triangles`` they index;
+    ``vertices`` (N, 2) pixels at flow resolution, ``camera_points`` (N, 3) cm; ``scale`` flow pixels a portrait pixel.
     """
 
     source: np.ndarray
     hidden: np.ndarray
-    part: np.ndarray
-    stretch: np.ndarray
     fragments: Fragments
     fragment_part: np.ndarray
     fragment_source: np.ndarray
@@ -46,6 +43,18 @@ class GeometryFlow:
     vertices: np.ndarray
     camera_points: np.ndarray
     scale: float
+
+    @property
+    def part(self) -> np.ndarray:
+        """The mesh part drawn at each pixel, (h, w) uint8, or ``NOTHING``."""
+        return self.fragments.image(self.fragment_part.astype(np.uint8), NOTHING)
+
+    @property
+    def stretch(self) -> np.ndarray:
+        """log2 of area in the new frame per area looked up, (h, w): above 0 the portrait's pixels are magnified."""
+        dx, dy = np.gradient(self.source, axis=1), np.gradient(self.source, axis=0)
+        area = np.abs(dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]) * self.scale**2
+        return -np.log2(np.clip(area, 1e-3, 1e3))
 
 
 class FlowBuilder:
@@ -75,26 +84,33 @@ class FlowBuilder:
         drawn_depth = depth.copy()
         drawn_depth[self._eye_ids] += _EYE_BIAS
         flow_pixels = (pixels * self.scale).astype(np.float32)
-        fragments = rasterise(flow_pixels, drawn_depth, anatomy.drawn_triangles, self.shape)
-        part = anatomy.drawn_part[fragments.triangle]
+        triangles, parts = self._facing(pixels)
+        fragments = rasterise(flow_pixels, drawn_depth, triangles, self.shape)
+        part = parts[fragments.triangle]
         skin = part == self._skin_id
-        attributes = np.column_stack([look_at, self._trust(camera_points), hiding]).astype(np.float32)
-        values = fragments.gather(attributes, anatomy.drawn_triangles)
+        attributes = np.column_stack([look_at, self._trust(camera_points), hiding]).astype(np.float32, copy=False)
+        values = fragments.gather(attributes, triangles)
         outer = self._outer.flow(pose, self.shape)
         coordinates, hidden = self._merge(fragments, skin, values, outer)
         return GeometryFlow(
             source=coordinates,
             hidden=hidden,
-            part=fragments.image(part.astype(np.uint8), NOTHING),
-            stretch=stretch(coordinates, self.scale),
             fragments=fragments,
             fragment_part=part,
             fragment_source=values[:, :2],
-            triangles=anatomy.drawn_triangles,
+            triangles=triangles,
             vertices=flow_pixels,
             camera_points=camera_points,
             scale=self.scale,
         )
+
+    def _facing(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The drawn triangles less skin that faces away, and their parts."""
+        anatomy = self.source.anatomy
+        a, b, c = (pixels[anatomy.drawn_triangles[:, k]] for k in range(3))
+        turned = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+        keep = (turned < 0) | (anatomy.drawn_part != self._skin_id)
+        return anatomy.drawn_triangles[keep], anatomy.drawn_part[keep]
 
     def _hiding(self, pose: Pose) -> np.ndarray:
         turn = vector_from_rotation(self.source.face.pose.rotation.T @ pose.rotation)
@@ -113,18 +129,20 @@ class FlowBuilder:
         self, fragments: Fragments, skin: np.ndarray, values: np.ndarray, outer: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Face layer over outer layer; their difference decays beyond the face's edge."""
-        height, width = self.shape
-        rows, columns = fragments.rows[skin], fragments.columns[skin]
-        weight = np.zeros((height, width), np.float32)
-        weight[rows, columns] = values[skin, 2]
-        difference = np.zeros((height, width, 2), np.float32)
-        difference[rows, columns] = values[skin, :2] - self._grid[rows, columns] - outer[rows, columns]
-        difference *= weight[..., None]
-        beyond = self._extend(difference, weight)
-        coordinates = self._grid + outer + difference + beyond * (1 - weight[..., None])
-        hidden = np.zeros((height, width), np.float32)
-        hidden[rows, columns] = values[skin, 2] * values[skin, 3]
-        return coordinates, cv2.GaussianBlur(hidden, (0, 0), 1.2)
+        pixel, trust = fragments.pixel[skin], values[skin, 2]
+        size = self.shape[0] * self.shape[1]
+        coordinates = (self._grid + outer).reshape(-1, 2)
+        weight = np.zeros((size, 1), np.float32)
+        weight[pixel, 0] = trust
+        difference = np.zeros((size, 2), np.float32)
+        difference[pixel] = (values[skin, :2] - coordinates[pixel]) * trust[:, None]
+        beyond = self._extend(difference.reshape(*self.shape, 2), weight.reshape(self.shape)).reshape(-1, 2)
+        coordinates += difference
+        beyond *= 1 - weight
+        coordinates += beyond
+        hidden = np.zeros(size, np.float32)
+        hidden[pixel] = trust * values[skin, 3]
+        return coordinates.reshape(*self.shape, 2), cv2.GaussianBlur(hidden.reshape(self.shape), (0, 0), 1.2)
 
     def _extend(self, weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
         shrink = min(1.0, _GRID_SIDE / max(self.shape))
@@ -194,9 +212,3 @@ class _OuterLayer:
             backward = 0.4 * backward + 0.6 * there
         return -cv2.resize(backward, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
-
-def stretch(source: np.ndarray, scale: float) -> np.ndarray:
-    """log2 of area in the new frame per area looked up: above 0 the portrait's pixels are magnified."""
-    dx, dy = np.gradient(source, axis=1), np.gradient(source, axis=0)
-    area = np.abs(dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]) * scale**2
-    return -np.log2(np.clip(area, 1e-3, 1e3))

@@ -20,26 +20,35 @@ _NEAR, _FAR = 0.1, 1e5
 class Fragments:
     """The covered pixels of a (height, width) buffer, in row-major order.
 
-    ``rows``, ``columns``, ``triangle`` are (P,) int32; ``barycentric`` (P, 3) float32 sums to 1; ``depth`` (P,).
+    ``pixel`` (P,) int is row · width + column, ``triangle`` (P,) int, ``barycentric`` (P, 3) float32 sums to 1,
+    ``depth`` (P,) float32.
     """
 
     shape: tuple[int, int]
-    rows: np.ndarray
-    columns: np.ndarray
+    pixel: np.ndarray
     triangle: np.ndarray
     barycentric: np.ndarray
     depth: np.ndarray
 
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        return self.pixel // self.shape[1]
+
+    @functools.cached_property
+    def columns(self) -> np.ndarray:
+        return self.pixel % self.shape[1]
+
     def gather(self, attribute: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         """A per-vertex ``attribute`` (N,) or (N, C) at every fragment: (P,) or (P, C)."""
-        corners = attribute[triangles[self.triangle]]
-        return np.einsum("pk...,pk->p...", corners, self.barycentric)
+        corners = triangles[self.triangle]
+        weights = self.barycentric if attribute.ndim == 1 else self.barycentric[..., None]
+        return sum(np.take(attribute, corners[:, k], axis=0) * weights[:, k] for k in range(3))  # type: ignore[return-value]
 
     def image(self, values: np.ndarray, empty: float = 0) -> np.ndarray:
         """Per-fragment ``values`` (P,) or (P, C) as an image, ``empty`` where nothing was drawn."""
-        out = np.full(self.shape + values.shape[1:], empty, values.dtype)
-        out[self.rows, self.columns] = values
-        return out
+        out = np.full((self.shape[0] * self.shape[1], *values.shape[1:]), empty, values.dtype)
+        out[self.pixel] = values
+        return out.reshape(self.shape + values.shape[1:])
 
 
 def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shape: tuple[int, int]) -> Fragments:
@@ -70,20 +79,13 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
         _FAR,
         _settings(),
     )
-    rows, columns = np.nonzero(colour_buffer[..., 0] >= 0)  # empty depths come back inexact
-    label = colour_buffer[rows, columns]
-    triangle = np.clip(np.rint(label[:, 0] * count), 0, count - 1).astype(np.int32)
-    barycentric = np.empty_like(label)
-    barycentric[:, 1:] = label[:, 1:]
+    label = colour_buffer.reshape(-1, 3)
+    pixel = np.flatnonzero(label[:, 0] >= 0)  # empty depths come back inexact, empty labels do not
+    label = label[pixel]
+    triangle = np.clip(np.rint(label[:, 0] * count), 0, count - 1).astype(np.intp)
+    barycentric = label
     barycentric[:, 0] = 1 - label[:, 1] - label[:, 2]
-    return Fragments(
-        shape,
-        rows.astype(np.int32),
-        columns.astype(np.int32),
-        triangle,
-        barycentric,
-        depth_buffer[rows, columns],
-    )
+    return Fragments(shape, pixel, triangle, barycentric, depth_buffer.reshape(-1)[pixel])
 
 
 def depth_image(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -28,7 +28,7 @@ class Inset:
         if np.count_nonzero(chosen) < 3:
             return None
         rows, columns = flow.fragments.rows[chosen], flow.fragments.columns[chosen]
-        height, width = flow.part.shape
+        height, width = flow.fragments.shape
         top, left = max(int(rows.min()) - _MARGIN, 0), max(int(columns.min()) - _MARGIN, 0)
         bottom, right = min(int(rows.max()) + _MARGIN + 1, height), min(int(columns.max()) + _MARGIN + 1, width)
         return cls(flow, chosen, top, left, (bottom - top, right - left))
