@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import subprocess
@@ -34,8 +35,7 @@ class Child:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             log_file = log.open("wb")
-            pipe = subprocess.PIPE
-            self._process = popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=log.parent)
+            self._process = popen(command, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE, log.parent)
         except OSError as error:
             raise Fault(
                 "engine_start",
@@ -79,10 +79,8 @@ class Child:
             self._reap(0.0)
 
     def _reap(self, grace: float) -> None:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # asked in vain
             self._process.wait(grace)
-        except subprocess.TimeoutExpired:
-            pass  # asked in vain
         kill_tree(self._process)
         self._process.wait()
 
@@ -115,13 +113,11 @@ class Child:
                 self._last_lines.append(line.decode("utf-8", "replace").rstrip())
 
     def _write(self, stream: IO[bytes]) -> None:
-        try:
-            with stream:  # closing tells the engine to end
-                while (line := self._outgoing.get()) is not None:
-                    stream.write(line.encode("ascii"))
-                    stream.flush()
-        except OSError:
-            pass  # the engine is gone, which receive() reports
+        # An OSError here means that the engine is gone, which receive() reports.
+        with contextlib.suppress(OSError), stream:  # closing tells the engine to end
+            while (line := self._outgoing.get()) is not None:
+                stream.write(line.encode("ascii"))
+                stream.flush()
 
 
 def check_hello(message: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+Process = subprocess.Popen[bytes]
 
 # -I ignores every PYTHON* variable, the user's site-packages and the current folder, and so also the engine: this
 # puts the root first on the path and runs the package as ``python -m engine`` would.
@@ -30,26 +33,25 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.upper().startswith(unwanted)}
 
 
-def popen(command: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+def popen(command: list[str], stdin: int, stdout: int, stderr: int, folder: Path | None = None) -> Process:
     """Start ``command`` in a process group of its own, without a console window on Windows."""
     group: dict[str, Any]
     if sys.platform == "win32":
         group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:
         group = {"start_new_session": True}
-    return subprocess.Popen(command, env=clean_environment(), **streams, **group)
+    environment = clean_environment()
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment, **group)
 
 
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
+def kill_tree(process: Process) -> None:
     """End ``process`` and whatever it started, at once."""
     if sys.platform == "win32":
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
         return
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
         os.killpg(process.pid, signal.SIGKILL)  # the group outlives its leader as long as anyone is left in it
-    except (ProcessLookupError, PermissionError):
-        pass  # nobody left
 
 
 def run_lines(command: list[str], report: Callable[[str], None], cancelled: threading.Event | None = None) -> int:
@@ -57,7 +59,7 @@ def run_lines(command: list[str], report: Callable[[str], None], cancelled: thre
 
     Setting ``cancelled`` kills it. Raises OSError when it cannot be started.
     """
-    process = popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = popen(command, subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT)
     assert process.stdout is not None
     if cancelled is not None:
         threading.Thread(target=_kill_when, args=(process, cancelled), daemon=True).start()
@@ -68,7 +70,7 @@ def run_lines(command: list[str], report: Callable[[str], None], cancelled: thre
     return process.wait()
 
 
-def _kill_when(process: subprocess.Popen[bytes], cancelled: threading.Event) -> None:
+def _kill_when(process: Process, cancelled: threading.Event) -> None:
     while process.poll() is None:
         if cancelled.wait(0.1):
             kill_tree(process)

@@ -10,6 +10,8 @@ from typing import Any
 import bpy
 
 Strip = Any  # bpy.types.Strip, bpy.types.Sequence before 4.4
+Scene = Any  # bpy.types.Scene, with the add-on's own property
+Context = Any  # bpy.types.Context; the members differ with the editor
 LAST_CHANNEL = 128
 
 _NEW_STRIPS = hasattr(bpy.types.SequenceEditor, "strips") or "strips" in bpy.types.SequenceEditor.bl_rna.properties
@@ -18,12 +20,12 @@ STRIPS = "strips" if _NEW_STRIPS else "sequences"
 _NEW_TIMES = "left_handle" in (getattr(bpy.types, "Strip", None) or bpy.types.Sequence).bl_rna.properties
 
 
-def strips(scene: bpy.types.Scene) -> Any:
+def strips(scene: Scene) -> Any:
     """The top-level strips of ``scene``; an empty tuple when it has no sequencer yet."""
     return getattr(scene.sequence_editor, STRIPS) if scene.sequence_editor else ()
 
 
-def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
+def sequencer_scene(context: Context) -> Scene:
     """The scene whose strips the sequencer shows; before 5.0, and with none chosen, the context's own."""
     return getattr(context, "sequencer_scene", None) or context.scene
 

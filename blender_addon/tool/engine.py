@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import bpy
 
+from ..core.background import Work
 from ..core.environment import create_managed, find_base_python, find_engine_python
 from ..core.fault import Fault
 from ..core.process import engine_command, run_lines
@@ -21,7 +20,8 @@ EXTENSION = (__package__ or "").partition(".blender_addon")[0]
 
 def preferences() -> Any:
     """The add-on's preferences."""
-    return bpy.context.preferences.addons[EXTENSION].preferences
+    context: Context = bpy.context
+    return context.preferences.addons[EXTENSION].preferences
 
 
 def user_folder() -> Path:
@@ -39,21 +39,21 @@ def log_file() -> Path:
     return user_folder() / "engine.log"
 
 
-def installer() -> Callable[[Callable[[str], None], threading.Event], None]:
+def installer() -> Work:
     """The work of installing the engine; it touches no bpy and so may run on a thread."""
     base, folder = preferences().base_python, user_folder() / "engine"
 
-    def install(report: Callable[[str], None], cancelled: threading.Event) -> None:
+    def install(report, cancelled) -> None:
         create_managed(find_base_python(base), folder, LOCKS, report, cancelled)
 
     return install
 
 
-def doctor() -> Callable[[Callable[[str], None], threading.Event], None]:
+def doctor() -> Work:
     """The work of asking the engine what it can do; it touches no bpy. Raises :class:`Fault` ``engine_python``."""
     command = engine_command(engine_python(), ROOT, "doctor")
 
-    def ask(report: Callable[[str], None], cancelled: threading.Event) -> None:
+    def ask(report, cancelled) -> None:
         try:
             status = run_lines(command, report, cancelled)
         except OSError as error:

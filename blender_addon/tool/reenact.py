@@ -11,7 +11,7 @@ from ..core.fault import Fault
 from ..core.frame_map import StripTiming, frame_map
 from ..core.render_run import RenderRun, State
 from . import compat, engine, sequencer
-from .compat import Strip
+from .compat import Scene, Strip
 from .scene import absolute_path, portraits, scene_by_uid
 from .take import add_take
 
@@ -19,7 +19,7 @@ from .take import add_take
 class Reenactment:
     """A run and the place in the sequencer where its take belongs; no bpy reference is kept between the two."""
 
-    def __init__(self, scene: bpy.types.Scene, frames: str = "") -> None:
+    def __init__(self, scene: Scene, frames: str = "") -> None:
         """Start a take of ``scene``; ``frames`` is a range of scene frames such as ``1001-1100x2``, else the settings'.
 
         Raises :class:`Fault`, before anything is written, for whatever stands in the way.
@@ -64,7 +64,7 @@ class Reenactment:
         )
 
 
-def frames_to_render(scene: bpy.types.Scene, timing: StripTiming, frames: str = "") -> list[int]:
+def frames_to_render(scene: Scene, timing: StripTiming, frames: str = "") -> list[int]:
     """The scene frames a take will have; raises :class:`Fault` ``frames``."""
     if frames:
         try:
@@ -89,17 +89,17 @@ def frames_to_render(scene: bpy.types.Scene, timing: StripTiming, frames: str = 
     return wanted
 
 
-def shot_name(scene: bpy.types.Scene) -> str:
+def shot_name(scene: Scene) -> str:
     return protocol.clean_shot(scene.understudy.shot or Path(bpy.data.filepath).stem)
 
 
-def _job(scene: bpy.types.Scene, driver: Strip, frames: str) -> protocol.Job:
+def _job(scene: Scene, driver: Strip, frames: str) -> protocol.Job:
     settings = scene.understudy
     driving = sequencer.footage(driver)
     timing = sequencer.timing(scene, driver)
     pairs = frame_map(timing, frames_to_render(scene, timing, frames))
     sequencer.check_images(driver, driving, {source for _, source in pairs})
-    job = protocol.Job(
+    return protocol.Job(
         system=settings.system,
         portraits=portraits(scene),
         driving=driving,
@@ -111,5 +111,3 @@ def _job(scene: bpy.types.Scene, driver: Strip, frames: str) -> protocol.Job:
         neutral_frame=timing.source_frame(settings.neutral_frame) if settings.use_neutral_frame else None,
         no_face=settings.no_face,
     )
-    job.check()
-    return job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import (
@@ -15,7 +16,7 @@ from bpy.props import (
 )
 
 from ..core.fault import Fault
-from .compat import Strip
+from .compat import Context, Scene, Strip
 
 SYSTEMS = (
     ("mesh_warp", "Mesh Warp", "The fitted face model moves the portrait's own pixels; no network"),
@@ -86,12 +87,13 @@ def absolute_path(path: str, what: str) -> Path:
     return Path(bpy.path.abspath(path)).absolute()
 
 
-def add_portrait(scene: bpy.types.Scene, path: Path) -> None:
+def add_portrait(scene: Scene, path: Path) -> None:
     """Append ``path`` to the portraits, relative to the .blend file where Blender's preferences ask for it."""
     portraits = scene.understudy.portraits
     item = portraits.add()
     item.name = path.name
-    relative = bpy.data.filepath and bpy.context.preferences.filepaths.use_relative_paths
+    context: Context = bpy.context
+    relative = bpy.data.filepath and context.preferences.filepaths.use_relative_paths
     try:
         item.path = bpy.path.relpath(str(path)) if relative else str(path)
     except ValueError:
@@ -99,19 +101,19 @@ def add_portrait(scene: bpy.types.Scene, path: Path) -> None:
     scene.understudy.portrait_index = len(portraits) - 1
 
 
-def portraits(scene: bpy.types.Scene) -> tuple[str, ...]:
+def portraits(scene: Scene) -> tuple[str, ...]:
     """The portraits' absolute paths; raises :class:`Fault` ``no_portrait`` or ``unsaved_blend``."""
     if not scene.understudy.portraits:
         raise Fault("no_portrait", f"No portrait has been chosen in the scene {scene.name}.", "Add one in the panel.")
     return tuple(str(absolute_path(item.path, "A portrait")) for item in scene.understudy.portraits)
 
 
-def scene_by_uid(uid: int) -> bpy.types.Scene | None:
+def scene_by_uid(uid: int) -> Scene | None:
     """The scene with this session-wide number, which a rename or an undo does not change."""
     return next((scene for scene in bpy.data.scenes if scene.session_uid == uid), None)
 
 
-def scene_named(name: str) -> bpy.types.Scene:
+def scene_named(name: str) -> Scene:
     """Raises :class:`Fault` ``no_scene``."""
     if name not in bpy.data.scenes:
         known = ", ".join(scene.name for scene in bpy.data.scenes)
@@ -125,16 +127,17 @@ def take_of(strip: Strip) -> dict | None:
     return note.to_dict() if note is not None and hasattr(note, "to_dict") else None
 
 
+SCENE_CLASS: Any = bpy.types.Scene
 CLASSES = (UNDERSTUDY_PG_portrait, UNDERSTUDY_PG_settings)
 
 
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
-    bpy.types.Scene.understudy = PointerProperty(type=UNDERSTUDY_PG_settings)
+    SCENE_CLASS.understudy = PointerProperty(type=UNDERSTUDY_PG_settings)
 
 
 def unregister() -> None:
-    del bpy.types.Scene.understudy
+    del SCENE_CLASS.understudy
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -10,7 +10,7 @@ from ...engine.protocol import Driving
 from ..core.fault import Fault
 from ..core.frame_map import StripTiming, rational_fps
 from . import compat
-from .compat import Strip
+from .compat import Scene, Strip
 from .scene import absolute_path, take_of
 
 
@@ -18,7 +18,7 @@ def is_footage(strip: Strip) -> bool:
     return strip.type in ("MOVIE", "IMAGE")
 
 
-def driving_strip(scene: bpy.types.Scene) -> Strip:
+def driving_strip(scene: Scene) -> Strip:
     """The strip named in the settings, else the active one, else the only footage there is.
 
     Takes of ours count only when named. Raises :class:`Fault` ``no_driver``.
@@ -64,7 +64,7 @@ def check_images(strip: Strip, driving: Driving, sources: set[int]) -> None:
             raise _missing(strip, path)
 
 
-def timing(scene: bpy.types.Scene, strip: Strip) -> StripTiming:
+def timing(scene: Scene, strip: Strip) -> StripTiming:
     """Which source frame ``strip`` shows when; raises :class:`Fault` ``retimed`` where Blender does not let us know."""
     if len(getattr(strip, "retiming_keys", ())) > 0:
         raise _retimed(strip, "has retiming keys", "Remove them (Strip ▸ Retiming ▸ Reset)")
@@ -94,7 +94,7 @@ def timing(scene: bpy.types.Scene, strip: Strip) -> StripTiming:
     )
 
 
-def scene_fps(scene: bpy.types.Scene) -> tuple[int, int]:
+def scene_fps(scene: Scene) -> tuple[int, int]:
     return rational_fps(scene.render.fps, scene.render.fps_base)
 
 

@@ -10,11 +10,11 @@ import bpy
 from ..core.fault import Fault
 from ..core.render_run import TakeFolder
 from . import compat
-from .compat import Strip
+from .compat import Scene, Strip
 
 
 def add_take(
-    scene: bpy.types.Scene,
+    scene: Scene,
     take: TakeFolder,
     frames: Sequence[int],
     *,
@@ -52,7 +52,7 @@ def add_take(
     return strip
 
 
-def _free_channel(scene: bpy.types.Scene, above: int, start: int, end: int) -> int | None:
+def _free_channel(scene: Scene, above: int, start: int, end: int) -> int | None:
     taken = set()
     for strip in compat.strips(scene):
         left, right = compat.handles(strip)

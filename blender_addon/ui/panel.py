@@ -1,0 +1,147 @@
+"""The tab Understudy in the sequencer's sidebar."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import bpy
+
+from ..core.fault import Fault
+from ..core.render_run import RenderRun, State
+from ..tool import compat
+from ..tool.compat import Context, Scene
+from ..tool.reenact import shot_name
+from ..tool.sequencer import driving_strip
+from . import render
+from .portraits import UNDERSTUDY_UL_portraits
+
+PHASES = {"start": "Preparing the portrait", "analyse": "Reading the performance", "render": "Drawing"}
+
+
+class _Panel:
+    layout: Any
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Understudy"
+
+    def begin(self, context: Context):
+        """The panel's layout and the scene's settings."""
+        self.layout.use_property_split = True
+        self.layout.use_property_decorate = False
+        return self.layout, compat.sequencer_scene(context).understudy
+
+
+class UNDERSTUDY_PT_reenact(_Panel, bpy.types.Panel):
+    bl_label = "Understudy"
+
+    def draw(self, context: Context):
+        layout, settings = self.begin(context)
+        scene = compat.sequencer_scene(context)
+
+        layout.label(text="Portraits")
+        row = layout.row()
+        row.template_list(
+            UNDERSTUDY_UL_portraits.__name__, "", settings, "portraits", settings, "portrait_index", rows=2
+        )
+        column = row.column(align=True)
+        column.operator("understudy.add_portraits", icon="ADD", text="")
+        column.operator("understudy.remove_portrait", icon="REMOVE", text="")
+        if settings.portraits:
+            layout.prop(settings.portraits[min(settings.portrait_index, len(settings.portraits) - 1)], "path", text="")
+
+        row = layout.row(align=True)
+        if scene.sequence_editor:
+            row.prop_search(settings, "driving", scene.sequence_editor, compat.STRIPS, icon="SEQUENCE")
+        else:
+            row.prop(settings, "driving", icon="SEQUENCE")
+        row.operator("understudy.use_active_strip", icon="EYEDROPPER", text="")
+        layout.row().prop(settings, "range", expand=True)
+        layout.prop(settings, "output")
+
+        if render.current is not None:
+            _draw_progress(layout, render.current.run)
+            return
+        ready, summary = _summary(scene)
+        column = layout.column()
+        button = column.row()
+        button.scale_y = 1.5
+        button.enabled = ready
+        button.operator("understudy.render", icon="RENDER_ANIMATION")
+        _draw_text(context, column, "INFO" if ready else "ERROR", summary)
+        if render.outcome and ready:
+            _draw_text(context, column, *render.outcome)
+
+
+class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):
+    bl_label = "Motion"
+    bl_parent_id = "UNDERSTUDY_PT_reenact"
+
+    def draw(self, context: Context):
+        layout, settings = self.begin(context)
+        layout.prop(settings, "motion")
+        row = layout.row(heading="Neutral Frame")
+        row.prop(settings, "use_neutral_frame", text="")
+        value = row.row()
+        value.active = settings.use_neutral_frame
+        value.prop(settings, "neutral_frame", text="")
+        layout.prop(settings, "no_face")
+
+
+class UNDERSTUDY_PT_take(_Panel, bpy.types.Panel):
+    bl_label = "Take"
+    bl_parent_id = "UNDERSTUDY_PT_reenact"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context):
+        layout, settings = self.begin(context)
+        layout.prop(settings, "system")
+        layout.prop(settings, "shot", placeholder=shot_name(compat.sequencer_scene(context)))
+
+
+def _summary(scene: Scene) -> tuple[bool, str]:
+    """Whether Reenact can be pressed, and what it would make or what is missing. Drawn often: it reads no file."""
+    try:
+        if not scene.understudy.portraits:
+            return False, "Add a portrait"
+        strip = driving_strip(scene)
+        left, right = compat.handles(strip)
+        if scene.understudy.range == "SCENE":
+            left, right = max(left, scene.frame_start), min(right, scene.frame_end + 1)
+    except Fault as fault:
+        return False, str(fault)
+    if right <= left:
+        return False, f"{strip.name} is not shown in the scene's frames"
+    return True, f"{strip.name}, frames {left}-{right - 1} ({right - left})"
+
+
+def _draw_progress(layout: Any, run: RenderRun) -> None:
+    if run.state is State.WORKING:
+        text = f"{PHASES.get(run.phase, 'Working')}  {run.done} / {run.total}" if run.phase else run.state.value
+    else:
+        text = run.state.value
+    column = layout.column()
+    row = column.row()
+    row.scale_y = 1.5
+    row.progress(factor=run.done / max(run.total, 1), text=text)
+    row.operator("understudy.cancel", icon="CANCEL", text="Cancel")
+    rate = f"{run.fps:.1f} frames/s" if run.fps else ""
+    left = f"{_clock(run.seconds_left)} left" if run.seconds_left is not None else ""
+    column.label(text=", ".join(filter(None, (rate, left))), icon="TIME" if rate or left else "NONE")
+
+
+def _draw_text(context: Context, layout: Any, icon: str, text: str) -> None:
+    """Write ``text`` over as many lines as the sidebar's width needs."""
+    width = context.region.width / context.preferences.system.ui_scale
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(text, max(int((width - 60) / 6.5), 16))):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+CLASSES = (UNDERSTUDY_PT_reenact, UNDERSTUDY_PT_motion, UNDERSTUDY_PT_take)

@@ -1,0 +1,179 @@
+"""Reenact and Cancel. ``execute`` blocks, ``invoke`` goes modal in a window; both drive the same Reenactment."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.handlers import persistent
+from bpy.props import StringProperty
+
+from ..core.fault import Fault
+from ..core.render_run import State
+from ..tool import compat
+from ..tool.compat import Context
+from ..tool.reenact import Reenactment
+from ..tool.scene import scene_named
+
+INTERVAL = 0.1
+
+current: Reenactment | None = None  # at most one take is made at a time
+outcome: tuple[str, str] | None = None  # (icon, text) of the latest take, for the panel
+
+
+class UNDERSTUDY_OT_render(bpy.types.Operator):
+    """From a script: returns {'FINISHED'} only when every frame asked for is on disk and whole, else RuntimeError."""
+
+    bl_idname = "understudy.render"
+    bl_label = "Reenact"
+    bl_description = "Make a new take: the portrait plays what the driving strip shows"
+    bl_options = {"UNDO"}
+
+    scene: StringProperty(name="Scene", description="Empty: the sequencer's scene", options={"HIDDEN", "SKIP_SAVE"})
+    frames: StringProperty(
+        name="Frames",
+        description="Scene frames such as 1001-1100x2. Empty: as set in the panel",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: Context):
+        if current is not None:
+            cls.poll_message_set("A take is being made")
+            return False
+        return True
+
+    def execute(self, context: Context):
+        try:
+            reenactment = self._start(context)
+            reenactment.run.wait()
+            return self._conclude(reenactment)
+        except Fault as fault:
+            return self._refuse(fault)
+
+    def invoke(self, context: Context, event):
+        global current, outcome
+        if bpy.app.background or context.window is None:
+            return self.execute(context)
+        try:
+            current = self._reenactment = self._start(context)
+        except Fault as fault:
+            return self._refuse(fault)
+        outcome = None
+        self._timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        redraw()
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Context, event):
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        run = self._reenactment.run
+        if run.tick():
+            redraw()
+        if not run.over:
+            return {"PASS_THROUGH"}
+        self._release(context)
+        try:
+            return self._conclude(self._reenactment, push_undo=True)
+        except Fault as fault:
+            return self._refuse(fault)
+
+    def cancel(self, context: Context):
+        """Blender calls this when the window or the file goes away."""
+        self._reenactment.run.close()
+        self._release(context)
+
+    def _start(self, context: Context) -> Reenactment:
+        scene = scene_named(self.scene) if self.scene else compat.sequencer_scene(context)
+        return Reenactment(scene, self.frames)
+
+    def _release(self, context: Context) -> None:
+        global current
+        context.window_manager.event_timer_remove(self._timer)
+        if current is self._reenactment:
+            current = None
+
+    def _conclude(self, reenactment: Reenactment, push_undo: bool = False) -> set[str]:
+        """Add the strip and say how it went; {'FINISHED'} only when every frame asked for is on disk and whole."""
+        global outcome
+        run = reenactment.run
+        for warning in run.warnings:
+            self.report({"WARNING"}, str(warning))
+        strip = reenactment.land()
+        kept = f"{len(run.frames)} of {len(run.job.frames)} frames"
+        if run.state is State.FINISHED and run.take:
+            outcome = ("CHECKMARK", f"{run.take.name}: {kept}")
+            self.report({"INFO"}, outcome[1])
+            return {"FINISHED"}
+        if strip and push_undo:
+            bpy.ops.ed.undo_push(message="Add Unfinished Take")
+        if run.state is State.CANCELLED:
+            outcome = ("CANCEL", f"Cancelled, {kept} kept" if strip else "Cancelled before the first frame")
+            self.report({"WARNING"}, outcome[1])
+            return {"CANCELLED"}
+        fault = run.fault or Fault("internal", "The take failed without saying why.")
+        if strip:
+            fault = Fault(fault.code, f"{fault.text} {kept} are kept.", fault.remedy)
+        return self._refuse(fault)
+
+    def _refuse(self, fault: Fault) -> set[str]:
+        global outcome
+        outcome = ("ERROR", str(fault))
+        redraw()
+        self.report({"ERROR"}, str(fault))
+        return {"CANCELLED"}
+
+
+class UNDERSTUDY_OT_cancel(bpy.types.Operator):
+    bl_idname = "understudy.cancel"
+    bl_label = "Cancel"
+    bl_description = "Stop within a second; finished frames are kept"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: Context):
+        if current is None:
+            cls.poll_message_set("No take is being made")
+            return False
+        return True
+
+    def execute(self, context: Context):
+        if current is not None:
+            current.run.cancel()
+        redraw()
+        return {"FINISHED"}
+
+
+def redraw() -> None:
+    """Have every sequencer drawn again; nothing else shows a take's progress."""
+    context: Context = bpy.context
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "SEQUENCE_EDITOR":
+                area.tag_redraw()
+
+
+def close() -> None:
+    """End the take that is being made, at once; its frames stay, without a strip."""
+    global current
+    if current is not None:
+        current.run.close()
+        current = None
+
+
+@persistent
+def _on_load(*_) -> None:
+    global outcome
+    close()
+    outcome = None
+
+
+CLASSES = (UNDERSTUDY_OT_render, UNDERSTUDY_OT_cancel)
+
+
+def register() -> None:
+    bpy.app.handlers.load_pre.append(_on_load)
+
+
+def unregister() -> None:
+    bpy.app.handlers.load_pre.remove(_on_load)
+    close()
