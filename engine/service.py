@@ -72,6 +72,9 @@ def error_message(fault: Exception, log_file: Path | None) -> dict[str, str]:
         remedy = "Update the add-on and the engine together; they speak different versions."
         return {"type": "error", "code": "protocol", "text": str(fault), "remedy": remedy}
     log.error("internal error", exc_info=fault)
+    if isinstance(fault, ModuleNotFoundError):
+        remedy = "Install the engine's packages again; `python -m engine doctor` lists what is missing."
+        return {"type": "error", "code": "missing_package", "text": f"{fault}.", "remedy": remedy}
     where = f"The log {log_file}" if log_file else "The engine's standard error"
     return {"type": "error", "code": "internal", "text": repr(fault), "remedy": f"{where} has the details."}
 

@@ -169,13 +169,11 @@ class MovieSource(FrameSource):
         )
 
     def _truncated(self, last: int) -> EngineError:
-        good = "no source frame can be read" if last < 0 else f"the last good source frame is {last}"
-        rest = "" if last < 0 else f" or render only source frames up to {last}"
-        return EngineError(
-            "truncated_movie",
-            f"{self.path} is damaged or was not copied to its end: {good}.",
-            f"Copy or export the movie again,{rest}.".replace(",.", "."),
-        )
+        good, remedy = "no source frame can be read", "Copy or export the movie again."
+        if last >= 0:
+            good = f"the last good source frame is {last}"
+            remedy = f"Copy or export the movie again, or ask for source frames up to {last} only."
+        return EngineError("truncated_movie", f"{self.path} is damaged or was not copied to its end: {good}.", remedy)
 
 
 def _upright(picture: VideoFrame) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""Stills: whatever comes in becomes upright 8-bit RGB or one clear error; whatever goes out is whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.errors import EngineError
+from engine.media.image import MAX_SIDE, encode_png, read_image, write_atomic, write_fault
+
+RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+    return path
+
+
+def refused(path: Path) -> EngineError:
+    with pytest.raises(EngineError) as fault:
+        read_image(path)
+    assert fault.value.code == "not_an_image" and str(path) in fault.value.text and fault.value.remedy
+    return fault.value
+
+
+def test_what_is_written_is_read_back_exactly(folder: Path) -> None:
+    path = folder / "bild.png"
+    write_atomic(path, encode_png(RGB))
+    assert np.array_equal(read_image(path), RGB)
+    assert [entry.name for entry in folder.iterdir()] == ["bild.png"]
+
+
+def test_alpha_is_dropped_and_grey_becomes_rgb(folder: Path) -> None:
+    rgba = np.dstack([RGB[..., ::-1], np.zeros((30, 40), np.uint8)])
+    assert np.array_equal(read_image(save(folder / "a.png", rgba)), RGB)
+    assert np.array_equal(read_image(save(folder / "g.png", RGB[..., 0])), np.repeat(RGB[..., :1], 3, axis=2))
+
+
+def test_16_bits_are_rounded_to_8(folder: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), np.uint16)
+    expected = np.round(deep[..., ::-1] / 257).astype(np.uint8)
+    assert np.array_equal(read_image(save(folder / "deep.png", deep)), expected)
+    assert np.array_equal(read_image(save(folder / "deep.tif", deep)), expected)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_exif_orientation_is_honoured(folder: Path, orientation: int, turns: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = folder / "phone.jpg"
+    Image.fromarray(np.repeat(np.repeat(RGB // 32 * 32, 8, 0), 8, 1)).save(path, exif=exif, quality=95, subsampling=0)
+    plain = folder / "plain.jpg"
+    Image.fromarray(np.repeat(np.repeat(RGB // 32 * 32, 8, 0), 8, 1)).save(plain, quality=95, subsampling=0)
+    assert np.array_equal(read_image(path), np.rot90(read_image(plain), turns))
+
+
+def test_what_is_no_image_is_refused(folder: Path) -> None:
+    text = folder / "text.png"
+    text.write_text("not a picture")
+    empty = folder / "empty.png"
+    empty.touch()
+    cut = save(folder / "cut.jpg", RGB)
+    cut.write_bytes(cut.read_bytes()[:40])
+    for path in (text, empty, cut, folder / "absent.png", folder):
+        refused(path)
+
+
+def test_scene_linear_values_are_refused(folder: Path) -> None:
+    assert "sRGB" in refused(save(folder / "hdr.tif", RGB.astype(np.float32))).remedy
+
+
+def test_an_absurd_size_is_refused_before_it_is_decoded(folder: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    bomb = folder / "bomb.png"
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))))
+    refused(bomb)
+    refused(save(folder / "long.png", np.zeros((1, MAX_SIDE + 1, 3), np.uint8)))
+
+
+def test_a_new_file_replaces_the_old_one_and_others_may_read_it(folder: Path) -> None:
+    path = folder / "f.png"
+    write_atomic(path, b"old")
+    write_atomic(path, b"new")
+    plain = folder / "plain"
+    plain.touch()
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_left(folder: Path) -> None:
+    blocked = folder / "file"
+    blocked.touch()
+    with pytest.raises(EngineError) as fault:
+        write_atomic(blocked / "f.png", b"data")
+    assert fault.value.code == "not_writable" and str(blocked) in fault.value.text
+    taken = folder / "taken.png"
+    taken.mkdir()
+    with pytest.raises(EngineError, match="not"):
+        write_atomic(taken, b"data")
+    assert sorted(os.listdir(folder)) == ["file", "taken.png"]
+
+
+def test_a_full_disk_is_called_that(folder: Path) -> None:
+    assert write_fault(folder, OSError(errno.ENOSPC, "No space left on device")).code == "disk_full"
+    assert write_fault(folder, OSError(errno.EACCES, "Permission denied")).code == "not_writable"
