@@ -46,7 +46,7 @@ def portrait(folder: Path) -> Path:
 
 @pytest.fixture
 def make_movie(folder: Path) -> Callable[..., Path]:
-    """Write a movie of numbered pictures at 24000/1001 with distant keyframes, and B-frames where the codec has them."""
+    """Write a movie of numbered pictures at 24000/1001, a keyframe in twelve, B-frames where the codec has them."""
 
     def make(
         name: str,
