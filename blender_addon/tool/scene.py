@@ -37,11 +37,13 @@ NO_FACE = (
     ("fail", "Fail", "Stop with an error"),
 )
 
+RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"}
+
 
 class UNDERSTUDY_PG_portrait(bpy.types.PropertyGroup):
     """One reference image of the person; its file's name stands in the list."""
 
-    path: StringProperty(name="Portrait", description="An image of the person", subtype="FILE_PATH")
+    path: StringProperty(name="Portrait", description="An image of the person", subtype="FILE_PATH", options=RELATIVE)
 
 
 class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
@@ -57,6 +59,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
         description="The folder that receives a new folder for each take",
         subtype="DIR_PATH",
         default="//understudy/",
+        options=RELATIVE,
     )
     shot: StringProperty(
         name="Shot",

@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         write_movie(folder / f"index_{fps}.mp4", fps)
     gradient = np.linspace(0, 255, 128, dtype=np.uint8)
     write_png(folder / "portrait.png", np.dstack(np.broadcast_arrays(gradient, gradient[:, None], np.uint8(90))))
-    noise = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
     write_png(folder / "large portrait.png", noise)  # slow to write, for what must happen in the middle of a take
 
 
