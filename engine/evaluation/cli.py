@@ -1,7 +1,8 @@
 """``python -m engine evaluate self|cross``: render takes through the real pipeline, score them, print a table.
 
-``self``: a clip drives one of its own frames, so that its frames are the truth. ``cross``: clips drive other people's
-portraits, so that only motion can be compared. Beside each take stands the floor: the portrait, not moved at all.
+``self``: a clip drives one of its own frames, so that its frames are the truth; motion is taken relative to that very
+frame. ``cross``: clips drive other people's portraits, so that only motion can be compared. Beside each take stands
+the floor: the portrait, not moved at all.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class _Evaluation:
             portrait = self._folder / f"{clip.label}_reference.{reference}.png"
             picture = next(rgb for _, rgb in clip.source.frames(reference, reference + 1))
             write_atomic(portrait, encode_png(picture))
-            row = self._row(clip, portrait, f"{clip.label} ({reference})", clip.label, truth=True)
+            row = self._row(clip, portrait, f"{clip.label} ({reference})", clip.label, reference)
             if check is not None:
                 row.notes["cross_check"] = self._judge.cross_check(clip, check)
             yield row
@@ -79,7 +80,7 @@ class _Evaluation:
             clip = self._clip(path)
             for portrait in self._options.portrait:
                 name = protocol.clean_shot(portrait.stem)
-                yield self._row(clip, portrait, f"{name} × {clip.label}", f"{name}_{clip.label}", truth=False)
+                yield self._row(clip, portrait, f"{name} × {clip.label}", f"{name}_{clip.label}", None)
 
     def _clip(self, path: Path) -> DrivingClip:
         driving = driving_from(path)
@@ -88,7 +89,8 @@ class _Evaluation:
         source.check(frames)
         return DrivingClip(protocol.clean_shot(path.stem), driving, source, frames)
 
-    def _row(self, clip: DrivingClip, portrait: Path, label: str, shot: str, truth: bool) -> Row:
+    def _row(self, clip: DrivingClip, portrait: Path, label: str, shot: str, reference: int | None) -> Row:
+        """``reference``: the source frame that is the portrait, None if the portrait shows someone else."""
         job = Job(
             system=self._options.system,
             portraits=(str(portrait),),
@@ -98,13 +100,15 @@ class _Evaluation:
             output=str(self._folder),
             shot=shot,
             motion=self._options.motion,
+            neutral_frame=neutral,
+            neutral_frame=reference,
         )
         job.check()
         console = Console(len(job.frames))
         render(job, console, lambda: False)
         take = Path(console.folder)
         outputs = {source: take / protocol.frame_name(take.name, number) for number, source in job.frames}
-        count, figures, floor = self._judge.score(clip, outputs, read_image(portrait), truth)
+        count, figures, floor = self._judge.score(clip, outputs, read_image(portrait), truth=reference is not None)
         return Row(label, job.system, count, figures, floor, {"take": take.name})
 
 
@@ -123,14 +127,17 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     modes = parser.add_subparsers(dest="mode", required=True)
     own = modes.add_parser("self", help="a clip drives one of its own frames")
     other = modes.add_parser("cross", help="clips drive other people's portraits")
-    for mode in (own, other):
+    for mode, motion in ((own, "relative"), (other, "mixed")):
         mode.add_argument("--system", default="mesh_warp")
         mode.add_argument("--driving", type=Path, nargs="+", required=True, metavar="CLIP")
-        mode.add_argument("--motion", choices=protocol.MOTION_PRESETS, default="mixed")
+        mode.add_argument("--motion", choices=protocol.MOTION_PRESETS, default=motion, help="(default: %(default)s)")
         mode.add_argument("--frames", help="source frames to render, like 0-299x3; default: all")
         mode.add_argument("--step", type=int, default=1, help="score every n-th rendered frame (no jitter then)")
         mode.add_argument("--keep", type=Path, metavar="DIR", help="render here, one take a folder, and leave them")
         mode.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    # A clip's own frame is the rest it moves away from; another person's portrait gets what a user gets.
+    own.add_argument("--motion", choices=protocol.MOTION_PRESETS, default="relative")
+    other.add_argument("--motion", choices=protocol.MOTION_PRESETS, default="mixed")
     own.add_argument("--reference", type=int, nargs="+", default=[0], metavar="N", help="the source frame, by clip")
     own.add_argument("--cross-check", type=Path, nargs="+", metavar="NPZ", help="stored landmarks, by clip")
     other.add_argument("--portrait", type=Path, nargs="+", required=True, metavar="IMAGE")

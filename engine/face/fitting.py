@@ -191,9 +191,7 @@ class Fitter:
     def _identity_equations(
         self, observation: Observation, neutral: np.ndarray, fit: FrameFit
     ) -> tuple[np.ndarray, np.ndarray]:
-        residual, by_position, by_pose = self._residual(
-            observation, self._deformed(neutral, fit.expression), fit.pose
-        )
+        residual, by_position, by_pose = self._residual(observation, self._deformed(neutral, fit.expression), fit.pose)
         root = np.repeat(np.sqrt(self.weights), 2)
         in_head = by_position @ fit.pose.rotation
         jacobian = np.einsum("pac,kpc->pak", in_head, self.identity_basis, optimize=True)

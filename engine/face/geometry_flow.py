@@ -147,9 +147,7 @@ class FlowBuilder:
     def _extend(self, weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
         shrink = min(1.0, _GRID_SIDE / max(self.shape))
         face = self.source.diagonal * self.scale * shrink
-        low = cv2.resize(
-            np.dstack([weighted, weight]), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA
-        )
+        low = cv2.resize(np.dstack([weighted, weight]), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         wide = cv2.GaussianBlur(low, (0, 0), 0.025 * face) + 0.05 * cv2.GaussianBlur(low, (0, 0), 0.08 * face)
         near = cv2.GaussianBlur((low[..., 2] > 0.3).astype(np.float32), (0, 0), 0.06 * face)
         extended = wide[..., :2] / (wide[..., 2:] + 2e-4) * smoothstep(3 * near)[..., None]
@@ -211,4 +209,3 @@ class _OuterLayer:
             there = cv2.remap(forward, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             backward = 0.4 * backward + 0.6 * there
         return -cv2.resize(backward, shape[::-1], interpolation=cv2.INTER_CUBIC)
-

@@ -22,9 +22,7 @@ def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
 
 def vector_from_rotation(rotation: np.ndarray) -> np.ndarray:
     """The inverse of :func:`rotation_from_vector`, for angles below π."""
-    axis = np.array(
-        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
-    )
+    axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
     angle = np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))
     return axis / 2 if angle < 1e-5 else axis * angle / (2 * np.sin(angle))
 

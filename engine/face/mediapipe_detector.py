@@ -85,9 +85,7 @@ class MediaPipeDetector(Detector):
     def _confidence(self, rgb: np.ndarray, dense: np.ndarray) -> float:
         """Score of the independent box detector where it agrees with the mesh, 0 where it sees no face there."""
         if self._boxes is None:
-            self._boxes = self._solutions.face_detection.FaceDetection(
-                model_selection=0, min_detection_confidence=0.1
-            )
+            self._boxes = self._solutions.face_detection.FaceDetection(model_selection=0, min_detection_confidence=0.1)
         centre = dense[:, :2].mean(axis=0) / (rgb.shape[1], rgb.shape[0])
         best = 0.0
         for detection in self._boxes.process(rgb).detections or ():

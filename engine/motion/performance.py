@@ -111,8 +111,10 @@ class Performance:
         widths = {"expression": (len(names),), "rotation": (3, 3), "translation": (3,), "gaze": (2, 2)}
         for name in _ARRAYS:
             array = tensors[name]
-            if len(array) != count or not np.isfinite(array).all() or array.shape[1:] != widths.get(
-                name, array.shape[1:]
+            if (
+                len(array) != count
+                or not np.isfinite(array).all()
+                or array.shape[1:] != widths.get(name, array.shape[1:])
             ):
                 raise ValueError(f"its {name} does not fit its header")
         wide = {k: v.astype(bool) if k == "valid" else v.astype(np.float64) for k, v in tensors.items()}

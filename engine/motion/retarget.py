@@ -48,9 +48,11 @@ class Retargeter:
                 "Choose a neutral frame inside the range, or leave it to the engine.",
             )
         self.modes = _modes(motion, face)
-        distance = float(np.linalg.norm(performance.identity - face.identity)) if (
-            performance.identity.shape == face.identity.shape
-        ) else np.inf
+        distance = (
+            float(np.linalg.norm(performance.identity - face.identity))
+            if (performance.identity.shape == face.identity.shape)
+            else np.inf
+        )
         self.offset_gain = _CROSS_GAIN + (1 - _CROSS_GAIN) * float(np.exp(-((distance / _LIKENESS) ** 2)))
         upper = Fitter(face.model, face.camera, dense=False).upper
         self._upper = np.maximum(upper, face.expression)

@@ -41,9 +41,7 @@ class Eyes:
         size = frame.shape[:2]
         mask = inset.mask()
         where, coordinates = inset.full(inset.image(flow.fragment_source[inset.chosen]), size)
-        colour = cv2.remap(
-            self.plate, coordinates[..., 0] - 0.5, coordinates[..., 1] - 0.5, cv2.INTER_CUBIC
-        )
+        colour = cv2.remap(self.plate, coordinates[..., 0] - 0.5, coordinates[..., 1] - 0.5, cv2.INTER_CUBIC)
         _, light = inset.full(lid_light(mask, self._reach * flow.scale), size)
         _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
         blend(frame, where, colour * light[..., None], soft)
@@ -74,9 +72,7 @@ def _eye_plate(rgb: np.ndarray, seen: Observation, diagonal: float, reach: float
     return plate
 
 
-def _complete_eye(
-    crop: np.ndarray, outline: np.ndarray, iris: np.ndarray, diagonal: float, reach: float
-) -> np.ndarray:
+def _complete_eye(crop: np.ndarray, outline: np.ndarray, iris: np.ndarray, diagonal: float, reach: float) -> np.ndarray:
     opening = np.zeros(crop.shape[:2], np.uint8)
     cv2.fillPoly(opening, [np.round(outline * 16 - 8).astype(np.int32)], 1, shift=4)
     margin = max(1, int(0.012 * diagonal))
