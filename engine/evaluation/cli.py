@@ -100,7 +100,6 @@ class _Evaluation:
             output=str(self._folder),
             shot=shot,
             motion=self._options.motion,
-            neutral_frame=neutral,
             neutral_frame=reference,
         )
         job.check()
