@@ -126,6 +126,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     modes = parser.add_subparsers(dest="mode", required=True)
     own = modes.add_parser("self", help="a clip drives one of its own frames")
     other = modes.add_parser("cross", help="clips drive other people's portraits")
+    # A clip's own frame is the rest it moves away from; another person's portrait gets what a user gets.
     for mode, motion in ((own, "relative"), (other, "mixed")):
         mode.add_argument("--system", default="mesh_warp")
         mode.add_argument("--driving", type=Path, nargs="+", required=True, metavar="CLIP")
@@ -134,9 +135,6 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         mode.add_argument("--step", type=int, default=1, help="score every n-th rendered frame (no jitter then)")
         mode.add_argument("--keep", type=Path, metavar="DIR", help="render here, one take a folder, and leave them")
         mode.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    # A clip's own frame is the rest it moves away from; another person's portrait gets what a user gets.
-    own.add_argument("--motion", choices=protocol.MOTION_PRESETS, default="relative")
-    other.add_argument("--motion", choices=protocol.MOTION_PRESETS, default="mixed")
     own.add_argument("--reference", type=int, nargs="+", default=[0], metavar="N", help="the source frame, by clip")
     own.add_argument("--cross-check", type=Path, nargs="+", metavar="NPZ", help="stored landmarks, by clip")
     other.add_argument("--portrait", type=Path, nargs="+", required=True, metavar="IMAGE")
