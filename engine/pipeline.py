@@ -153,12 +153,14 @@ def _perform(
     start, stop = min(wanted), max(wanted) + 1
     progress = Progress(emit, "analyse", stop - start)
 
-    def on_frame(done: int) -> None:
+    def on_frame(done: float) -> None:
         check()
-        progress.update(done)
+        progress.update(int(done))
 
     with closing(driving.frames(start, stop)) as frames:
-        return analyse(frames, driving.fps, detector, str(driving.path), on_frame)
+        performance = analyse(frames, driving.fps, detector, str(driving.path), on_frame)
+    progress.update(stop - start)
+    return performance
 
 
 def _retarget(performance: Performance, portraits: list[Portrait], sidecar: Sidecar, emit: Emit) -> Retargeter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -45,10 +44,10 @@ def _analyse(arguments: argparse.Namespace) -> int:
     from engine.face.detector import create
     from engine.motion.analyse import analyse
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress = Progress(Console(stop - start), "analyse", stop - start)
     with closing(create(arguments.detector)) as detector, closing(source.frames(start, stop)) as frames:
-        performance = analyse(frames, source.fps, detector, str(source.path), progress.update)
+        performance = analyse(frames, source.fps, detector, str(source.path), lambda done: progress.update(int(done)))
+    progress.update(stop - start)
     performance.save(arguments.out)
     print(arguments.out)
     return 0

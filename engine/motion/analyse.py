@@ -27,12 +27,12 @@ def analyse(
     fps: Fraction,
     detector: Detector,
     name: str,
-    on_frame: Callable[[int], None] = lambda done: None,
+    on_frame: Callable[[float], None] = lambda done: None,
 ) -> Performance:
     """Analyse consecutive ``frames`` (index, rgb), streamed; ``name`` is the footage's, for messages.
 
-    ``on_frame`` hears how many frames are detected and may raise to cancel. Raises EngineError ``no_face`` when no
-    frame shows one.
+    ``on_frame`` hears how many frames are done, a detected one counting half until it is fitted, and may raise to
+    cancel. Raises EngineError ``no_face`` when no frame shows one.
     """
     observations, start, camera = _observe(frames, detector, on_frame)
     seen = [o for o in observations if o is not None]
@@ -45,11 +45,11 @@ def analyse(
     fitter = Fitter(face_model.load(), camera, seen[0].dense is not None)
     keys = np.unique(np.linspace(0, len(seen) - 1, min(_KEY_FRAMES, len(seen))).astype(int))
     identity = fitter.subject([seen[k] for k in keys])
-    return _fit_all(fitter, identity, observations, start, fps, detector.name)
+    return _fit_all(fitter, identity, observations, start, fps, detector.name, on_frame)
 
 
 def _observe(
-    frames: Iterable[tuple[int, np.ndarray]], detector: Detector, on_frame: Callable[[int], None]
+    frames: Iterable[tuple[int, np.ndarray]], detector: Detector, on_frame: Callable[[float], None]
 ) -> tuple[list[Observation | None], int, Camera | None]:
     detector.restart()
     observations: list[Observation | None] = []
@@ -60,7 +60,7 @@ def _observe(
             for _ in range(_WARM_UP):
                 detector.track(rgb)
         observations.append(detector.track(rgb))
-        on_frame(len(observations))
+        on_frame(len(observations) / 2)
     return observations, start, camera
 
 
@@ -71,6 +71,7 @@ def _fit_all(
     start: int,
     fps: Fraction,
     detector: str,
+    on_frame: Callable[[float], None],
 ) -> Performance:
     points, neutral = fitter.neutral_points(identity), fitter.model.neutral(identity)
     count, width = len(observations), len(fitter.upper)
@@ -80,6 +81,7 @@ def _fit_all(
     confidence, valid = np.zeros(count), np.zeros(count, bool)
     previous: FrameFit | None = None
     for i, observation in enumerate(observations):
+        on_frame((count + i) / 2)
         if observation is None:
             previous = None
             continue

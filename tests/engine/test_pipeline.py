@@ -1,0 +1,170 @@
+"""The whole way with the default system: a real portrait, a real driver, what is kept and what is said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data
+
+from engine.errors import EngineError
+from engine.face.model import DEFAULT_PATH
+from engine.media.image import encode_png, read_image
+from engine.motion.performance import Performance
+from engine.pipeline import render
+from engine.protocol import Driving, Job
+from tests.engine.conftest import Engine
+
+SAMPLE = Path(__file__).resolve().parents[1] / "data" / "driving_sample.mp4"
+FRAMES = ((1001, 8), (1002, 14), (1004, 14), (1005, 12))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a public-domain portrait in it."""
+    folder = tmp_path_factory.mktemp("Pult é")
+    (folder / "astronaut.png").write_bytes(encode_png(data.astronaut()[:256, 96:352]))
+    return folder
+
+
+def make_job(desk: Path, **fields: Any) -> Job:
+    base: dict[str, Any] = {
+        "system": "mesh_warp",
+        "portraits": (str(desk / "astronaut.png"),),
+        "driving": Driving("movie", str(SAMPLE)),
+        "frames": FRAMES,
+        "fps": (24, 1),
+        "output": str(desk / "out"),
+        "shot": "shot",
+    }
+    return Job(**base | fields)
+
+
+def run(job: Job) -> tuple[list[dict[str, Any]], Path, dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    assert render(job, messages.append, lambda: False)
+    folder = Path(messages[0]["folder"])
+    return messages, folder, json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def take(desk: Path) -> tuple[list[dict[str, Any]], Path, dict[str, Any]]:
+    return run(make_job(desk))
+
+
+def test_the_take_is_whole_and_its_record_complete(take: tuple, desk: Path) -> None:
+    messages, folder, record = take
+    assert record["state"] == "done" and record["frames"] == [[o, s, "ok"] for o, s in FRAMES]
+    for output, _ in FRAMES:
+        assert read_image(folder / f"{folder.name}.{output}.png").shape == (256, 256, 3)
+    used = {entry["role"]: (Path(entry["path"]), entry["sha256"]) for entry in record["inputs"]}
+    assert {role: path for role, (path, _) in used.items()} == {
+        "portrait": desk / "astronaut.png",
+        "driving": SAMPLE,
+        "weights": DEFAULT_PATH,
+    }
+    for path, sha256 in used.values():
+        assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert 8 <= record["notes"]["neutral_frame"] <= 14
+    assert {"portraits", "prepare", "analyse", "draw", "write"} <= set(record["seconds"])
+    phases = [(m["phase"], m["done"], m["total"]) for m in messages if m["type"] == "progress"]
+    assert ("analyse", 7, 7) in phases and ("render", 4, 4) in phases
+
+
+def test_the_face_moves_and_a_repeated_source_frame_is_the_same_picture(take: tuple) -> None:
+    _, folder, _ = take
+    pictures = [read_image(folder / f"{folder.name}.{output}.png").astype(int) for output, _ in FRAMES]
+    assert np.array_equal(pictures[1], pictures[2])
+    assert np.abs(pictures[0] - pictures[1]).mean() > 0.2
+
+
+def test_the_performance_it_leaves_renders_the_same_take_again(take: tuple, desk: Path) -> None:
+    _, folder, _ = take
+    kept = folder / f"{folder.name}.performance"
+    assert (Performance.load(kept).start, Performance.load(kept).stop) == (8, 15)
+    messages, again, record = run(make_job(desk, driving=Driving("performance", str(kept))))
+    assert not any(m["type"] == "progress" and m["phase"] == "analyse" for m in messages)
+    assert record["notes"]["neutral_frame"] == take[2]["notes"]["neutral_frame"]
+    for output, _ in FRAMES:
+        pictures = [read_image(f / f"{f.name}.{output}.png").astype(int) for f in (folder, again)]
+        assert np.abs(pictures[0] - pictures[1]).max() <= 1
+    with pytest.raises(EngineError, match="8 to 14"):
+        render(
+            make_job(desk, driving=Driving("performance", str(kept)), frames=((1001, 15),)),
+            lambda message: None,
+            lambda: False,
+        )
+
+
+def test_a_neutral_frame_outside_the_range_is_analysed_too(desk: Path) -> None:
+    _, folder, record = run(make_job(desk, frames=((1001, 5),), neutral_frame=3, motion="relative"))
+    kept = Performance.load(folder / f"{folder.name}.performance")
+    assert (kept.start, kept.stop) == (3, 6)
+    assert record["notes"]["neutral_frame"] == 3
+    assert record["notes"]["motion"]["rotation"] == "relative"
+
+
+def test_no_face_in_the_portrait_is_said_before_there_is_a_take(desk: Path) -> None:
+    (desk / "wall.png").write_bytes(encode_png(np.full((200, 200, 3), 90, np.uint8)))
+    with pytest.raises(EngineError) as fault:
+        render(
+            make_job(desk, portraits=(str(desk / "wall.png"),), output=str(desk / "none")),
+            lambda message: None,
+            lambda: False,
+        )
+    assert fault.value.code == "no_face" and "wall.png" in fault.value.text
+    assert list((desk / "none").iterdir()) == []
+
+
+def test_no_face_in_the_footage_fails_and_says_so_in_the_sidecar(desk: Path) -> None:
+    plates = desk / "plates"
+    plates.mkdir()
+    for i in range(3):
+        (plates / f"p.{i}.png").write_bytes(encode_png(np.full((200, 200, 3), 90 + i, np.uint8)))
+    driving = Driving("sequence", str(plates), tuple(f"p.{i}.png" for i in range(3)))
+    with pytest.raises(EngineError) as fault:
+        render(
+            make_job(desk, driving=driving, frames=((1001, 0), (1002, 2)), output=str(desk / "faceless")),
+            lambda message: None,
+            lambda: False,
+        )
+    assert fault.value.code == "no_face"
+    (folder,) = (desk / "faceless").iterdir()
+    record = json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
+    assert (record["state"], record["error"]["code"]) == ("failed", "no_face")
+    assert [row[2] for row in record["frames"]] == ["missing", "missing"]
+
+
+def test_frames_without_a_face_hold_the_pose_and_are_listed(desk: Path) -> None:
+    plates = desk / "gap"
+    plates.mkdir()
+    portrait = read_image(desk / "astronaut.png")
+    for i in range(8):
+        blank = np.full_like(portrait, 90)
+        (plates / f"p.{i}.png").write_bytes(encode_png(blank if i in (4, 5) else portrait))
+    driving = Driving("sequence", str(plates), tuple(f"p.{i}.png" for i in range(8)))
+    messages, _, record = run(make_job(desk, driving=driving, frames=tuple((1001 + i, i) for i in range(8))))
+    assert [row[2] for row in record["frames"]] == ["ok"] * 4 + ["held"] * 2 + ["ok"] * 2
+    assert [w["code"] for w in record["warnings"]] == ["frames_without_face"]
+    assert sum(m["type"] == "warning" for m in messages) == 1
+
+
+def test_cancel_while_analysing_stops_within_a_second(start_engine: Callable[..., Engine], desk: Path) -> None:
+    engine = start_engine()
+    frames = tuple((1001 + i, i % 48) for i in range(48))
+    engine.send({"type": "job", **make_job(desk, frames=frames, output=str(desk / "stopped")).to_json()})
+    messages = engine.until("take")
+    while messages[-1].get("phase") != "analyse" or messages[-1]["done"] < 4:
+        messages.append(engine.receive())
+    asked = time.monotonic()
+    engine.send({"type": "cancel"})
+    done = engine.until("done")[-1]
+    assert time.monotonic() - asked < 1.0
+    assert done["cancelled"] and done["frames"] == 0
+    assert json.loads(Path(done["sidecar"]).read_text(encoding="utf-8"))["state"] == "cancelled"
