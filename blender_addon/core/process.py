@@ -10,9 +10,9 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 Process = subprocess.Popen[bytes]
+_WINDOWS_FLAGS = 0x00000200 | 0x08000000  # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW, named on Windows only
 
 # -I ignores every PYTHON* variable, the user's site-packages and the current folder, and so also the engine: this
 # puts the root first on the path and runs the package as ``python -m engine`` would.
@@ -35,13 +35,17 @@ def clean_environment() -> dict[str, str]:
 
 def popen(command: list[str], stdin: int, stdout: int, stderr: int, folder: Path | None = None) -> Process:
     """Start ``command`` in a process group of its own, without a console window on Windows."""
-    group: dict[str, Any]
-    if sys.platform == "win32":
-        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    else:
-        group = {"start_new_session": True}
-    environment = clean_environment()
-    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment, **group)
+    windows = sys.platform == "win32"
+    return subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=folder,
+        env=clean_environment(),
+        start_new_session=not windows,
+        creationflags=_WINDOWS_FLAGS if windows else 0,
+    )
 
 
 def kill_tree(process: Process) -> None:

@@ -12,6 +12,7 @@ from ..core.background import Work
 from ..core.environment import create_managed, find_base_python, find_engine_python
 from ..core.fault import Fault
 from ..core.process import engine_command, run_lines
+from .compat import Context
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = (ROOT / "engine" / "requirements.lock",)

@@ -37,7 +37,7 @@ NO_FACE = (
     ("fail", "Fail", "Stop with an error"),
 )
 
-RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"}
+RELATIVE: Any = {"PATH_SUPPORTS_BLEND_RELATIVE"}
 
 
 class UNDERSTUDY_PG_portrait(bpy.types.PropertyGroup):

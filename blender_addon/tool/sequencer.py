@@ -65,7 +65,10 @@ def check_images(strip: Strip, driving: Driving, sources: set[int]) -> None:
 
 
 def timing(scene: Scene, strip: Strip) -> StripTiming:
-    """Which source frame ``strip`` shows when; raises :class:`Fault` ``retimed`` where Blender does not let us know."""
+    """Which source frame ``strip`` shows when.
+
+    Raises :class:`Fault` ``retimed`` where Blender does not let us know, ``footage_unreadable`` where it does not.
+    """
     if len(getattr(strip, "retiming_keys", ())) > 0:
         raise _retimed(strip, "has retiming keys", "Remove them (Strip ▸ Retiming ▸ Reset)")
     for other in compat.strips(scene):
@@ -77,6 +80,9 @@ def timing(scene: Scene, strip: Strip) -> StripTiming:
     if strip.type == "IMAGE":
         length = len(strip.elements) - trim - trim_end
     else:
+        if strip.fps <= 0.0:
+            text = f"Blender cannot read the footage of the strip {strip.name!r}: {strip.filepath}."
+            raise Fault("footage_unreadable", text, "See whether the file is damaged, or convert it.")
         length = compat.content_frames(strip)
         numerator, denominator = scene_fps(scene)
         own = strip.fps * denominator / numerator

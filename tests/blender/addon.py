@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "bl_ext.user_default.understudy"
@@ -29,7 +30,9 @@ os.environ["BLENDER_USER_RESOURCES"] = str(_USER)
 (_USER / "extensions" / "user_default").mkdir(parents=True)
 (_USER / "extensions" / "user_default" / "understudy").symlink_to(ROOT, target_is_directory=True)
 
-import bpy  # noqa: E402  (conftest.py takes it from here, so that this is the first import)
+import bpy as _bpy  # noqa: E402
+
+bpy: Any = _bpy  # tests take it from here: the stubs know nothing of our operators, and this is the first import
 
 
 def addon(name: str):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import bpy
 import pytest
 
-from tests.blender.addon import add_images, add_movie, addon
+from tests.blender.addon import add_images, add_movie, addon, bpy
 from tests.blender.rendering import shown_indices
 
 compat = addon("tool.compat")

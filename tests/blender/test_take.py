@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
 import time
 from pathlib import Path
 
-import bpy
 import pytest
 
-from tests.blender.addon import add_images, add_movie, addon, takes
+from tests.blender.addon import add_images, add_movie, addon, bpy, takes
 from tests.blender.rendering import read_pixels, shown_indices
 
 compat = addon("tool.compat")
@@ -220,31 +220,24 @@ def test_an_engine_that_hangs_is_killed_on_cancel(shot, media):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_an_engine_killed_in_the_middle_is_one_error_and_loses_no_frame(shot, media):
+def test_an_engine_killed_in_the_middle_is_one_error_and_loses_no_frame(shot, media, monkeypatch):
     slow(shot, media)
-    Reenactment = reenact.Reenactment
-    pids = []
 
-    def kill_later(*arguments):
-        reenactment = Reenactment(*arguments)
+    class Doomed(reenact.Reenactment):
+        """Its engine is killed, from outside, once four frames are on disk."""
 
-        def kill() -> None:
-            while len(list(Path(shot_folder).glob("*/*.png"))) < 4:
+        def __init__(self, *arguments) -> None:
+            super().__init__(*arguments)
+            threading.Thread(target=self._kill, daemon=True).start()
+
+        def _kill(self) -> None:
+            while len(list(Path(self.run.job.output).glob("*/*.png"))) < 4:
                 time.sleep(0.01)
-            pids.append(reenactment.run._child._process.pid)
-            os.kill(pids[0], signal.SIGKILL)
+            os.kill(self.run._child._process.pid, signal.SIGKILL)
 
-        threading.Thread(target=kill, daemon=True).start()
-        return reenactment
-
-    shot_folder = Path(bpy.data.filepath).parent / "understudy"
-    render = addon("ui.render")
-    render.Reenactment = kill_later
-    try:
-        with pytest.raises(RuntimeError, match=r"ended by itself \(signal SIGKILL\).*\d+ of 60 frames are kept.*log"):
-            bpy.ops.understudy.render()
-    finally:
-        render.Reenactment = Reenactment
+    monkeypatch.setattr(addon("ui.render"), "Reenactment", Doomed)
+    text = refusal()
+    assert re.search(r"ended by itself \(signal SIGKILL\).*\d+ of 60 frames are kept.*log", text)
     (take,) = takes(shot)
     left = [path for path in folder_of(take).glob("*.png") if is_whole_png(path, (1280, 720))]
     first, end = compat.handles(take)
