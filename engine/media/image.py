@@ -93,7 +93,9 @@ def write_fault(folder: Path, fault: OSError) -> EngineError:
     """The error a user can act on for a failed write into ``folder``."""
     if fault.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return EngineError(
-            "disk_full", f"The disk that holds {folder} is full.", "Free some space, then render again; finished frames stay."
+            "disk_full",
+            f"The disk that holds {folder} is full.",
+            "Free some space, then render again; finished frames stay.",
         )
     return EngineError(
         "not_writable",
