@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+# The matrices here are small: sharing them between threads costs more than it gains, and several times as much while
+# anything else runs on the machine. NumPy reads this when it is first imported, which is not before a verb is.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 USAGE = """usage: python -m engine VERB …
 
