@@ -1,6 +1,7 @@
 """Every difference between Blender 4.2 and 5.2 that the add-on meets; nothing else asks for the version.
 
-Blender 4.4 renamed sequences to strips, 5.0 gave the sequencer a scene of its own, 5.2 renamed the times of a strip.
+Blender 4.4 renamed sequences to strips, 4.5 wants relative paths marked, 5.0 gave the sequencer a scene of its own,
+5.2 renamed the times of a strip.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ Scene = Any  # bpy.types.Scene, with the add-on's own property
 Context = Any  # bpy.types.Context; the members differ with the editor
 LAST_CHANNEL = 128
 
-_NEW_STRIPS = hasattr(bpy.types.SequenceEditor, "strips") or "strips" in bpy.types.SequenceEditor.bl_rna.properties
-STRIPS = "strips" if _NEW_STRIPS else "sequences"
+STRIPS = "strips" if "strips" in bpy.types.SequenceEditor.bl_rna.properties else "sequences"
 
 _NEW_TIMES = "left_handle" in (getattr(bpy.types, "Strip", None) or bpy.types.Sequence).bl_rna.properties
+
+# From 4.5 on, a path that may begin with // has to say so.
+RELATIVE_PATH: Any = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5) else set()
 
 
 def strips(scene: Scene) -> Any:

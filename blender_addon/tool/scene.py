@@ -16,6 +16,7 @@ from bpy.props import (
 )
 
 from ..core.fault import Fault
+from . import compat
 from .compat import Context, Scene, Strip
 
 SYSTEMS = (
@@ -37,13 +38,13 @@ NO_FACE = (
     ("fail", "Fail", "Stop with an error"),
 )
 
-RELATIVE: Any = {"PATH_SUPPORTS_BLEND_RELATIVE"}
-
 
 class UNDERSTUDY_PG_portrait(bpy.types.PropertyGroup):
     """One reference image of the person; its file's name stands in the list."""
 
-    path: StringProperty(name="Portrait", description="An image of the person", subtype="FILE_PATH", options=RELATIVE)
+    path: StringProperty(
+        name="Portrait", description="An image of the person", subtype="FILE_PATH", options=compat.RELATIVE_PATH
+    )
 
 
 class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
@@ -59,7 +60,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
         description="The folder that receives a new folder for each take",
         subtype="DIR_PATH",
         default="//understudy/",
-        options=RELATIVE,
+        options=compat.RELATIVE_PATH,
     )
     shot: StringProperty(
         name="Shot",

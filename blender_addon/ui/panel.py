@@ -121,7 +121,7 @@ def _draw_progress(layout: Any, run: RenderRun) -> None:
     else:
         text = run.state.value
     column = layout.column()
-    row = column.row()
+    row = column.row().split(factor=0.7, align=True)
     row.scale_y = 1.5
     row.progress(factor=run.done / max(run.total, 1), text=text)
     row.operator("understudy.cancel", icon="CANCEL", text="Cancel")
