@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, rate, source_frames
 from engine.errors import EngineError
+from engine.face.detector import TERMS
 from engine.media.image import write_fault
 from engine.media.source import open_source
 from engine.progress import Progress
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="V.performance")
     parser.add_argument("--frames", help="source frames like 0-99, counted from 0 (default: all)")
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
-    parser.add_argument("--detector", default="mediapipe", help="(default: %(default)s)")
+    parser.add_argument("--detector", default="mediapipe", help=f"{'; '.join(TERMS.values())} (default: %(default)s)")
     arguments = parser.parse_args(argv)
     return reported(lambda: _analyse(arguments))
 

@@ -13,6 +13,7 @@ from typing import Any
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, rate, source_frames
 from engine.errors import EngineError
+from engine.face.detector import TERMS
 from engine.protocol import FIRST_FRAME, MOTION_PRESETS, NO_FACE_POLICIES, Driving, Job, ProtocolError, clean_shot
 
 DESCRIPTION = """Make a take: OUT/SHOT_understudy_vNNN/SHOT_understudy_vNNN.1001.png and on, with a sidecar JSON.
@@ -61,7 +62,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
-    parser.add_argument("--detector", default="mediapipe", help="(default: %(default)s)")
+    parser.add_argument("--detector", default="mediapipe", help=f"{'; '.join(TERMS.values())} (default: %(default)s)")
     parser.add_argument("--option", action="append", default=[], metavar="K=V", help="an option of the system")
     return parser.parse_args(argv)
 

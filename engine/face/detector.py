@@ -52,6 +52,13 @@ class Detector(ABC):
 
 
 NAMES = ("mediapipe", "face-alignment")
+# Said wherever a detector is offered.
+TERMS = {
+    "mediapipe": "mediapipe: its models come with the engine (Apache-2.0)",
+    "face-alignment": "face-alignment: optional; fetches two networks (180 MB) from its author on first use. He offers "
+    "them under BSD-3-Clause, but does not own the photographs they were trained on (300W-LP, AFLW and others), whose "
+    "terms may forbid commercial work: ask before using it for one",
+}
 
 
 def create(name: str) -> Detector:
