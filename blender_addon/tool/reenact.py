@@ -109,5 +109,6 @@ def _job(scene: Scene, driver: Strip, frames: str) -> protocol.Job:
         shot=shot_name(scene),
         motion=settings.motion,
         neutral_frame=timing.source_frame(settings.neutral_frame) if settings.use_neutral_frame else None,
+        detector=settings.detector,
         no_face=settings.no_face,
     )

@@ -37,13 +37,30 @@ NO_FACE = (
     ("reference", "Reference", "Show the portrait as it is"),
     ("fail", "Fail", "Stop with an error"),
 )
+DETECTORS = (
+    ("mediapipe", "MediaPipe", "Its models come with the engine (Apache-2.0)"),
+    (
+        "face-alignment",
+        "face-alignment",
+        "Optional, installed apart; fetches two networks from its author on first use. He offers them under "
+        "BSD-3-Clause, but the photographs they were trained on may forbid commercial work: ask before using it for one",
+    ),
+)
+
+
+def _name_portrait(portrait: Any, context: Context) -> None:
+    portrait.name = bpy.path.basename(portrait.path)
 
 
 class UNDERSTUDY_PG_portrait(bpy.types.PropertyGroup):
-    """One reference image of the person; its file's name stands in the list."""
+    """One reference image of the person; ``name`` is its file's."""
 
     path: StringProperty(
-        name="Portrait", description="An image of the person", subtype="FILE_PATH", options=compat.RELATIVE_PATH
+        name="Portrait",
+        description="An image of the person",
+        subtype="FILE_PATH",
+        options=compat.RELATIVE_PATH,
+        update=_name_portrait,
     )
 
 
@@ -77,6 +94,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     neutral_frame: IntProperty(
         name="Neutral Frame", description="The scene frame on which the driver looks neutral", default=1
     )
+    detector: EnumProperty(name="Face Detector", description="What finds the face", items=DETECTORS)
     no_face: EnumProperty(name="No Face", description="What a frame without a face becomes", items=NO_FACE)
 
 
@@ -95,7 +113,6 @@ def add_portrait(scene: Scene, path: Path) -> None:
     """Append ``path`` to the portraits, relative to the .blend file where Blender's preferences ask for it."""
     portraits = scene.understudy.portraits
     item = portraits.add()
-    item.name = path.name
     context: Context = bpy.context
     relative = bpy.data.filepath and context.preferences.filepaths.use_relative_paths
     try:

@@ -96,6 +96,7 @@ class UNDERSTUDY_PT_take(_Panel, bpy.types.Panel):
     def draw(self, context: Context):
         layout, settings = self.begin(context)
         layout.prop(settings, "system")
+        layout.prop(settings, "detector")
         layout.prop(settings, "shot", placeholder=shot_name(compat.sequencer_scene(context)))
 
 

@@ -80,7 +80,7 @@ class UNDERSTUDY_OT_use_active_strip(bpy.types.Operator):
 
 class UNDERSTUDY_UL_portraits(bpy.types.UIList):
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
-        layout.prop(item, "name", text="", emboss=False, icon="USER")
+        layout.label(text=item.name, icon="USER")
 
 
 CLASSES = (
