@@ -43,7 +43,8 @@ DETECTORS = (
         "face-alignment",
         "face-alignment",
         "Optional, installed apart; fetches two networks from its author on first use. He offers them under "
-        "BSD-3-Clause, but the photographs they were trained on may forbid commercial work: ask before using it for one",
+        "BSD-3-Clause, but the photographs they were trained on may forbid commercial work: ask before using it for "
+        "one",
     ),
 )
 
