@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import bpy
 
@@ -19,10 +18,11 @@ LOCKS = (ROOT / "engine" / "requirements.lock",)
 EXTENSION = (__package__ or "").partition(".blender_addon")[0]
 
 
-def preferences() -> Any:
-    """The add-on's preferences."""
+def preference(name: str) -> str:
+    """One of the add-on's preferences; empty where Blender keeps none, as after ``--addons`` on its command line."""
     context: Context = bpy.context
-    return context.preferences.addons[EXTENSION].preferences
+    addon = context.preferences.addons.get(EXTENSION)
+    return getattr(addon.preferences, name) if addon else ""
 
 
 def user_folder() -> Path:
@@ -32,7 +32,7 @@ def user_folder() -> Path:
 
 def engine_python() -> Path:
     """The engine's Python; raises :class:`Fault` ``engine_python``."""
-    return find_engine_python(preferences().engine_python, os.environ, user_folder() / "engine", LOCKS)
+    return find_engine_python(preference("engine_python"), os.environ, user_folder() / "engine", LOCKS)
 
 
 def log_file() -> Path:
@@ -42,7 +42,7 @@ def log_file() -> Path:
 
 def installer() -> Work:
     """The work of installing the engine; it touches no bpy and so may run on a thread."""
-    base, folder = preferences().base_python, user_folder() / "engine"
+    base, folder = preference("base_python"), user_folder() / "engine"
 
     def install(report, cancelled) -> None:
         create_managed(find_base_python(base), folder, LOCKS, report, cancelled)

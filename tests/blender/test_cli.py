@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blender.addon import add_movie, addon, bpy, takes
+from tests.blender.addon import MODULE, add_movie, addon, bpy, takes
 
 main = addon("cli").main
 
@@ -69,3 +69,15 @@ def test_save_keeps_the_strip(shot):
     assert main(["render", "--frames", "1001-1002", "--save"]) == 0
     bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
     assert len(takes(bpy.data.scenes["Szene 1"])) == 1
+
+
+def test_an_add_on_enabled_on_the_command_line_works_without_preferences(shot):
+    import addon_utils
+
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    addon_utils.enable(MODULE)  # as `blender --addons` does
+    try:
+        assert MODULE not in bpy.context.preferences.addons
+        assert main(["render", "--frames", "1001"]) == 0
+    finally:
+        bpy.ops.preferences.addon_enable(module=MODULE)
