@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from engine.training.face_model.assets import AnnotatedHead
 
 IRIS_RADIUS = 0.59  # cm; a visible iris is 11.7 mm wide in life
-CORNEA_RISE = 0.16  # cm the cornea stands out of the eyeball's sphere
+CORNEA_RISE = 0.12  # cm the cornea stands out of the eyeball's sphere
 SEGMENTS = 24  # of the eyeball, so of the iris ring
 
 
@@ -86,14 +86,8 @@ class Eyeball(Piece):
         """The other eye: mirrored in x = 0, its iris still counter-clockwise from +x."""
         flip = np.array([-1.0, 1, 1])
         iris = np.roll(self.iris[::-1], SEGMENTS // 2 + 1)
-        return Eyeball(
-            self.vertices * flip,
-            self.triangles[:, ::-1],
-            self.uv * [-1, 1] + [1, 0],
-            self.centre * flip,
-            iris,
-            self.pupil,
-        )
+        uv = self.uv * [-1, 1] + [1, 0]
+        return Eyeball(self.vertices * flip, self.triangles[:, ::-1], uv, self.centre * flip, iris, self.pupil)
 
 
 def eyeball(source_points: np.ndarray) -> Eyeball:
@@ -198,7 +192,7 @@ def _symmetric(one: Tooth, other: Tooth) -> Tooth:
 def _profile(rank: int) -> np.ndarray:
     """Rows (height cm, width, depth, edge shift) from biting edge to root for the ``rank``-th tooth from the middle."""
     if rank <= 1:  # incisors: a chisel
-        return np.array([[0.0, 0.90, 0.20], [0.22, 0.99, 0.34], [0.75, 0.97, 0.72], [1.45, 0.66, 0.80]])
+        return np.array([[0.0, 0.84, 0.18], [0.13, 0.97, 0.28], [0.75, 0.98, 0.72], [1.45, 0.66, 0.80]])
     if rank == 2:  # canine: a blunt point
         return np.array([[-0.03, 0.34, 0.20], [0.24, 0.90, 0.48], [0.75, 0.97, 0.80], [1.45, 0.66, 0.80]])
     return np.array([[0.04, 0.62, 0.55], [0.22, 0.92, 0.88], [1.05, 0.80, 0.86]])  # premolars and molars
@@ -211,7 +205,7 @@ def tooth(frame: Tooth, rank: int) -> Piece:
     square = 2 / 2.8
     c, s = np.cos(around), np.sin(around)
     cos, sin = np.sign(c) * abs(c) ** square, np.sign(s) * abs(s) ** square
-    half_width, half_depth = frame.width / 2 * 0.98, frame.depth / 2
+    half_width, half_depth = frame.width / 2 * 1.04, frame.depth / 2  # neighbours touch
     rings = []
     for height, wide, deep in profile:
         lean = half_depth * (0.8 - deep) * (0.55 if rank <= 2 else 0)
@@ -265,22 +259,19 @@ def _gum_line(rank: float) -> float:
 
 def tongue(lower: list[Tooth]) -> Piece:
     """A flattened tube on the floor of the mouth, its tip behind the lower incisors."""
-    edges = np.array([frame.edge for frame in lower])
-    inner = np.array([frame.edge - frame.out * frame.depth * 0.7 for frame in lower])
+    inner = np.array([frame.edge - frame.out * frame.depth * 0.75 for frame in lower])
     right = inner[inner[:, 0] > 0]
-    tip = inner[np.argsort(abs(inner[:, 0]))[:2]].mean(axis=0)
-    level = edges[:, 1].mean()
-    z = np.concatenate([np.linspace(1.5, tip[2] - 1.0, 7), tip[2] - np.array([0.62, 0.34, 0.2])])
     order = np.argsort(right[:, 2])
-    half = np.interp(z, right[order, 2], right[order, 0]) * 0.86
-    half = np.minimum(
-        half, np.sqrt(np.clip(1 - ((z - z[0] - 3) / (tip[2] - 0.12 - z[0] - 3)).clip(0) ** 2, 0, 1)) * 1.75
-    )
-    thick = np.interp(z, [1.5, 4.5, tip[2] - 1.6, tip[2] - 0.2], [1.5, 1.35, 0.85, 0.3]) / 2
-    top = np.interp(z, [1.5, 5.0, tip[2] - 1.2, tip[2] - 0.2], [-0.55, -0.2, -0.55, -0.8]) + level
-    around = np.arange(12) * 2 * np.pi / 12
+    level = float(np.mean([frame.edge[1] for frame in lower]))
+    tip = float(inner[:, 2].max()) - 0.1
+    z = np.concatenate([np.linspace(1.5, tip - 1.3, 7), tip - np.array([0.85, 0.5, 0.25, 0.08])])
+    blunt = np.sqrt(1 - ((z - tip + 2.2) / 2.2).clip(0) ** 2)  # an ellipse in plan
+    half = np.minimum(np.interp(z, right[order, 2], right[order, 0]) * 0.9, 1.75 * blunt)
+    thick = np.interp(z, [1.5, 4.5, tip - 1.6, tip - 0.3, tip], [1.5, 1.35, 0.8, 0.45, 0.2]) / 2
+    top = np.interp(z, [1.5, 5.0, tip - 1.2, tip], [-0.75, -0.4, -0.62, -0.85]) + level
+    around = np.arange(14) * 2 * np.pi / 14
     x = half[:, None] * np.cos(around)
-    groove = 0.14 * np.exp(-((np.cos(around) / 0.35) ** 2)) * (np.sin(around) > 0)
+    groove = 0.16 * np.exp(-((np.cos(around) / 0.35) ** 2)) * (np.sin(around) > 0) * blunt[:, None]
     y = (top - thick)[:, None] + thick[:, None] * (np.sin(around) - groove)
     rings = np.stack([x, y, np.broadcast_to(z[:, None], x.shape)], axis=-1)
     return sweep(rings, last_cap=True)

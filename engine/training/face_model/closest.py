@@ -53,7 +53,7 @@ def barycentric_of(point: np.ndarray, corner: np.ndarray) -> np.ndarray:
     )
     gap = np.linalg.norm(np.einsum("...ek,...kd->...ed", rims, corner) - point[..., None, :], axis=-1)
     rim = np.take_along_axis(rims, gap.argmin(-1)[..., None, None], axis=-2)[..., 0, :]
-    return np.where((inside >= 0).all(-1)[..., None], inside, rim)
+    return np.where(inside.min(axis=-1, keepdims=True) >= 0, inside, rim)
 
 
 class ClosestPoints:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from engine.errors import EngineError
 from engine.face.camera import Camera
 from engine.face.detector import Detector
 from engine.training.face_model import render
@@ -68,7 +69,11 @@ def land(
             hits[sitting.mouth_open].append(_lift(view, seen.dense[:, :2], skin, sitting.triangles, canonical))
     found = len(hits[False]) + len(hits[True])
     if found < 3:
-        raise ValueError(f"the detector found a face in {found} of {shown} renders")
+        raise EngineError(
+            "no_face",
+            f"The detector found a face in {found} of {shown} renders of the head assets.",
+            "Check that the assets hold human heads, y up, facing +z.",
+        )
     closed = np.array(hits[False] or hits[True])
     opened = np.array(hits[True] or hits[False])
     position, spread = np.empty((468, 3)), np.empty(468)

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
+from engine.errors import EngineError
 from engine.face import detector as detectors
 from engine.training.face_model import (
     assets,
     correspondence,
+    eyelids,
     layout,
+    lips,
     second_source,
     sitters,
     statistics,
@@ -56,8 +59,8 @@ def train(folder: Path, out: Path, settings: Settings) -> None:
     other = second_source.learn(second, ours, population, landing, detector)
     detector.close()
     print(
-        f"second source   skin to surface {other.surface_distance * 10:.2f} mm on {other.matched_share:.1%} of vertices, "
-        f"detector points {other.landmark_distance * 10:.2f} mm"
+        f"second source   skin to surface {other.surface_distance * 10:.2f} mm on {other.matched_share:.1%} of "
+        f"vertices, detector points {other.landmark_distance * 10:.2f} mm"
     )
     found = _identity(ours, population, other.population, settings)
     tensors = {
@@ -65,7 +68,7 @@ def train(folder: Path, out: Path, settings: Settings) -> None:
         "triangles": ours.triangles.astype(np.int32),
         "triangle_part": ours.triangle_part,
         "identity": found.components.astype(np.float16),
-        "expression": expression.astype(np.float16),
+        "expression": eyelids.shut(first, ours, found.mean, expression).astype(np.float16),
         "landmarks68_triangle": marks.triangle.astype(np.int32),
         "landmarks68_barycentric": marks.barycentric.astype(np.float32),
         "dense_triangle": places.triangle.astype(np.int32),
@@ -116,10 +119,12 @@ def _correspondences(
         rest = np.einsum("pk,pkd->pd", near.barycentric, ours.vertices[ours.triangles[triangle]])
         return SurfacePoints(triangle, near.barycentric, rest, near.distance)
 
-    places, marks = locate(landing.position), locate(opened[head.landmarks68])
+    places = locate(lips.towards_contact(head, opened, landing.position))
+    marks = locate(opened[head.landmarks68])
     print(
-        f"correspondence  a face in {landing.found} of {landing.shown} renders; spread {landing.spread.mean() * 10:.1f} "
-        f"mm (median {np.median(landing.spread) * 10:.1f}); to our surface {places.distance.mean() * 10:.2f} mm"
+        f"correspondence  a face in {landing.found} of {landing.shown} renders; "
+        f"spread {landing.spread.mean() * 10:.1f} mm (median {np.median(landing.spread) * 10:.1f}); "
+        f"to our surface {places.distance.mean() * 10:.2f} mm"
     )
     at_rest = correspondence.Landing(places.position, landing.spread, landing.shown, landing.found)
     return at_rest, places, marks
@@ -165,11 +170,14 @@ def write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -
     data = save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata)
     if len(data) > MAX_BYTES:
         raise ValueError(f"the model takes {len(data)} bytes, more than {MAX_BYTES}")
-    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".part")
-    with open(temporary, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, out)
+    except OSError as fault:
+        raise EngineError("not_writable", f"{out} cannot be written: {fault}.", "Give another --out.") from fault
     print(f"written         {out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")

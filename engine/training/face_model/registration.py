@@ -50,6 +50,16 @@ def laplacian(count: int, triangles: np.ndarray) -> sp.csr_matrix:
     return sp.diags(1 / np.maximum(degree, 1)) @ links - sp.diags((degree > 0).astype(float))
 
 
+def extend(values: np.ndarray, triangles: np.ndarray, known: np.ndarray, exactness: float = 2.0) -> np.ndarray:
+    """Values (n, D) kept where ``known`` (the more exactly, the larger ``exactness``), as smooth as can be elsewhere.
+
+    Biharmonic: a membrane would pinch where a cavity hangs from a thin rim.
+    """
+    rough = laplacian(len(known), triangles)
+    system = sp.diags(np.where(known, exactness, 1e-6)) + rough.T @ rough
+    return splu(system.tocsc()).solve(exactness * np.where(known[:, None], values, 0).astype(np.float64))
+
+
 def register(
     template: np.ndarray,
     triangles: np.ndarray,
@@ -71,7 +81,7 @@ def register(
     surface = ClosestPoints(target_vertices, target_triangles)
     rim = np.zeros(len(target_vertices), bool)
     rim[boundary_edges(target_triangles)] = True
-    at_rim = rim[target_triangles].any(axis=1)
+    at_rim = np.asarray(rim[target_triangles].any(axis=1))
     sheet = np.unique(triangles)
     moved = template.copy()
     pull = sp.diags(mark_weight)

@@ -16,6 +16,8 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
+from engine.errors import EngineError
+
 FEATURE_SHORTCUT = 0.35  # distance along a feature curve counts this much
 
 
@@ -75,20 +77,21 @@ def refine(vertices: np.ndarray, triangles: np.ndarray, feature_edges: np.ndarra
     for _ in range(times):
         edges = edges_of(faces)
         count = operator.shape[0]
-        key = edges[:, 0] * count + edges[:, 1]
-
-        def middle(pairs: np.ndarray) -> np.ndarray:
-            pairs = np.sort(pairs, axis=1)
-            return count + np.searchsorted(key, pairs[:, 0] * count + pairs[:, 1])
-
         a, b, c = faces.T
-        ab, bc, ca = middle(faces[:, [0, 1]]), middle(faces[:, [1, 2]]), middle(faces[:, [2, 0]])
+        ab, bc, ca = (count + _find(edges, pair) for pair in (faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]))
         faces = np.concatenate([np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
         origin = np.tile(origin, 4)
-        m = middle(features)
+        m = count + _find(edges, features)
         features = np.concatenate([np.stack([features[:, 0], m], 1), np.stack([m, features[:, 1]], 1)])
         operator = sp.vstack([operator, (operator[edges[:, 0]] + operator[edges[:, 1]]) * 0.5], format="csr")
     return FineSurface(operator @ vertices, faces, origin, np.sort(features, axis=1), operator)
+
+
+def _find(edges: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Index in the sorted ``edges`` (E, 2) of each undirected pair (P, 2)."""
+    base = edges.max() + 1
+    pairs = np.sort(pairs, axis=1)
+    return np.searchsorted(edges[:, 0] * base + edges[:, 1], pairs[:, 0] * base + pairs[:, 1])
 
 
 def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -236,8 +239,12 @@ def _normal(vertices: np.ndarray, a: int, b: int, c: int) -> np.ndarray:
 
 
 def mirror_map(vertices: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
-    """For each vertex the one at (−x, y, z), (N,); raises ValueError if the mesh is not symmetric."""
+    """For each vertex the one at (−x, y, z), (N,); raises EngineError ``bad_assets`` if the mesh is not symmetric."""
     distance, partner = cKDTree(vertices).query(vertices * [-1, 1, 1])
     if distance.max() > tolerance:
-        raise ValueError(f"not symmetric about x = 0: a vertex is {distance.max():.3f} cm from its mirror image")
+        raise EngineError(
+            "bad_assets",
+            f"The first head is not symmetric about x = 0: a vertex is {distance.max():.3f} cm from its mirror image.",
+            "Give the assets that docs/face_model.md lists.",
+        )
     return partner

@@ -1,4 +1,4 @@
-"""The second source on our topology: registered once, its identity modes carried, its hidden parts predicted."""
+"""The second source on our topology: registered once, its modes carried, the parts it lacks predicted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.training.face_model.statistics import Population
 from engine.training.face_model.topology import Topology
 
 PLAIN_SKIN = (215, 165, 140)
+LID_REACH, MOUTH_REACH = 2.2, 4.0  # cm around eyeballs and teeth whose skin they move with
 SPREAD = 0.8  # of its modes: they were drawn from sliders more freely than people vary
 
 
@@ -48,6 +49,7 @@ def learn(
     """``landing`` are the detector's points on our own mean."""
     theirs = detector_points(head, detector)
     weight = 1 / (1 + ((landing.spread + theirs.spread) / 0.3) ** 2)
+    weight[list(correspondence.INNER_LIPS)] = 0  # its mouth was only seen shut
     scale, turn, shift = registration.similarity(theirs.position, landing.position, weight)
     target = scale * head.vertices @ turn.T + shift
     goal = scale * theirs.position @ turn.T + shift
@@ -66,7 +68,9 @@ def learn(
     )
     operator = laid.where.operator(head.triangles, len(head.vertices))
     modes = scale * carry.apply(operator, head.identity) @ turn.T.astype(np.float32)
-    modes = _smooth_extension(modes, sheet_triangles, laid.matched)
+    flat = modes.transpose(1, 0, 2).reshape(sheet_size, -1)
+    flat = registration.extend(flat, sheet_triangles, laid.matched)
+    modes = flat.reshape(sheet_size, -1, 3).transpose(1, 0, 2).astype(np.float32)
     mean, modes = _predict_hidden(topology, ours, laid.vertices, modes, laid.matched)
     return Result(
         Population(mean, modes).scaled(SPREAD),
@@ -76,26 +80,12 @@ def learn(
     )
 
 
-def _smooth_extension(modes: np.ndarray, triangles: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Modes (K, n, 3) kept where ``known`` and as smooth as can be elsewhere, with a little smoothing throughout."""
-    from scipy.sparse import diags
-    from scipy.sparse.linalg import splu
-
-    count = len(known)
-    rough = registration.laplacian(count, triangles)
-    # Biharmonic: membranes would pinch where a cavity hangs from a thin rim.
-    system = diags(np.where(known, 1.0, 1e-6)) + 0.5 * rough.T @ rough
-    weighted = np.where(known[:, None], modes.transpose(1, 0, 2).reshape(count, -1), 0)
-    solved = splu(system.tocsc()).solve(weighted.astype(np.float64))
-    return solved.reshape(count, len(modes), 3).transpose(1, 0, 2).astype(np.float32)
-
-
 def _predict_hidden(
     topology: Topology, ours: Population, laid: np.ndarray, modes: np.ndarray, matched: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the second source does not have (eyes, teeth, cavities) as the first source's modes that explain its skin.
 
-    Ridge regression of our modes onto the carried skin; eyeballs then move with their own lids.
+    Ridge regression of our modes onto the carried skin; eyes and teeth then move with what of it lies around them.
     """
     size = len(laid)
     count = len(ours.modes)
@@ -104,23 +94,12 @@ def _predict_hidden(
 
     def complete(displacement: np.ndarray) -> np.ndarray:
         coefficients = np.linalg.solve(gram, basis.T @ displacement[matched].ravel())
-        guess = np.einsum("k,knd->nd", coefficients, ours.modes)
-        hidden = topology.part_vertices("mouth", "socket")
-        full = guess.copy()
-        full[:size] = displacement
-        inner = np.setdiff1d(hidden, topology.part_vertices("skin"))
-        # Cavities hang on their rims: the smooth extension; only loose pieces take the guess and its rims' error.
-        error = displacement - guess[:size]
-        reach = {"eye_left": 0, "eye_right": 1}
-        for name, (where, piece) in topology.pieces.items():
-            if name in reach:
-                near = _around(ours.mean[:size], topology.eye_centre[reach[name]], 2.2)
-                move = error[near].mean(axis=0)
-            else:
-                near = _around(ours.mean[:size], ours.mean[where].mean(axis=0), 4.0)
-                move = error[near].mean(axis=0)
-            full[where] = guess[where] + move
-        assert np.isfinite(full[inner]).all()
+        full = np.einsum("k,knd->nd", coefficients, ours.modes)
+        error = displacement - full[:size]
+        full[:size] = displacement  # cavities hang on their rims already
+        for name, (where, _) in topology.pieces.items():
+            reach = LID_REACH if name.startswith("eye") else MOUTH_REACH
+            full[where] += error[_around(ours.mean[:size], ours.mean[where].mean(axis=0), reach)].mean(axis=0)
         return full
 
     mean = ours.mean + complete(laid - ours.mean[:size])

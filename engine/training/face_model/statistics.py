@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.training.face_model import remesh
 
-SHARE_FIRST, SHARE_SECOND = 0.40, 0.25  # of the samples; the rest are blends of one head from each
+SHARE_FIRST, SHARE_SECOND = 0.50, 0.20  # of the samples; the rest are blends of one head from each
 LIMIT = 2.5  # standard deviations at which source coefficients are cut
 
 
@@ -65,8 +65,11 @@ def align(heads: np.ndarray, reference: np.ndarray, weight: np.ndarray) -> np.nd
 
 
 def importance(vertices: np.ndarray, triangles: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Weight of each vertex in the statistics (N,): its area, full on the face, a tenth elsewhere, mean 1."""
-    area = remesh.vertex_areas(vertices, triangles)
+    """Weight of each vertex in the statistics (N,): full on the face, a tenth elsewhere, mean 1.
+
+    The root of its area: by area itself, lids and lips would hardly count.
+    """
+    area = np.sqrt(remesh.vertex_areas(vertices, triangles))
     distance = np.linalg.norm(vertices - face, axis=1)
     weight = area * (0.1 + 0.9 / (1 + np.exp((distance - 10.5) / 1.2)))
     return weight / weight.mean() + 1e-3
@@ -93,7 +96,7 @@ def principal_components(heads: np.ndarray, mirror: np.ndarray, weight: np.ndarr
             if values[k] > 1e-10:
                 # Eigenvectors of the Gram matrix weigh the samples; this scale makes coefficients N(0, 1).
                 samples = (vectors[:, k] / np.sqrt(len(heads))).astype(np.float32)
-                found.append((values[k], np.einsum("b,bnd->nd", samples, part)))
+                found.append((float(values[k]), np.einsum("b,bnd->nd", samples, part)))
     found.sort(key=lambda pair: -pair[0])
     kept = found[:count]
     share = np.cumsum([value for value, _ in kept]) / total
