@@ -14,7 +14,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    engine.close()
+    engine.unregister()
     render.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -20,13 +20,12 @@ fault: Fault | None = None
 
 
 class _EngineOperator:
-    """Runs slow :attr:`work` on a thread: modal in a window, blocking without one."""
+    """Runs slow :attr:`work` on a thread: watched by a timer in a window, which may be closed, blocking without one."""
 
+    bl_options = {"INTERNAL"}
     work: Callable[[], Work]
     report: Callable[[set[str], str], None]
     poll_message_set: Callable[[str], None]
-
-    bl_options = {"INTERNAL"}
 
     @classmethod
     def poll(cls, context: Context):
@@ -36,57 +35,51 @@ class _EngineOperator:
         return True
 
     def execute(self, context: Context):
-        return self._begin() or self._end(wait=True)
-
-    def invoke(self, context: Context, event):
-        if bpy.app.background or context.window is None:
-            return self.execute(context)
-        if refused := self._begin():
-            return refused
-        self._timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context: Context, event):
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        if self._background.tick():
-            redraw()
-        if not self._background.over:
-            return {"PASS_THROUGH"}
-        context.window_manager.event_timer_remove(self._timer)
-        return self._end()
-
-    def cancel(self, context: Context):
-        self._background.cancel()
-        context.window_manager.event_timer_remove(self._timer)
-
-    def _begin(self) -> set[str] | None:
-        global current, lines, fault
-        fault, lines = None, []
-        try:
-            current = self._background = Background(self.work())
-        except Fault as refusal:
-            return self._refuse(refusal)
-        lines = current.lines
-        return None
-
-    def _end(self, wait: bool = False) -> set[str]:
-        global current
-        if wait:
-            self._background.wait()
-        current = None
-        redraw()
-        if self._background.fault:
-            return self._refuse(self._background.fault)
+        _begin(self.work)
+        if current is not None:
+            current.wait()
+            _watch()
+        if fault is not None:
+            self.report({"ERROR"}, str(fault))
+            return {"CANCELLED"}
         self.report({"INFO"}, lines[-1] if lines else "Done")
         return {"FINISHED"}
 
-    def _refuse(self, refusal: Fault) -> set[str]:
-        global fault
+    def invoke(self, context: Context, event):
+        if bpy.app.background:
+            return self.execute(context)
+        _begin(self.work)
+        redraw()
+        if fault is not None:
+            self.report({"ERROR"}, str(fault))
+            return {"CANCELLED"}
+        bpy.app.timers.register(_watch, first_interval=INTERVAL, persistent=True)
+        return {"FINISHED"}
+
+
+def _begin(work: Callable[[], Work]) -> None:
+    """Start ``work``, or note in :data:`fault` why it cannot be."""
+    global current, lines, fault
+    fault, lines = None, []
+    try:
+        current = Background(work())
+        lines = current.lines
+    except Fault as refusal:
         fault = refusal
-        self.report({"ERROR"}, str(refusal))
-        return {"CANCELLED"}
+
+
+def _watch() -> float | None:
+    """Takes note of what happened; returns the seconds until it wants to be called again."""
+    global current, fault
+    if current is None:
+        return None
+    if current.tick():
+        redraw()
+    if not current.over:
+        return INTERVAL
+    fault, current = current.fault, None
+    redraw()
+    return None
 
 
 class UNDERSTUDY_OT_install_engine(_EngineOperator, bpy.types.Operator):
@@ -164,14 +157,16 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
 
 
 def redraw() -> None:
+    """Have the preferences and every sequencer, which shows it too, drawn again."""
     context: Context = bpy.context
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "PREFERENCES":
+            if area.type in ("PREFERENCES", "SEQUENCE_EDITOR"):
                 area.tag_redraw()
 
 
 def close() -> None:
+    """End the installation or the check, because the user says so or the add-on goes away."""
     if current is not None:
         current.cancel()
 
@@ -182,3 +177,9 @@ CLASSES = (
     UNDERSTUDY_OT_stop_engine_work,
     UNDERSTUDY_AP_preferences,
 )
+
+
+def unregister() -> None:
+    close()
+    if bpy.app.timers.is_registered(_watch):
+        bpy.app.timers.unregister(_watch)

@@ -13,7 +13,7 @@ from ..tool import compat
 from ..tool.compat import Context, Scene
 from ..tool.reenact import shot_name
 from ..tool.sequencer import driving_strip
-from . import render
+from . import engine, render
 from .portraits import UNDERSTUDY_UL_portraits
 
 PHASES = {"start": "Preparing the portrait", "analyse": "Reading the performance", "render": "Drawing"}
@@ -69,8 +69,15 @@ class UNDERSTUDY_PT_reenact(_Panel, bpy.types.Panel):
         button.enabled = ready
         button.operator("understudy.render", icon="RENDER_ANIMATION")
         _draw_text(context, column, "INFO" if ready else "ERROR", summary)
-        if render.outcome and ready:
+        if engine.current is not None:
+            _draw_text(context, column, "IMPORT", engine.lines[-1] if engine.lines else "Installing the engine")
+            column.operator("understudy.stop_engine_work", icon="CANCEL")
+        elif render.engine_missing and engine.lines and engine.fault is None:
+            _draw_text(context, column, "CHECKMARK", engine.lines[-1])
+        elif render.outcome and ready:
             _draw_text(context, column, *render.outcome)
+            if render.engine_missing:
+                column.operator("understudy.install_engine", icon="IMPORT")
 
 
 class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):

@@ -17,6 +17,7 @@ INTERVAL = 0.1
 
 current: Reenactment | None = None  # at most one take is made at a time
 outcome: tuple[str, str] | None = None  # (icon, text) of the latest take, for the panel
+engine_missing = False  # the latest take failed for want of an engine: the panel offers to install it
 
 
 class UNDERSTUDY_OT_render(bpy.types.Operator):
@@ -50,14 +51,14 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
             return self._refuse(fault)
 
     def invoke(self, context: Context, event):
-        global current, outcome
+        global current, outcome, engine_missing
         if bpy.app.background or context.window is None:
             return self.execute(context)
         try:
             current = self._reenactment = self._start(context)
         except Fault as fault:
             return self._refuse(fault)
-        outcome = None
+        outcome, engine_missing = None, False
         self._timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
         context.window_manager.modal_handler_add(self)
         redraw()
@@ -116,8 +117,8 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         return self._refuse(fault)
 
     def _refuse(self, fault: Fault) -> set[str]:
-        global outcome
-        outcome = ("ERROR", str(fault))
+        global outcome, engine_missing
+        outcome, engine_missing = ("ERROR", str(fault)), fault.code == "engine_python"
         redraw()
         self.report({"ERROR"}, str(fault))
         return {"CANCELLED"}
