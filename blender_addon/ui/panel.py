@@ -69,15 +69,10 @@ class UNDERSTUDY_PT_reenact(_Panel, bpy.types.Panel):
         button.enabled = ready
         button.operator("understudy.render", icon="RENDER_ANIMATION")
         _draw_text(context, column, "INFO" if ready else "ERROR", summary)
-        if engine.current is not None:
-            _draw_text(context, column, "IMPORT", engine.lines[-1] if engine.lines else "Installing the engine")
-            column.operator("understudy.stop_engine_work", icon="CANCEL")
-        elif render.engine_missing and engine.lines and engine.fault is None:
-            _draw_text(context, column, "CHECKMARK", engine.lines[-1])
+        if engine.current is not None or render.engine_missing:
+            _draw_engine(context, column)
         elif render.outcome and ready:
             _draw_text(context, column, *render.outcome)
-            if render.engine_missing:
-                column.operator("understudy.install_engine", icon="IMPORT")
 
 
 class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):
@@ -136,6 +131,18 @@ def _draw_progress(layout: Any, run: RenderRun) -> None:
     rate = f"{run.fps:.1f} frames/s" if run.fps else ""
     left = f"{_clock(run.seconds_left)} left" if run.seconds_left is not None else ""
     column.label(text=", ".join(filter(None, (rate, left))), icon="TIME" if rate or left else "NONE")
+
+
+def _draw_engine(context: Context, layout: Any) -> None:
+    """In place of a take's outcome: the engine that it lacked, and the way to get it."""
+    if engine.current is not None:
+        layout.operator("understudy.stop_engine_work", icon="CANCEL")
+        layout.label(text=engine.lines[-1] if engine.lines else "Working on the engine", icon="IMPORT")
+    elif engine.lines and engine.fault is None:
+        _draw_text(context, layout, "CHECKMARK", engine.lines[-1])
+    else:
+        layout.operator("understudy.install_engine", icon="IMPORT")
+        _draw_text(context, layout, "ERROR", str(engine.fault or (render.outcome or ("", "The engine is missing."))[1]))
 
 
 def _draw_text(context: Context, layout: Any, icon: str, text: str) -> None:
