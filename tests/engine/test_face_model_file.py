@@ -205,6 +205,20 @@ def test_identities_are_scaled_like_people(model: FaceModel) -> None:
     assert 0.15 < np.mean(change) < 0.8
 
 
+def test_sampled_identities_do_not_fold(model: FaceModel) -> None:
+    rng = np.random.default_rng(2)
+    skin = model.triangles[model.triangles_of("skin")]
+
+    def normals(vertices: np.ndarray) -> np.ndarray:
+        corner = vertices[skin]
+        return np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+
+    rest = normals(model.vertices)
+    heads = [model.neutral(rng.standard_normal(len(model.identity)).clip(-2.5, 2.5)) for _ in range(20)]
+    folded = np.array([((normals(head) * rest).sum(axis=1) < 0).mean() for head in heads])
+    assert folded.mean() < 0.001 and folded.max() < 0.01
+
+
 def test_texture_coordinates_do_not_overlap_on_the_face(model: FaceModel, tensors: dict[str, np.ndarray]) -> None:
     uv = tensors["uv"]
     assert uv.shape == (len(model.vertices), 2) and uv.min() >= 0 and uv.max() <= 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from safetensors import safe_open
 
 from engine.errors import EngineError
 from engine.training import cli
@@ -135,3 +136,15 @@ def test_missing_assets_and_unwritable_targets_are_one_clear_line(
     assert "cannot be read" in capsys.readouterr().err
     with pytest.raises(EngineError, match="cannot be written"):
         recipe.write(tmp_path / "head_lod0.npz" / "model.safetensors", {"a": np.zeros(1, np.float32)}, {})
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    tensors = {"vertices": np.arange(6, dtype=np.float32).reshape(2, 3), "part": np.zeros(5, np.uint8)}
+    metadata = {f"key {k}": str(k) for k in range(12)}
+    for name in "ab":
+        recipe.write(tmp_path / name, tensors, metadata)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with safe_open(str(tmp_path / "a"), framework="numpy") as file:
+        assert file.metadata() == metadata
+        assert all((file.get_tensor(name) == value).all() for name, value in tensors.items())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -14,8 +14,11 @@ def apply(operator: sp.csr_matrix, fields: np.ndarray) -> np.ndarray:
     return np.asarray(operator @ columns, np.float32).reshape(-1, count, 3).transpose(1, 0, 2)
 
 
-def moving_affine(source: np.ndarray, target: np.ndarray, bandwidth: float, neighbours: int = 300) -> sp.csr_matrix:
-    """Moving least squares of first order, (n, N): reproduces affine fields, so rigid motions, exactly.
+def moving_affine(
+    source: np.ndarray, target: np.ndarray, bandwidth: float, neighbours: int = 300, ridge: float = 1e-3
+) -> sp.csr_matrix:
+    """Moving least squares of first order, (n, N): reproduces affine fields, so rigid motions, but for the ``ridge``
+    (cm²), which holds slopes back where targets lie to one side of the source.
 
     Schaefer et al., "Image deformation using moving least squares" (2006), section 2.1, with a Gaussian weight.
     """
@@ -24,7 +27,7 @@ def moving_affine(source: np.ndarray, target: np.ndarray, bandwidth: float, neig
     weight = np.exp(-((distance**2 - distance[:, :1] ** 2) / (2 * bandwidth**2)))
     basis = np.concatenate([np.ones((*index.shape, 1)), source[index] - target[:, None]], axis=2)
     moment = np.einsum("nki,nk,nkj->nij", basis, weight, basis)
-    moment += np.diag([0, 1, 1, 1]) * 1e-3 * weight.sum(axis=1)[:, None, None]
+    moment += np.diag([0, 1, 1, 1]) * ridge * weight.sum(axis=1)[:, None, None]
     first = np.linalg.solve(moment, np.broadcast_to(np.eye(4)[:, :1], (len(target), 4, 1)))[..., 0]
     value = np.einsum("ni,nki,nk->nk", first, basis, weight)
     rows = np.repeat(np.arange(len(target)), neighbours)

@@ -45,8 +45,8 @@ def _closing(topology: Topology, blink: np.ndarray, upper: np.ndarray, lower: np
     inner = np.isin(upper, lower)
     value[upper[inner]] = 0
     distance = np.linalg.norm(blink[:size, None] - blink[upper], axis=2).min(axis=1)
-    known = distance > _REACH
-    known[upper] = known[lower] = True
+    trust = np.where(distance > _REACH, 1e3, 0.0)
+    trust[upper] = trust[lower] = 1e3
     out = np.zeros_like(blink, dtype=np.float32)
-    out[:size] = registration.extend(value, topology.sheet.triangles, known, exactness=1e3)
+    out[:size] = registration.extend(value, topology.sheet.triangles, trust)
     return out

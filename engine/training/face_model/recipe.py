@@ -167,7 +167,7 @@ def _eye_centres(ours: topology.Topology, mean: np.ndarray) -> np.ndarray:
 
 def write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Write the file whole and print what the manifest records of it."""
-    data = save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata)
+    data = _in_order(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata))
     if len(data) > MAX_BYTES:
         raise ValueError(f"the model takes {len(data)} bytes, more than {MAX_BYTES}")
     temporary = out.with_name(out.name + ".part")
@@ -181,3 +181,11 @@ def write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -
     except OSError as fault:
         raise EngineError("not_writable", f"{out} cannot be written: {fault}.", "Give another --out.") from fault
     print(f"written         {out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file with its header sorted: the library orders metadata by chance, and hashes should repeat."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]

@@ -50,14 +50,14 @@ def laplacian(count: int, triangles: np.ndarray) -> sp.csr_matrix:
     return sp.diags(1 / np.maximum(degree, 1)) @ links - sp.diags((degree > 0).astype(float))
 
 
-def extend(values: np.ndarray, triangles: np.ndarray, known: np.ndarray, exactness: float = 2.0) -> np.ndarray:
-    """Values (n, D) kept where ``known`` (the more exactly, the larger ``exactness``), as smooth as can be elsewhere.
+def extend(values: np.ndarray, triangles: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """Values (n, D) kept the more exactly, the larger ``trust`` (n,), and as smooth as can be where it is 0.
 
     Biharmonic: a membrane would pinch where a cavity hangs from a thin rim.
     """
-    rough = laplacian(len(known), triangles)
-    system = sp.diags(np.where(known, exactness, 1e-6)) + rough.T @ rough
-    return splu(system.tocsc()).solve(exactness * np.where(known[:, None], values, 0).astype(np.float64))
+    rough = laplacian(len(trust), triangles)
+    system = sp.diags(trust + 1e-6) + rough.T @ rough
+    return splu(system.tocsc()).solve((trust[:, None] * values).astype(np.float64))
 
 
 def register(

@@ -75,3 +75,21 @@ def see(
     fill = 0.5 + 0.5 * normal[:, 1]
     facing = normal[:, 2] > -0.2
     return View(camera, fragments, np.where(facing, 0.30 + 0.16 * fill + 0.62 * lamp, 0.2))
+
+
+def seen_triangles(vertices: np.ndarray, triangles: np.ndarray, size: int = 900) -> np.ndarray:
+    """Which triangles (T,) bool show themselves from around and above: nostrils, inner lips and lids do not."""
+    camera = Camera(size, size)
+    middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    width = float(np.ptp(vertices, axis=0).max()) * 1.1
+    around = [(yaw, pitch) for yaw in range(-160, 200, 40) for pitch in (-20, 0)]
+    seen = np.zeros(len(triangles), bool)
+    for yaw, pitch in [*around, (0, -70), (180, 60)]:
+        posed = look_at(middle, rotation(yaw, pitch), width, camera).apply(vertices)
+        pixels, depth = camera.project(posed)
+        corner = posed[triangles]
+        outward = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        front = np.einsum("td,td->t", outward, corner[:, 0]) < 0
+        shown = opencv.rasterise(pixels, depth, triangles, (size, size)).triangle
+        seen |= (np.bincount(shown, minlength=len(triangles)) > 0) & front
+    return seen

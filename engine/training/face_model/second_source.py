@@ -15,6 +15,8 @@ from engine.training.face_model.topology import Topology
 
 PLAIN_SKIN = (215, 165, 140)
 LID_REACH, MOUTH_REACH = 2.2, 4.0  # cm around eyeballs and teeth whose skin they move with
+WALL_REACH = 0.4  # cm, over which hidden skin averages what moves the skin in sight
+HIDDEN_TRUST = 0.05  # of that average, against smoothness; skin in sight has 2
 SPREAD = 0.8  # of its modes: they were drawn from sliders more freely than people vary
 
 
@@ -56,22 +58,21 @@ def learn(
 
     sheet_size = topology.sheet.operator.shape[0]
     sheet_triangles = topology.sheet.triangles
-    skin = topology.triangles[topology.triangle_part == 0]
+    skin = topology.part_triangles("skin")
     follows = np.zeros(sheet_size, bool)
-    follows[np.unique(skin)] = True
+    follows[skin[render.seen_triangles(ours.mean, skin)]] = True
     follows[topology.part_vertices("mouth", "socket")] = False
-    # Rims of the cavities are shared with the skin and follow it; inner lips that touch are left to smoothness.
+    shown = np.zeros(len(target), bool)
+    shown[head.triangles[render.seen_triangles(target, head.triangles)]] = True
+    outside = head.triangles[shown[head.triangles].any(axis=1)]  # one ring more: registration shuns the rim
     places = ClosestPoints(ours.mean, skin).query(landing.position)
     marks = places.operator(skin, len(topology.vertices))[:, :sheet_size]
-    laid = registration.register(
-        ours.mean[:sheet_size], sheet_triangles, follows, marks, goal, weight, target, head.triangles
-    )
-    operator = laid.where.operator(head.triangles, len(head.vertices))
+    laid = registration.register(ours.mean[:sheet_size], sheet_triangles, follows, marks, goal, weight, target, outside)
+    operator = laid.where.operator(outside, len(head.vertices))
     modes = scale * carry.apply(operator, head.identity) @ turn.T.astype(np.float32)
-    flat = modes.transpose(1, 0, 2).reshape(sheet_size, -1)
-    flat = registration.extend(flat, sheet_triangles, laid.matched)
-    modes = flat.reshape(sheet_size, -1, 3).transpose(1, 0, 2).astype(np.float32)
-    mean, modes = _predict_hidden(topology, ours, laid.vertices, modes, laid.matched)
+    fields = np.concatenate([(laid.vertices - ours.mean[:sheet_size])[None], modes])
+    fields = _into_hollows(topology, ours.mean[:sheet_size], fields, laid.matched)
+    mean, modes = _predict_hidden(topology, ours, fields, laid.matched)
     return Result(
         Population(mean, modes).scaled(SPREAD),
         float(laid.where.distance[laid.matched].mean()),
@@ -80,14 +81,34 @@ def learn(
     )
 
 
-def _predict_hidden(
-    topology: Topology, ours: Population, laid: np.ndarray, modes: np.ndarray, matched: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the second source does not have (eyes, teeth, cavities) as the first source's modes that explain its skin.
+def _into_hollows(topology: Topology, rest: np.ndarray, fields: np.ndarray, matched: np.ndarray) -> np.ndarray:
+    """Fields (K, n, 3), known where ``matched``, on the whole sheet.
 
-    Ridge regression of our modes onto the carried skin; eyes and teeth then move with what of it lies around them.
+    Skin out of sight, as in nostrils and behind lids, goes with the skin nearest in space, so that thin walls keep
+    their two sides; the cavities go on smoothly from their rims.
     """
-    size = len(laid)
+    size = len(rest)
+    skin = topology.part_vertices("skin")
+    hidden = np.setdiff1d(skin, np.flatnonzero(matched))
+    walls = carry.moving_affine(rest[matched], rest[hidden], WALL_REACH, neighbours=80, ridge=0.1)
+    trust = np.zeros(size)
+    trust[skin], trust[hidden] = 2.0, HIDDEN_TRUST
+    filled = fields.astype(np.float32)
+    filled[:, hidden] = carry.apply(walls, filled[:, matched])
+    flat = filled.transpose(1, 0, 2).reshape(size, -1)
+    flat = registration.extend(flat, topology.sheet.triangles, trust)
+    return flat.reshape(size, -1, 3).transpose(1, 0, 2).astype(np.float32)
+
+
+def _predict_hidden(
+    topology: Topology, ours: Population, fields: np.ndarray, matched: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and modes of whole heads from ``fields`` (1 + K, n, 3), the sheet's displacement to the mean and the modes.
+
+    What the second source does not have (eyes, teeth, tongue) is what our modes that explain its skin say of it (ridge
+    regression), moved with the skin that lies around it.
+    """
+    size = fields.shape[1]
     count = len(ours.modes)
     basis = ours.modes[:, :size][:, matched].reshape(count, -1).T.astype(np.float64)
     gram = basis.T @ basis + np.eye(count) * 0.02 * matched.sum()
@@ -102,8 +123,8 @@ def _predict_hidden(
             full[where] += error[_around(ours.mean[:size], ours.mean[where].mean(axis=0), reach)].mean(axis=0)
         return full
 
-    mean = ours.mean + complete(laid - ours.mean[:size])
-    return mean, np.stack([complete(mode) for mode in modes]).astype(np.float32)
+    mean = ours.mean + complete(fields[0])
+    return mean, np.stack([complete(mode) for mode in fields[1:]]).astype(np.float32)
 
 
 def _around(points: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
