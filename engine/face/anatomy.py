@@ -8,7 +8,7 @@ from engine.face.maths import smoothstep
 from engine.face.mesh import Normals, neighbour_average
 from engine.face.model import FaceModel
 
-_KERNEL_CM = 0.9
+_KERNELS_CM = (0.9, 0.35)  # broad first, then what it leaves at lips and lids
 _RIDGE = 0.15
 _OPEN_JAW = 0.45  # distances are measured with the mouth open, else upper and lower lip fuse
 INNER = ("mouth", "gums", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right", "socket")
@@ -19,7 +19,7 @@ class Anatomy:
 
     ``skin`` (N,) bool; ``face_weight`` (N,) 1 on the face proper, where detector points pin the surface, 0 beyond;
     ``head_weight`` (N,) 1 on head, fading to 0 down the neck; ``delicate`` (N,) bool lids and lips, whose visibility a
-    coarse mesh cannot judge; ``unit`` cm per nominal cm; ``drawn`` the triangles that are ever rasterised.
+    coarse mesh cannot judge; ``upper_jaw`` and ``lower_jaw`` vertex indices of teeth and gums; ``unit`` cm per nominal cm; ``drawn`` the triangles that are ever rasterised.
     """
 
     def __init__(self, model: FaceModel, dense: bool) -> None:
@@ -36,10 +36,7 @@ class Anatomy:
         anchors = model.dense if dense else model.landmarks68
         points = anchors.at(opened)
         distance = np.linalg.norm(opened[:, None] - points[None], axis=2)
-        kernel = _KERNEL_CM * self.unit * (1 if dense else 1.6)
-        near = np.exp(-(distance**2) / (2 * kernel**2))
-        between = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=2) / (2 * kernel**2))
-        spread = near @ np.linalg.inv(between + _RIDGE * np.eye(len(points)))
+        spread = _spread_matrix(distance, points, self.unit * (1 if dense else 1.6))
         spread[~self.skin] = 0
         self._moved = np.flatnonzero(np.abs(spread).max(axis=1) > 1e-3)
         self._spread = np.ascontiguousarray(spread[self._moved], np.float32)
@@ -48,10 +45,15 @@ class Anatomy:
         self.face_weight = np.where(self.skin, smoothstep(1 - (closest - 0.3) / 1.2), 1).astype(np.float32)
         self.head_weight = np.where(self.skin, smoothstep((height + 4.9) / 5), 1).astype(np.float32)
         self.height = height
-        self.above_eyes = smoothstep((model.vertices[:, 1] - eyes[1]) / self.unit / 5)
+        from_eyes = (model.vertices[:, 1] - eyes[1]) / self.unit
+        behind = (eyes[2] - model.vertices[:, 2]) / self.unit
+        self.scalp = self.skin & (closest > 0.8) & (from_eyes + behind > 6)
+        self.crown = self.scalp & (from_eyes > 5)
+        self.neck_weight = np.where(self.skin, smoothstep((height + 7) / 3), 0).astype(np.float32)
         soft = np.linalg.norm(model.vertices[:, None] - marks[None, 36:], axis=2).min(axis=1)
         self.delicate = soft < 0.9 * self.unit
         wide = np.maximum(np.where(self.skin, smoothstep(1 - (closest - 0.6) / 2.4), 1), self.head_weight)
+        self.upper_jaw, self.lower_jaw = self._jaws()
         inner = model.triangles_of(*INNER)
         skin_ids = model.triangles_of("skin")
         self.drawn = np.sort(np.concatenate([skin_ids[wide[self.skin_triangles].max(axis=1) > 0], inner]))
@@ -60,11 +62,31 @@ class Anatomy:
         self.normals = Normals(self.skin_triangles, count)
         self.neighbours = neighbour_average(self.skin_triangles, count)
 
+    def _jaws(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices of upper teeth with their gums, and of lower teeth with theirs: what the jaw carries is lower."""
+        model = self.model
+        teeth_and_gums = model.vertices_of("teeth_upper", "teeth_lower", "gums")
+        carried = np.linalg.norm(model.deform(model.vertices, _jaw(model)) - model.vertices, axis=1) > 0.1 * self.unit
+        return teeth_and_gums[~carried[teeth_and_gums]], teeth_and_gums[carried[teeth_and_gums]]
+
     def spread(self, offsets: np.ndarray) -> np.ndarray:
         """Offsets at the detector's points (P, 3) as a smooth field over the skin (N, 3), by kernel ridge."""
         field = np.zeros((len(self.skin), 3), np.float32)
         field[self._moved] = self._spread @ offsets.astype(np.float32)
         return field
+
+
+def _spread_matrix(distance: np.ndarray, points: np.ndarray, unit: float) -> np.ndarray:
+    """(N, P) kernel ridge regression from offsets at ``points`` (P, 3) to vertices at ``distance`` (N, P), two scales."""
+    between = np.linalg.norm(points[:, None] - points[None], axis=2)
+    unexplained = np.eye(len(points))
+    spread = np.zeros_like(distance)
+    for kernel in _KERNELS_CM:
+        at_points = np.exp(-((between / (kernel * unit)) ** 2) / 2)
+        solve = np.linalg.inv(at_points + _RIDGE * np.eye(len(points))) @ unexplained
+        spread += np.exp(-((distance / (kernel * unit)) ** 2) / 2) @ solve
+        unexplained = unexplained - at_points @ solve
+    return spread
 
 
 _CACHE: dict[tuple[str, bool], Anatomy] = {}

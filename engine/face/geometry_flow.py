@@ -29,13 +29,15 @@ class GeometryFlow:
     """Buffers of (h, w), the portrait's aspect at flow resolution.
 
     ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
-    of what is looked up the portrait does not really show; ``fragments`` of the drawn mesh with their part id
+    of what is looked up the portrait does not really show; ``vacated`` (h, w) 0…1 how surely that piece of the
+    portrait has turned away from here, so that background shows; ``fragments`` of the drawn mesh with their part id
     ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2) and the ``triangles`` they index;
     ``vertices`` (N, 2) pixels at flow resolution, ``camera_points`` (N, 3) cm; ``scale`` flow pixels a portrait pixel.
     """
 
     source: np.ndarray
     hidden: np.ndarray
+    vacated: np.ndarray
     fragments: Fragments
     fragment_part: np.ndarray
     fragment_source: np.ndarray
@@ -79,7 +81,7 @@ class FlowBuilder:
         source, anatomy = self.source, self.source.anatomy
         camera_points = pose.apply(vertices)
         pixels, depth = source.camera.project(camera_points)
-        hiding = self._hiding(pose)
+        hiding, covered = self._hiding(pose)
         look_at = (source.pixels + hiding[:, None] * (source.filled - source.pixels)).astype(np.float32)
         drawn_depth = depth.copy()
         drawn_depth[self._eye_ids] += _EYE_BIAS
@@ -88,13 +90,16 @@ class FlowBuilder:
         fragments = rasterise(flow_pixels, drawn_depth, triangles, self.shape)
         part = parts[fragments.triangle]
         skin = part == self._skin_id
-        attributes = np.column_stack([look_at, self._trust(camera_points), hiding]).astype(np.float32, copy=False)
+        attributes = np.column_stack([look_at, self._trust(camera_points), hiding, covered]).astype(
+            np.float32, copy=False
+        )
         values = fragments.gather(attributes, triangles)
         outer = self._outer.flow(pose, self.shape)
         coordinates, hidden = self._merge(fragments, skin, values, outer)
         return GeometryFlow(
             source=coordinates,
             hidden=hidden,
+            vacated=self._vacated(fragments, coordinates, self._turn(pose)),
             fragments=fragments,
             fragment_part=part,
             fragment_source=values[:, :2],
@@ -112,10 +117,27 @@ class FlowBuilder:
         keep = (turned < 0) | (anatomy.drawn_part != self._skin_id)
         return anatomy.drawn_triangles[keep], anatomy.drawn_part[keep]
 
-    def _hiding(self, pose: Pose) -> np.ndarray:
+    def _turn(self, pose: Pose) -> float:
+        """0 at the portrait's own attitude, 1 once the head has turned far out of the image's plane."""
         turn = vector_from_rotation(self.source.face.pose.rotation.T @ pose.rotation)
-        weight = turn_weight(float(np.linalg.norm(turn[:2])))
-        return self.source.hidden_hard + weight * self.source.hidden_soft
+        return turn_weight(float(np.linalg.norm(turn[:2])))
+
+    def _hiding(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """Per vertex: how much the portrait hides it, and how surely it must be opaque since the head has turned."""
+        source, weight = self.source, self._turn(pose)
+        firm = source.anatomy.neck_weight * ~source.anatomy.scalp
+        return source.hidden_hard + weight * source.hidden_soft, weight * firm
+
+    def _vacated(self, fragments: Fragments, coordinates: np.ndarray, turn: float) -> np.ndarray:
+        """Outside the mesh, yet looked up inside the portrait's face: a cheek or ear that is behind the head now."""
+        if turn == 0:
+            return np.zeros(self.shape, np.float32)
+        scale = self.source.solid_scale
+        at = coordinates * scale - 0.5
+        solid = cv2.remap(self.source.solid, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+        outside = np.ones(self.shape[0] * self.shape[1], np.float32)
+        outside[fragments.pixel] = 0
+        return turn * solid * cv2.GaussianBlur(outside.reshape(self.shape), (0, 0), 1.0)
 
     def _trust(self, camera_points: np.ndarray) -> np.ndarray:
         """Weight of the mesh against the outer layer: full on the face, fading on the scalp at the silhouette."""
@@ -141,7 +163,7 @@ class FlowBuilder:
         beyond *= 1 - weight
         coordinates += beyond
         hidden = np.zeros(size, np.float32)
-        hidden[pixel] = trust * values[skin, 3]
+        hidden[pixel] = np.maximum(trust * values[skin, 3], values[skin, 4])
         return coordinates.reshape(*self.shape, 2), cv2.GaussianBlur(hidden.reshape(self.shape), (0, 0), 1.2)
 
     def _extend(self, weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:

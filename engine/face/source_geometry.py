@@ -17,6 +17,9 @@ from engine.raster.opencv import depth_image
 _WORK_SIDE = 384  # px: visibility and matte tests need no more
 _HIDDEN_FACING = 0.22  # cosine to the viewer below which texture is too oblique to use
 _RIM = 0.004  # of the face's diagonal: how far outside an opening its skin begins
+_HAIR = 0.1  # of the face's diagonal: from the skull's outline into the hair
+_SPREAD = 200  # neighbour averages of the silhouette's pull over the back of the head
+_GUM_SHOWS, _LOWER_TEETH_DROP = 0.1, 0.2  # nominal cm
 _SETTLE = 60  # neighbour averages of the continued coordinates
 
 
@@ -24,7 +27,8 @@ class SourceGeometry:
     """A portrait's head in its own frame, with the portrait's pixel for every vertex.
 
     ``vertices`` (N, 3) cm; ``pixels`` (N, 2) where each vertex truly lies in the portrait and ``filled`` (N, 2) where
-    to look instead if the portrait hides it; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: always, and
+    to look instead if the portrait hides it; ``solid`` (h, w) where the portrait shows face, ears or jaw, at
+    ``solid_scale`` pixels a portrait pixel; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: always, and
     only once the head has turned.
     """
 
@@ -34,6 +38,7 @@ class SourceGeometry:
         self.anatomy = anatomy(face.model, self.dense)
         self.diagonal = face.observation.diagonal
         self._eye_shift = lid_offsets(face.offsets, self.dense)
+        self._upper_teeth = face.model.vertices_of("teeth_upper")
         self._eye_vertices = [face.model.vertices_of(name) for name in EYES]
         self.base = face.model.deform(face.neutral, face.expression)
         self.correction = self.anatomy.spread(face.offsets)
@@ -46,6 +51,7 @@ class SourceGeometry:
         self.pixels, self.depth = self.camera.project(camera_points)
         self._keep_skin_off_openings()
         self._find_hidden(camera_points)
+        self.solid = self._solid()
 
     def place(self, head: np.ndarray, gaze_turn: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
         """A deformed head (N, 3) with the portrait's corrections, extra landmark ``offsets`` and turned eyes.
@@ -60,17 +66,37 @@ class SourceGeometry:
             centre, _ = eyeball(self.face.model, head, name)
             turned = (head[ids] - centre) @ look(*gaze_turn[k]).T + centre
             placed[ids] = turned + self._eye_shift[k]
+        self._seat_teeth(placed)
         return placed
 
+    def _seat_teeth(self, placed: np.ndarray) -> None:
+        """Teeth where this person's lips want them: no gum to speak of in a smile, lower teeth behind the lower lip."""
+        anatomy = self.anatomy
+        lip = self.face.model.landmarks68.at(placed)[62, 1]
+        gum_line = placed[self._upper_teeth, 1].max()
+        placed[anatomy.upper_jaw, 1] += max(0.0, float(lip - gum_line) - _GUM_SHOWS * anatomy.unit)
+        placed[anatomy.lower_jaw, 1] -= _LOWER_TEETH_DROP * anatomy.unit
+
     def _shrink_into_matte(self, inside: _Inside) -> None:
-        """Pull silhouette vertices into the person, or background shows between cheek and ear."""
-        face, region = self.face, self.anatomy.skin & (self.anatomy.height > -1.5)
+        """Pull the silhouette into the person, or background shows between cheek and ear.
+
+        The pull continues harmonically over the back of the head: what is hidden now comes into view when it turns.
+        """
+        face, anatomy = self.face, self.anatomy
+        region = anatomy.skin & (anatomy.height > -1.5)
+        pinned = anatomy.face_weight > 0.5
         for _ in range(2):
             pixels, depth = self.camera.project(face.pose.apply(self.place(self.base, np.zeros((2, 2)))))
-            offset = inside.nearest(pixels, inside.person) - pixels
+            offset = inside.nearest_edge(pixels) - pixels
             offset[~region] = 0
-            pull = self.camera.lift(offset, depth) @ face.pose.rotation
-            self.correction = self.correction + np.clip(pull, -3, 3).astype(np.float32)
+            outside = np.abs(offset).sum(axis=1) > 0
+            pull = np.clip(self.camera.lift(offset, depth) @ face.pose.rotation, -3, 3).astype(np.float32)
+            spread = pull.copy()
+            for _ in range(_SPREAD):
+                spread = anatomy.neighbours @ spread
+                spread[outside] = pull[outside]
+                spread[pinned & ~outside] = 0
+            self.correction = self.correction + spread.astype(np.float32)
 
     def _keep_skin_off_openings(self) -> None:
         """Skin looks up skin: lid and lip rims that fall inside the seen eyes or mouth look at their margin instead.
@@ -107,21 +133,45 @@ class SourceGeometry:
 
     def _continue_pixels(self, hidden: np.ndarray, visible: np.ndarray) -> None:
         """Coordinates for hidden vertices: from their visible neighbours, outward into hair, inside the person."""
-        mean = self.face.model.vertices
-        distance, nearest = cKDTree(mean[visible]).query(mean[hidden], k=min(6, len(visible)))
-        weight = 1 / (distance + 0.3) ** 2
-        weight /= weight.sum(axis=1, keepdims=True)
-        target = (self.pixels[visible][nearest] * weight[..., None]).sum(axis=1)
-        centre = self.face.observation.landmarks68.mean(axis=0)
-        outward = target - centre
-        outward /= np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
-        target += 0.13 * self.diagonal * self.anatomy.above_eyes[hidden, None] * outward
+        target = self._near(hidden, visible)
+        crown = visible[self.anatomy.crown[visible]]
+        scalp = self.anatomy.scalp[hidden]
+        if len(crown) and scalp.any():
+            # Hair, not the temple's skin: from the visible crown, outward, for hair is thicker than the skull.
+            target[scalp] = self._near(np.flatnonzero(hidden)[scalp], crown)
+            centre = self.face.observation.landmarks68.mean(axis=0)
+            outward = target - centre
+            outward /= np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
+            target += _HAIR * self.diagonal * scalp[:, None] * outward
         if self._inside is not None:
-            target = self._inside.nearest(target, self._inside.deep)
+            target = self._inside.nearest_deep(target)
         self.filled[hidden] = target
         average = self.anatomy.neighbours[hidden]
         for _ in range(_SETTLE):
             self.filled[hidden] = 0.03 * target + 0.97 * (average @ self.filled)
+
+    def _solid(self) -> np.ndarray:
+        """Where the portrait shows what the mesh carries as a whole; hair and neck hang less strictly on it."""
+        anatomy, scale = self.anatomy, self._scale
+        firm = anatomy.skin & ~anatomy.scalp & (anatomy.height > -0.5)
+        triangles = anatomy.skin_triangles[firm[anatomy.skin_triangles].all(axis=1)]
+        shape = (int(self.camera.height * scale) + 1, int(self.camera.width * scale) + 1)
+        drawn = np.isfinite(depth_image(self.pixels * scale, self.depth, triangles, shape)).astype(np.float32)
+        margin = max(1, round(0.035 * self.diagonal * scale))
+        return cv2.GaussianBlur(cv2.dilate(drawn, np.ones((2 * margin + 1,) * 2)), (0, 0), margin / 2)
+
+    @property
+    def solid_scale(self) -> float:
+        return self._scale
+
+    def _near(self, wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Mean portrait pixel of the ``known`` vertices nearest to each ``wanted`` one on the mean head."""
+        mean = self.face.model.vertices
+        distance, nearest = cKDTree(mean[known]).query(mean[wanted], k=min(6, len(known)))
+        distance, nearest = distance.reshape(len(distance), -1), nearest.reshape(len(nearest), -1)
+        weight = 1 / (distance + 0.3) ** 2
+        weight /= weight.sum(axis=1, keepdims=True)
+        return (self.pixels[known][nearest] * weight[..., None]).sum(axis=1)
 
 
 class _Inside:
@@ -130,19 +180,28 @@ class _Inside:
     def __init__(self, matte: np.ndarray, scale: float) -> None:
         self._scale = scale
         small = cv2.resize(matte, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        self.person = small > 0.6
-        self.deep = cv2.erode(self.person.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
-        if not self.deep.any():
-            self.person = self.deep = np.ones_like(self.person)
-        self._nearest = distance_transform_edt(~self.deep, return_distances=False, return_indices=True)
+        self._person = small > 0.6
+        deep = cv2.erode(self._person.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+        if not deep.any():
+            self._person = deep = np.ones_like(self._person)
+        self._to_edge = distance_transform_edt(~self._person, return_distances=False, return_indices=True)
+        self._to_deep = distance_transform_edt(~deep, return_distances=False, return_indices=True)
 
-    def nearest(self, pixels: np.ndarray, region: np.ndarray) -> np.ndarray:
-        """``pixels`` (N, 2), those outside ``region`` moved to the nearest one deep inside the person."""
-        height, width = region.shape
+    def nearest_edge(self, pixels: np.ndarray) -> np.ndarray:
+        """``pixels`` (N, 2), those outside the person moved to its nearest pixel."""
+        return self._look_up(pixels, self._to_edge)
+
+    def nearest_deep(self, pixels: np.ndarray) -> np.ndarray:
+        """``pixels`` (N, 2), those not well inside the person moved to the nearest that is."""
+        return self._look_up(pixels, self._to_deep)
+
+    def _look_up(self, pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
+        height, width = self._person.shape
         at = np.clip((pixels * self._scale).astype(int), 0, [width - 1, height - 1])
-        row, column = self._nearest[:, at[:, 1], at[:, 0]]
+        row, column = table[:, at[:, 1], at[:, 0]]
         moved = np.stack([column + 0.5, row + 0.5], axis=1) / self._scale
-        return np.where(region[at[:, 1], at[:, 0]][:, None], pixels, moved)
+        same = (row == at[:, 1]) & (column == at[:, 0])
+        return np.where(same[:, None], pixels, moved)
 
 
 def push_out(points: np.ndarray, polygon: np.ndarray, margin: float) -> np.ndarray:

@@ -6,13 +6,14 @@ import numpy as np
 
 from engine.errors import EngineError
 from engine.face.fitting import Fitter
+from engine.face.maths import smoothstep
 from engine.face.subject import FaceFit
 from engine.motion.performance import MotionFrame, Performance
 
 _GAZE_LIMIT = 0.5  # radians away from the portrait's own gaze
 _SMILES = 0.35  # mean smile weight from which a portrait "smiles"
 _CROSS_GAIN = 0.6  # of the driver's landmark residual on an unlike face: buys landmarks, costs identity
-_LIKENESS = 1.0  # identity distance over which a driver stops being "the same face"
+_ALIKE, _UNLIKE = 1.4, 2.4  # identity distance: two fits of one person stay near the first, strangers beyond the second
 
 
 class Retargeter:
@@ -33,7 +34,7 @@ class Retargeter:
         no_face: str = "hold",
     ) -> None:
         self.performance, self.face, self.no_face = performance, face, no_face
-        if performance.expression_names != face.model.expression_names:
+        if performance.expression_names != face.model.expression_names or performance.model != face.model.sha256:
             raise EngineError(
                 "performance",
                 "The performance was analysed with another face model.",
@@ -48,12 +49,7 @@ class Retargeter:
                 "Choose a neutral frame inside the range, or leave it to the engine.",
             )
         self.modes = _modes(motion, face)
-        distance = (
-            float(np.linalg.norm(performance.identity - face.identity))
-            if (performance.identity.shape == face.identity.shape)
-            else np.inf
-        )
-        self.offset_gain = _CROSS_GAIN + (1 - _CROSS_GAIN) * float(np.exp(-((distance / _LIKENESS) ** 2)))
+        self.offset_gain = _offset_gain(performance.identity, face.identity)
         upper = Fitter(face.model, face.camera, dense=False).upper
         self._upper = np.maximum(upper, face.expression)
 
@@ -111,6 +107,13 @@ class Retargeter:
         driver, own = self.performance.gaze, self.face.gaze
         turn = driver[i] - (own if self.modes["gaze"] == "absolute" else driver[rest])
         return own + np.clip(turn, -_GAZE_LIMIT, _GAZE_LIMIT)
+
+
+def _offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
+    """How much of the driver's unexplained motion to pass on: all to the same face, less to an unlike one."""
+    distance = float(np.linalg.norm(driver - subject))
+    alike = float(smoothstep(np.asarray((_UNLIKE - distance) / (_UNLIKE - _ALIKE))))
+    return _CROSS_GAIN + (1 - _CROSS_GAIN) * alike
 
 
 def _modes(motion: str | dict[str, str], face: FaceFit) -> dict[str, str]:

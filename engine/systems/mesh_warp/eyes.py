@@ -10,7 +10,7 @@ from engine.face.fitting import LIDS_LEFT, LIDS_RIGHT
 from engine.face.geometry_flow import GeometryFlow
 from engine.face.maths import smoothstep
 from engine.face.source_geometry import SourceGeometry
-from engine.systems.mesh_warp.inset import Inset, blend
+from engine.systems.mesh_warp.inset import Inset, blend, rim_light
 
 _SHADOW = 0.35  # how much the upper lid darkens the eyeball right below it
 _SHADOW_REACH = 0.022  # of the face's diagonal
@@ -42,19 +42,9 @@ class Eyes:
         mask = inset.mask()
         where, coordinates = inset.full(inset.image(flow.fragment_source[inset.chosen]), size)
         colour = cv2.remap(self.plate, coordinates[..., 0] - 0.5, coordinates[..., 1] - 0.5, cv2.INTER_CUBIC)
-        _, light = inset.full(lid_light(mask, self._reach * flow.scale), size)
+        _, light = inset.full(rim_light(mask, self._reach * flow.scale, _SHADOW), size)
         _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
         blend(frame, where, colour * light[..., None], soft)
-
-
-def lid_light(opening: np.ndarray, reach: float) -> np.ndarray:
-    """Light on the eyeball inside an eye ``opening`` (h, w) 0…1: 1 in the open, darker within ``reach`` px of the lid.
-
-    The lid above shades more than the one below: the lid's blurred shape is moved down by half its reach.
-    """
-    shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
-    lids = cv2.warpAffine(1 - opening, shift, opening.shape[::-1], flags=cv2.INTER_LINEAR, borderValue=1)
-    return 1 - _SHADOW * np.clip(cv2.GaussianBlur(lids, (0, 0), max(0.5, 0.5 * reach)), 0, 1)
 
 
 def _eye_plate(rgb: np.ndarray, seen: Observation, diagonal: float, reach: float) -> np.ndarray:
@@ -77,7 +67,7 @@ def _complete_eye(crop: np.ndarray, outline: np.ndarray, iris: np.ndarray, diago
     cv2.fillPoly(opening, [np.round(outline * 16 - 8).astype(np.int32)], 1, shift=4)
     margin = max(1, int(0.012 * diagonal))
     inside = cv2.erode(opening, np.ones((2 * (margin // 2) + 1,) * 2, np.uint8))
-    light = lid_light(opening.astype(np.float32), reach)[..., None]
+    light = rim_light(opening.astype(np.float32), reach, _SHADOW)[..., None]
     crop = np.clip(crop / light, 0, 255)
     radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
     rows, columns = np.mgrid[0 : crop.shape[0], 0 : crop.shape[1]]

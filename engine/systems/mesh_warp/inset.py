@@ -81,3 +81,13 @@ def blend(frame: np.ndarray, where: tuple[slice, slice], colour: np.ndarray, mas
     """Paint ``colour`` into ``frame`` under ``mask`` (h, w), in place."""
     under = frame[where]
     under += mask[..., None] * (colour - under)
+
+
+def rim_light(opening: np.ndarray, reach: float, shadow: float) -> np.ndarray:
+    """Light inside an ``opening`` (h, w) 0…1 between lids or lips: 1 in the open, down to 1 − ``shadow`` at its rim.
+
+    The rim above shades more than the one below: the blurred rim, ``reach`` px wide, is moved down by half its reach.
+    """
+    shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
+    rim = cv2.warpAffine(1 - opening, shift, opening.shape[::-1], flags=cv2.INTER_LINEAR, borderValue=1)
+    return 1 - shadow * np.clip(cv2.GaussianBlur(rim, (0, 0), max(0.5, 0.5 * reach)), 0, 1)

@@ -10,17 +10,19 @@ from engine.face.geometry_flow import GeometryFlow
 from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
 from engine.face.source_geometry import SourceGeometry
-from engine.systems.mesh_warp.inset import Inset, blend
+from engine.systems.mesh_warp.inset import Inset, blend, rim_light
 
 _SKIN_SAMPLES = [50, 280, 4, 9, 205, 425]
 _COLOURS = {  # sRGB under the light of a skin of mean brightness .68
     "mouth": (96, 42, 40),
     "gums": (168, 88, 84),
-    "teeth_upper": (226, 218, 206),
-    "teeth_lower": (212, 203, 190),
+    "teeth_upper": (208, 196, 182),
+    "teeth_lower": (190, 178, 164),
     "tongue": (176, 94, 92),
 }
-_GLOSS = {"teeth_upper": 34, "teeth_lower": 26, "tongue": 22, "gums": 16}
+_GLOSS = {"teeth_upper": 22, "teeth_lower": 16, "tongue": 22, "gums": 14}
+_SHADOW = (0.55, 0.68, 0.7)  # of the lips on what is behind them; warm, for light comes through them
+_SHADOW_REACH = 0.035  # of the face's diagonal
 _OPEN = 0.012  # of the face's diagonal: a portrait whose lips part more shows its own teeth
 
 
@@ -48,10 +50,12 @@ class Mouth:
         if inset is None:
             return
         size = frame.shape[:2]
-        where, colour = inset.full(inset.image(self._shade(flow, inset, vertices)), size)
+        mask = inset.mask() * inset.polygon(lips)
+        light = rim_light(mask, _SHADOW_REACH * self._source.diagonal * flow.scale, 1)[..., None]
+        light = 1 - (1 - light) * np.float32(_SHADOW)
+        where, colour = inset.full(inset.image(self._shade(flow, inset, vertices)) * light, size)
         if self._own is not None:
             colour = self._show_own(colour, flow, inset, vertices, size)
-        mask = inset.mask() * inset.polygon(lips)
         _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
         blend(frame, where, colour, soft)
 
@@ -82,12 +86,13 @@ class Mouth:
     def _show_own(
         self, colour: np.ndarray, flow: GeometryFlow, inset: Inset, vertices: np.ndarray, size: tuple[int, int]
     ) -> np.ndarray:
-        """The portrait's own mouth: upper teeth always, for they sit in the skull; the rest until the jaw moves."""
+        """The portrait's own mouth: until the jaw moves; after that only a grin's upper teeth, which sit in the skull."""
         assert self._own is not None
         moved = abs(self._gap(vertices) - self._jaw_at_rest)
         stays = float(np.exp(-((moved / 0.5) ** 2)))
+        grin = float(smoothstep(np.asarray(self._jaw_at_rest / 0.5 - 1)))
         part = flow.fragment_part[inset.chosen]
-        keep = np.where(part == self._upper, 1.0, stays).astype(np.float32)
+        keep = np.where(part == self._upper, max(stays, grin), stays).astype(np.float32)
         values = np.column_stack([flow.fragment_source[inset.chosen], keep])
         _, looked_up = inset.full(inset.image(values), size)
         x, y = looked_up[..., 0] - 0.5, looked_up[..., 1] - 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from engine.face.maths import smoothstep
 
@@ -23,21 +24,24 @@ class Plate:
         self.matte = matte.astype(np.float32)
         self.background = _clean_background(rgb, self.matte)
         self.person = rgb - self.background * (1 - self.matte[..., None])
+        self._extended = _extend_person(rgb, self.matte)
         self._layers = np.dstack([self.person, self.matte])
 
-    def compose(self, source: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    def compose(self, source: np.ndarray, hidden: np.ndarray, vacated: np.ndarray) -> np.ndarray:
         """Look the person up at ``source`` (H, W, 2), pixel centres at +.5, over the background: (H, W, 3) float32.
 
-        Where ``hidden`` (H, W) the portrait has no pixels for the surface and was looked up elsewhere: there the
-        matte says nothing, and the face stays opaque.
+        Where ``hidden`` (H, W) the head stays opaque although the matte is empty there: the portrait does not show
+        that surface, and the person's nearest colours stand in. Where ``vacated`` (H, W) background shows.
         """
         x, y = source[..., 0] - 0.5, source[..., 1] - 0.5
         layers = cv2.remap(self._layers, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        if vacated.any():
+            layers *= 1 - vacated[..., None]
         alpha = np.clip(layers[..., 3:], 0, 1)
         image = layers[..., :3] + self.background * (1 - alpha)
         opaque = smoothstep(1.5 * hidden)[..., None] * (1 - alpha)
         if opaque.max() > 0:
-            face = cv2.remap(self.rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            face = cv2.remap(self._extended, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
             image += opaque * (face - image)
         return image
 
@@ -62,3 +66,19 @@ def _clean_background(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
     full = np.clip(cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255)
     where = cv2.GaussianBlur(cv2.resize(hole.astype(np.float32), (width, height)), (0, 0), 2)[..., None]
     return rgb * (1 - where) + full * where
+
+
+def _extend_person(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The portrait with everything but the person replaced by the person's nearest colours, uint8."""
+    height, width = matte.shape
+    shrink = min(1.0, _FILL_SIDE / max(height, width))
+    small = cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    person = cv2.resize(matte, small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.9
+    inside = cv2.erode(person.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    if not inside.any():
+        return rgb
+    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    nearest = cv2.GaussianBlur(small[rows, columns].astype(np.float32), (0, 0), 3)
+    full = cv2.resize(nearest, (width, height), interpolation=cv2.INTER_LINEAR)
+    keep = matte[..., None]
+    return np.clip(np.rint(rgb * keep + full * (1 - keep)), 0, 255).astype(np.uint8)

@@ -57,7 +57,7 @@ class WarpedPortrait(Subject):
         head = face.model.deform(face.neutral, motion.expression)
         vertices = source.place(head, motion.gaze - face.gaze, motion.offsets)
         flow = self._flow(vertices, Pose(motion.rotation, motion.translation))
-        frame = self._plate.compose(self._full(flow.source), self._full(flow.hidden))
+        frame = self._plate.compose(*(self._full(image) for image in (flow.source, flow.hidden, flow.vacated)))
         self._eyes.paint(frame, flow)
         self._mouth.paint(frame, flow, vertices)
         return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
