@@ -64,7 +64,9 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             if detector is not None and driving is not None:
                 with timings.stage("analyse"):
                     performance = _perform(job, driving, detector, emit, check)
-                    performance.save(take.folder / f"{take.name}.performance")
+                    kept = take.folder / f"{take.name}.performance"
+                    performance.save(kept)
+                    performance = performance.load(kept)  # as the file has it, so that it renders this very take again
                 retargeter = _retarget(performance, portraits, sidecar, emit)
             with timings.stage("render"):
                 _draw(subject, retargeter, sidecar, emit, check)
