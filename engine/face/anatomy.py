@@ -19,7 +19,8 @@ class Anatomy:
 
     ``skin`` (N,) bool; ``face_weight`` (N,) 1 on the face proper, where detector points pin the surface, 0 beyond;
     ``head_weight`` (N,) 1 on head, fading to 0 down the neck; ``delicate`` (N,) bool lids and lips, whose visibility a
-    coarse mesh cannot judge; ``upper_jaw`` and ``lower_jaw`` vertex indices of teeth and gums; ``unit`` cm per nominal cm; ``drawn`` the triangles that are ever rasterised.
+    coarse mesh cannot judge; ``upper_jaw`` and ``lower_jaw`` vertex indices of teeth and gums; ``unit`` cm per nominal
+    cm; ``drawn`` the triangles that are ever rasterised.
     """
 
     def __init__(self, model: FaceModel, dense: bool) -> None:
@@ -77,7 +78,7 @@ class Anatomy:
 
 
 def _spread_matrix(distance: np.ndarray, points: np.ndarray, unit: float) -> np.ndarray:
-    """(N, P) kernel ridge regression from offsets at ``points`` (P, 3) to vertices at ``distance`` (N, P), two scales."""
+    """(N, P) kernel ridge regression, two scales, from offsets at ``points`` (P, 3) to vertices ``distance`` (N, P) off."""
     between = np.linalg.norm(points[:, None] - points[None], axis=2)
     unexplained = np.eye(len(points))
     spread = np.zeros_like(distance)

@@ -78,7 +78,7 @@ class FlowBuilder:
 
     def __call__(self, vertices: np.ndarray, pose: Pose) -> GeometryFlow:
         """``vertices`` (N, 3) of the moved head in its own frame (SourceGeometry.place), and its pose."""
-        source, anatomy = self.source, self.source.anatomy
+        source = self.source
         camera_points = pose.apply(vertices)
         pixels, depth = source.camera.project(camera_points)
         hiding, covered = self._hiding(pose)

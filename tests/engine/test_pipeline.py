@@ -93,7 +93,7 @@ def test_the_performance_it_leaves_renders_the_same_take_again(take: tuple, desk
     assert record["notes"]["neutral_frame"] == take[2]["notes"]["neutral_frame"]
     for output, _ in FRAMES:
         pictures = [read_image(f / f"{f.name}.{output}.png") for f in (folder, again)]
-        assert np.array_equal(*pictures)
+        assert np.array_equal(pictures[0], pictures[1])
     with pytest.raises(EngineError, match="8 to 14"):
         render(
             make_job(desk, driving=Driving("performance", str(kept)), frames=((1001, 15),)),

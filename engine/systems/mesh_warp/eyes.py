@@ -1,4 +1,4 @@
-"""Eyes: the portrait's own iris on a plate completed with a synthetic sclera, turned with the gaze, under lid shadow."""
+"""Eyes: the portrait's own iris on a plate completed with synthetic sclera, turned with the gaze, under lid shadow."""
 
 from __future__ import annotations
 
