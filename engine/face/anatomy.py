@@ -78,7 +78,7 @@ class Anatomy:
 
 
 def _spread_matrix(distance: np.ndarray, points: np.ndarray, unit: float) -> np.ndarray:
-    """(N, P) kernel ridge regression, two scales, from offsets at ``points`` (P, 3) to vertices ``distance`` (N, P) off."""
+    """(N, P) kernel ridge, two scales, from offsets at ``points`` (P, 3) to vertices at ``distance`` (N, P)."""
     between = np.linalg.norm(points[:, None] - points[None], axis=2)
     unexplained = np.eye(len(points))
     spread = np.zeros_like(distance)
