@@ -1,4 +1,4 @@
-"""The inside of the mouth: the model's teeth, gums and tongue, lit and occluded; the portrait's own teeth where shown."""
+"""The inside of the mouth: the model's teeth, gums and tongue, lit and occluded; the portrait's own where shown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Mouth:
         size = frame.shape[:2]
         mask = inset.mask() * inset.polygon(lips)
         light = rim_light(mask, _SHADOW_REACH * self._source.diagonal * flow.scale, 1)[..., None]
-        light = 1 - (1 - light) * np.float32(_SHADOW)
+        light = 1 - (1 - light) * np.asarray(_SHADOW, np.float32)
         where, colour = inset.full(inset.image(self._shade(flow, inset, vertices)) * light, size)
         if self._own is not None:
             colour = self._show_own(colour, flow, inset, vertices, size)
@@ -86,7 +86,7 @@ class Mouth:
     def _show_own(
         self, colour: np.ndarray, flow: GeometryFlow, inset: Inset, vertices: np.ndarray, size: tuple[int, int]
     ) -> np.ndarray:
-        """The portrait's own mouth: until the jaw moves; after that only a grin's upper teeth, which sit in the skull."""
+        """The portrait's own mouth until the jaw moves; then only a grin's upper teeth, which sit in the skull."""
         assert self._own is not None
         moved = abs(self._gap(vertices) - self._jaw_at_rest)
         stays = float(np.exp(-((moved / 0.5) ** 2)))
