@@ -67,18 +67,19 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
     colour, indices = _labels(count)
     colour_buffer = np.full((height, width, 3), -1, np.float32)
     depth_buffer = np.full((height, width), _FAR, np.float32)
-    cv2.triangleRasterize(
-        camera[triangles.reshape(-1)],
-        indices,
-        colour,
-        colour_buffer,
-        depth_buffer,
-        np.eye(4, dtype=np.float32),
-        _FOV_Y,
-        _NEAR,
-        _FAR,
-        _settings(),
-    )
+    if count:  # OpenCV refuses an empty scene
+        cv2.triangleRasterize(
+            camera[triangles.reshape(-1)],
+            indices,
+            colour,
+            colour_buffer,
+            depth_buffer,
+            np.eye(4, dtype=np.float32),
+            _FOV_Y,
+            _NEAR,
+            _FAR,
+            _settings(),
+        )
     label = colour_buffer.reshape(-1, 3)
     pixel = np.flatnonzero(label[:, 0] >= 0)  # empty depths come back inexact, empty labels do not
     label = label[pixel]
