@@ -36,6 +36,12 @@ class Camera:
         scale = depth / self.focal
         return np.stack([pixel_offset[..., 0] * scale, -pixel_offset[..., 1] * scale, 0 * scale], axis=-1)
 
+    def ray(self, pixel: np.ndarray) -> np.ndarray:
+        """The unit direction (3,) in which the camera sees a ``pixel`` (2,)."""
+        x, y = (pixel - self.centre) / self.focal
+        ray = np.array([x, -y, -1.0])
+        return ray / np.linalg.norm(ray)
+
 
 @dataclass(frozen=True)
 class Pose:

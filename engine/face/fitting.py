@@ -158,8 +158,7 @@ class Fitter:
             by_expression = np.einsum("pac,epc->pae", in_head, self.expression_basis, optimize=True)
             jacobian = np.concatenate([by_expression, by_pose], axis=2).reshape(-1, count + 6) * root[:, None]
             error = residual.reshape(-1) * root
-            robust = 1 / np.maximum(1, np.abs(error) / _HUBER)
-            weighted = jacobian.T * (robust * (_DATA_WEIGHT / len(error)))
+            weighted = jacobian.T * (_robust(error) * (_DATA_WEIGHT / len(error)))
             normal, gradient = weighted @ jacobian, weighted @ error
             normal[diagonal, diagonal] += self._ridge
             gradient[:count] -= self._ridge * expression + self._sparse
@@ -184,7 +183,9 @@ class Fitter:
         for _ in range(3):
             residual, _, by_pose = self._residual(observation, head, pose)
             jacobian = by_pose.reshape(-1, 6) * root[:, None]
-            step = np.linalg.lstsq(jacobian.T @ jacobian, jacobian.T @ (residual.reshape(-1) * root), rcond=None)[0]
+            error = residual.reshape(-1) * root
+            weighted = jacobian.T * _robust(error)
+            step = np.linalg.lstsq(weighted @ jacobian, weighted @ error, rcond=None)[0]
             pose = Pose(rotation_from_vector(step[:3]) @ pose.rotation, pose.translation + step[3:])
         return FrameFit(fit.expression, pose, float(np.linalg.norm(residual, axis=1).mean()))
 
@@ -202,6 +203,11 @@ class Fitter:
         error = error - pose_space @ (pose_space.T @ error)
         scale = _DATA_WEIGHT / len(error)
         return jacobian.T @ jacobian * scale, jacobian.T @ error * scale
+
+
+def _robust(error: np.ndarray) -> np.ndarray:
+    """Huber's weights: a point far off pulls no harder than one at the threshold."""
+    return 1 / np.maximum(1, np.abs(error) / _HUBER)
 
 
 def _dense_weights(model: FaceModel) -> np.ndarray:

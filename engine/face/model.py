@@ -15,6 +15,7 @@ from engine.errors import EngineError
 
 DEFAULT_PATH = Path(__file__).resolve().parents[2] / "weights" / "face_model.safetensors"
 FORMAT = "understudy-face-model"
+_NEEDED = ("skin", "eye_left", "eye_right")  # parts no head is fitted without
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def load(path: Path = DEFAULT_PATH) -> FaceModel:
         if header.get("format") != FORMAT:
             raise ValueError("it is not a face model")
         triangles = tensors["triangles"].astype(np.int64)
-        return FaceModel(
+        model = FaceModel(
             vertices=tensors["vertices"].astype(np.float32),
             triangles=triangles,
             triangle_part=tensors["triangle_part"],
@@ -98,9 +99,35 @@ def load(path: Path = DEFAULT_PATH) -> FaceModel:
             path=path,
             sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
-    except (OSError, KeyError, ValueError, IndexError, SafetensorError) as fault:
+        _check(model)
+        return model
+    except (OSError, KeyError, ValueError, TypeError, IndexError, SafetensorError) as fault:
         raise EngineError("face_model", f"The face model {path} cannot be used: {fault}.", remedy) from fault
 
 
 def _anchors(tensors: dict[str, np.ndarray], triangles: np.ndarray, name: str) -> Anchors:
     return Anchors(triangles[tensors[f"{name}_triangle"]], tensors[f"{name}_barycentric"].astype(np.float32))
+
+
+def _check(model: FaceModel) -> None:
+    """Raises ValueError where a file contradicts itself, so that nobody meets it later as an index error."""
+    count = len(model.vertices)
+    shapes = {
+        "vertices": (count, 3),
+        "triangles": (len(model.triangles), 3),
+        "triangle_part": (len(model.triangles),),
+        "identity": (len(model.identity), count, 3),
+        "expression": (len(model.expression_names), count, 3),
+        "dense_spread": (468,),
+    }
+    for name, shape in shapes.items():
+        array = getattr(model, name)
+        if array.shape != shape or not np.isfinite(array).all():
+            raise ValueError(f"its {name} is not {' × '.join(map(str, shape))} numbers")
+    for name, anchors, points in (("landmarks68", model.landmarks68, 68), ("dense", model.dense, 468)):
+        if not anchors.vertices.shape == anchors.barycentric.shape == (points, 3):
+            raise ValueError(f"its {name} are not {points} points on the surface")
+    if model.triangles.min() < 0 or model.triangles.max() >= count:
+        raise ValueError("its triangles use vertices it does not have")
+    if not isinstance(model.parts, dict) or not all(len(model.triangles_of(name)) for name in _NEEDED):
+        raise ValueError(f"it lacks one of the parts {', '.join(_NEEDED)}")
