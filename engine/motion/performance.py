@@ -24,7 +24,7 @@ from engine.media.image import write_atomic
 MAGIC = b"UNDERSTUDY PERFORMANCE\n"
 VERSION = 1
 _MAX_HEADER = 1 << 20
-_MAX_PAYLOAD = 1 << 31
+_MAX_PAYLOAD, _MAX_PER_FRAME = 1 << 31, 1 << 16  # bytes: what an honest file never reaches
 _ARRAYS = ("expression", "rotation", "translation", "gaze", "offsets", "confidence", "residual", "valid")
 
 
@@ -92,12 +92,16 @@ class Performance:
             header = json.loads(data[len(MAGIC) : end])
             if header["version"] != VERSION:
                 raise ValueError(f"its version is {header['version']}, this engine reads {VERSION}")
+            limit = min(_MAX_PAYLOAD, _MAX_PER_FRAME * (int(header["frames"]) + 1))
             inflate = zlib.decompressobj()
-            payload = inflate.decompress(data[end + 2 :], _MAX_PAYLOAD)
+            payload = inflate.decompress(data[end + 2 :], limit)
             if not inflate.eof:
-                raise ValueError("it is cut short")
+                raise ValueError("it is cut short" if len(payload) < limit else "it holds more than its header says")
             return cls._from_parts(header, load_tensors(payload))
-        except (OSError, KeyError, ValueError, TypeError, zlib.error, SafetensorError) as fault:
+        except (
+            *(OSError, LookupError, ValueError, TypeError, ArithmeticError),
+            *(RecursionError, zlib.error, SafetensorError),
+        ) as fault:
             raise EngineError(
                 "performance",
                 f"The performance file {path} cannot be used: {fault}.",
@@ -108,19 +112,17 @@ class Performance:
     def _from_parts(cls, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Performance:
         names = tuple(str(name) for name in header["expressions"])
         count = int(header["frames"])
+        points = tensors["offsets"].shape[1:2]
         widths = {"expression": (len(names),), "rotation": (3, 3), "translation": (3,), "gaze": (2, 2)}
-        for name in _ARRAYS:
-            array = tensors[name]
-            if (
-                len(array) != count
-                or not np.isfinite(array).all()
-                or array.shape[1:] != widths.get(name, array.shape[1:])
-            ):
+        shapes = {name: (count, *widths.get(name, ())) for name in _ARRAYS}
+        shapes |= {"offsets": (count, *points, 3), "identity": tensors["identity"].shape[:1]}
+        for name, shape in shapes.items():
+            if tensors[name].shape != shape or not np.isfinite(tensors[name]).all():
                 raise ValueError(f"its {name} does not fit its header")
-        wide = {k: v.astype(bool) if k == "valid" else v.astype(np.float64) for k, v in tensors.items()}
-        return cls(
+        arrays = {name: tensors[name].astype(bool if name == "valid" else np.float64) for name in shapes}
+        performance = cls(
             names,
-            **{name: wide[name] for name in (*_ARRAYS, "identity")},
+            **arrays,
             start=int(header["start"]),
             fps=Fraction(*header["fps"]),
             size=(int(header["size"][0]), int(header["size"][1])),
@@ -128,6 +130,20 @@ class Performance:
             detector=str(header["detector"]),
             model=str(header["face_model"]),
         )
+        performance._check()
+        return performance
+
+    def _check(self) -> None:
+        """Raises ValueError where the values cannot be a face's motion before a camera."""
+        if not self.valid.any():
+            raise ValueError("no frame of it shows a face")
+        if not self.start <= self.neutral < self.stop or self.fps <= 0:
+            raise ValueError("its neutral frame or its rate is impossible")
+        turned_back = self.rotation @ self.rotation.swapaxes(1, 2)
+        if np.abs(turned_back - np.eye(3)).max() > 0.01 or np.linalg.det(self.rotation).min() < 0:
+            raise ValueError("its rotations are none")
+        if self.translation[:, 2].max() >= 0:
+            raise ValueError("a head is behind the camera")
 
 
 @dataclass(frozen=True)
