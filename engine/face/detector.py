@@ -31,6 +31,20 @@ class Observation:
         return float(np.linalg.norm(np.ptp(points, axis=0)))
 
 
+def average(observations: list[Observation]) -> Observation | None:
+    """The mean of several observations of one still, None of none."""
+    if not observations:
+        return None
+
+    def mean(name: str) -> np.ndarray | None:
+        values = [getattr(o, name) for o in observations]
+        return None if any(value is None for value in values) else np.mean(values, axis=0)
+
+    landmarks = np.mean([o.landmarks68 for o in observations], axis=0)
+    confidence = float(np.mean([o.confidence for o in observations]))
+    return Observation(landmarks, mean("dense"), mean("iris"), confidence)
+
+
 class Detector(ABC):
     """Finds the most prominent face. Not safe to share between threads."""
 

@@ -21,6 +21,7 @@ NOTHING = 255  # the part of pixels that show no mesh
 _GRID_SIDE = 160
 _SOFT_TURN = 0.22  # radians out of plane beyond which the outer layer stops following
 _EYE_BIAS = 0.12  # cm: eyeballs are drawn this much deeper than they lie, or they pierce the lids
+_UNHIDES = 0.12  # radians out of plane after which what the portrait hides is filled wholly
 _INVERSIONS = 10
 
 
@@ -81,7 +82,8 @@ class FlowBuilder:
         source = self.source
         camera_points = pose.apply(vertices)
         pixels, depth = source.camera.project(camera_points)
-        hiding, covered = self._hiding(pose)
+        turn = self._turn(pose)
+        hiding, covered = self._hiding(turn)
         look_at = (source.pixels + hiding[:, None] * (source.filled - source.pixels)).astype(np.float32)
         drawn_depth = depth.copy()
         drawn_depth[self._eye_ids] += _EYE_BIAS
@@ -99,7 +101,7 @@ class FlowBuilder:
         return GeometryFlow(
             source=coordinates,
             hidden=hidden,
-            vacated=self._vacated(fragments, coordinates, self._turn(pose)),
+            vacated=self._vacated(fragments, coordinates, turn_weight(turn)),
             fragments=fragments,
             fragment_part=part,
             fragment_source=values[:, :2],
@@ -118,15 +120,15 @@ class FlowBuilder:
         return anatomy.drawn_triangles[keep], anatomy.drawn_part[keep]
 
     def _turn(self, pose: Pose) -> float:
-        """0 at the portrait's own attitude, 1 once the head has turned far out of the image's plane."""
+        """Radians out of the image's plane away from the portrait's own attitude."""
         turn = vector_from_rotation(self.source.face.pose.rotation.T @ pose.rotation)
-        return turn_weight(float(np.linalg.norm(turn[:2])))
+        return float(np.linalg.norm(turn[:2]))
 
-    def _hiding(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    def _hiding(self, turn: float) -> tuple[np.ndarray, np.ndarray]:
         """Per vertex: how much the portrait hides it, and how surely it must be opaque since the head has turned."""
-        source, weight = self.source, self._turn(pose)
+        source, far = self.source, turn_weight(turn)
         firm = source.anatomy.neck_weight * ~source.anatomy.scalp
-        return source.hidden_hard + weight * source.hidden_soft, weight * firm
+        return turn_weight(turn, _UNHIDES) * source.hidden_hard + far * source.hidden_soft, far * firm
 
     def _vacated(self, fragments: Fragments, coordinates: np.ndarray, turn: float) -> np.ndarray:
         """Outside the mesh, yet looked up inside the portrait's face: a cheek or ear that is behind the head now."""

@@ -28,8 +28,8 @@ class SourceGeometry:
 
     ``vertices`` (N, 3) cm; ``pixels`` (N, 2) where each vertex truly lies in the portrait and ``filled`` (N, 2) where
     to look instead if the portrait hides it; ``solid`` (h, w) where the portrait shows face, ears or jaw, at
-    ``solid_scale`` pixels a portrait pixel; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: always, and
-    only once the head has turned.
+    ``solid_scale`` pixels a portrait pixel; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: once the
+    head has turned a little, and only once it has turned far.
     """
 
     def __init__(self, face: FaceFit, matte: np.ndarray | None) -> None:
@@ -153,11 +153,11 @@ class SourceGeometry:
     def _solid(self) -> np.ndarray:
         """Where the portrait shows what the mesh carries as a whole; hair and neck hang less strictly on it."""
         anatomy, scale = self.anatomy, self._scale
-        firm = anatomy.skin & ~anatomy.scalp & (anatomy.height > -0.5)
+        firm = anatomy.skin & ~anatomy.scalp & (np.abs(anatomy.height - 6) < 6.5)  # chin to brow
         triangles = anatomy.skin_triangles[firm[anatomy.skin_triangles].all(axis=1)]
         shape = (int(self.camera.height * scale) + 1, int(self.camera.width * scale) + 1)
         drawn = np.isfinite(depth_image(self.pixels * scale, self.depth, triangles, shape)).astype(np.float32)
-        margin = max(1, round(0.035 * self.diagonal * scale))
+        margin = max(1, round(0.025 * self.diagonal * scale))
         return cv2.GaussianBlur(cv2.dilate(drawn, np.ones((2 * margin + 1,) * 2)), (0, 0), margin / 2)
 
     @property
@@ -221,6 +221,6 @@ def push_out(points: np.ndarray, polygon: np.ndarray, margin: float) -> np.ndarr
     return np.where(inside[:, None], nearest[rows, best] + margin * outward, points)
 
 
-def turn_weight(angle: float) -> float:
-    """How far "only once the head has turned" applies at an out-of-plane turn of ``angle`` radians."""
-    return float(smoothstep(np.asarray(angle / 0.5)))
+def turn_weight(angle: float, full: float = 0.5) -> float:
+    """How far "once the head has turned" applies at an out-of-plane turn of ``angle`` radians: wholly from ``full``."""
+    return float(smoothstep(np.asarray(angle / full)))

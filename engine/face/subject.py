@@ -10,12 +10,12 @@ import numpy as np
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Detector, Observation
+from engine.face.detector import Detector, Observation, average
 from engine.face.fitting import Fitter
 from engine.face.gaze import gaze_angles
 from engine.face.model import FaceModel
 
-_STILL_PASSES = 3  # the crop follows the landmarks, as it does in a clip, until both agree
+_SETTLING, _AVERAGED = 3, 8  # the detector's crop follows its landmarks, as in a clip; then its noise is averaged
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,8 @@ def fit_face(fitter: Fitter, observation: Observation, identity: np.ndarray) -> 
 
 def _observe(path: Path, rgb: np.ndarray, detector: Detector) -> Observation:
     detector.restart()
-    observation = None
-    for _ in range(_STILL_PASSES):
-        observation = detector.track(rgb)
-    observation = observation or detector.detect(rgb)
+    seen = [detector.track(rgb) for _ in range(_SETTLING + _AVERAGED)][_SETTLING:]
+    observation = average([o for o in seen if o is not None]) or detector.detect(rgb)
     if observation is None:
         raise EngineError(
             "no_face",

@@ -12,39 +12,58 @@ from engine.face.maths import smoothstep
 from engine.face.source_geometry import SourceGeometry
 from engine.systems.mesh_warp.inset import Inset, blend, rim_light
 
+_LIDS_REST, _GAZE_RESTS = 0.1, 0.12  # nominal cm and radians over which the portrait's own eye gives way
 _SHADOW = 0.35  # how much the upper lid darkens the eyeball right below it
 _SHADOW_REACH = 0.022  # of the face's diagonal
 
 
 class Eyes:
-    """Paints eyeball and socket fragments over a warped frame. The lids' own shadow is taken off the plate and put
-    back where the lids are now, so at rest nothing changes."""
+    """Paints eyeball and socket fragments over a warped frame.
+
+    The lids' own shadow is taken off the plate and put back where the lids are now. Near rest the portrait's own
+    pixels show, lashes and all; the plate takes over as lids or gaze move.
+    """
 
     def __init__(self, rgb: np.ndarray, source: SourceGeometry) -> None:
-        self._source = source
+        self._rgb, self._source = rgb, source
+        self._lids_at_rest = self._lid_gaps(source.vertices)
         parts = source.face.model.parts
         self._parts = [parts[n] for n in ("eye_left", "eye_right", "socket") if n in parts]
         self._sockets = parts.get("socket", -1)
         self._reach = _SHADOW_REACH * source.diagonal
         self.plate = _eye_plate(rgb, source.face.observation, source.diagonal, self._reach)
 
-    def paint(self, frame: np.ndarray, flow: GeometryFlow) -> None:
-        """Draw both eyes into ``frame`` (H, W, 3) float32, in place."""
+    def paint(self, frame: np.ndarray, flow: GeometryFlow, vertices: np.ndarray, gaze_turn: np.ndarray) -> None:
+        """Draw both eyes into ``frame`` (H, W, 3) float32, in place.
+
+        ``vertices`` (N, 3) in the head's frame, ``gaze_turn`` (2, 2) radians away from the portrait's gaze.
+        """
+        moved = (self._lid_gaps(vertices) - self._lids_at_rest) / _LIDS_REST
+        turned = np.linalg.norm(gaze_turn, axis=1) / _GAZE_RESTS
+        rest = np.exp(-(moved**2) - turned**2)
         centre = flow.vertices[self._source.anatomy.skin, 0].mean()
         eyes = np.isin(flow.fragment_part, self._parts)
-        for side in (flow.fragments.columns < centre, flow.fragments.columns >= centre):
+        for side, own in ((flow.fragments.columns >= centre, rest[0]), (flow.fragments.columns < centre, rest[1])):
             inset = Inset.around(flow, eyes & side)
             if inset is not None:
-                self._paint_one(frame, flow, inset)
+                self._paint_one(frame, flow, inset, float(own))
 
-    def _paint_one(self, frame: np.ndarray, flow: GeometryFlow, inset: Inset) -> None:
+    def _lid_gaps(self, vertices: np.ndarray) -> np.ndarray:
+        """Opening of the left and right eye, nominal cm."""
+        marks = self._source.face.model.landmarks68.at(vertices)
+        gaps = [np.linalg.norm(marks[a] - marks[b]) for a, b in ((43, 47), (38, 40))]
+        return np.array(gaps) / self._source.anatomy.unit
+
+    def _paint_one(self, frame: np.ndarray, flow: GeometryFlow, inset: Inset, own: float) -> None:
         size = frame.shape[:2]
         mask = inset.mask()
         where, coordinates = inset.full(inset.image(flow.fragment_source[inset.chosen]), size)
-        colour = cv2.remap(self.plate, coordinates[..., 0] - 0.5, coordinates[..., 1] - 0.5, cv2.INTER_CUBIC)
+        x, y = coordinates[..., 0] - 0.5, coordinates[..., 1] - 0.5
+        plate = cv2.remap(self.plate, x, y, cv2.INTER_CUBIC)
+        portrait = cv2.remap(self._rgb, x, y, cv2.INTER_CUBIC).astype(np.float32)
         _, light = inset.full(rim_light(mask, self._reach * flow.scale, _SHADOW), size)
         _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
-        blend(frame, where, colour * light[..., None], soft)
+        blend(frame, where, own * portrait + (1 - own) * plate * light[..., None], soft)
 
 
 def _eye_plate(rgb: np.ndarray, seen: Observation, diagonal: float, reach: float) -> np.ndarray:

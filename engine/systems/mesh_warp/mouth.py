@@ -23,6 +23,7 @@ _COLOURS = {  # sRGB under the light of a skin of mean brightness .68
 _GLOSS = {"teeth_upper": 22, "teeth_lower": 16, "tongue": 22, "gums": 14}
 _SHADOW = (0.55, 0.68, 0.7)  # of the lips on what is behind them; warm, for light comes through them
 _SHADOW_REACH = 0.035  # of the face's diagonal
+_RESTS, _TEETH_STAY = 0.12, 0.5  # nominal cm of jaw motion over which the portrait's own mouth gives way
 _OPEN = 0.012  # of the face's diagonal: a portrait whose lips part more shows its own teeth
 
 
@@ -54,8 +55,7 @@ class Mouth:
         light = rim_light(mask, _SHADOW_REACH * self._source.diagonal * flow.scale, 1)[..., None]
         light = 1 - (1 - light) * np.asarray(_SHADOW, np.float32)
         where, colour = inset.full(inset.image(self._shade(flow, inset, vertices)) * light, size)
-        if self._own is not None:
-            colour = self._show_own(colour, flow, inset, vertices, size)
+        colour = self._show_own(colour, flow, inset, vertices, size)
         _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
         blend(frame, where, colour, soft)
 
@@ -86,11 +86,10 @@ class Mouth:
     def _show_own(
         self, colour: np.ndarray, flow: GeometryFlow, inset: Inset, vertices: np.ndarray, size: tuple[int, int]
     ) -> np.ndarray:
-        """The portrait's own mouth until the jaw moves; then only a grin's upper teeth, which sit in the skull."""
-        assert self._own is not None
+        """The portrait's own pixels: all near rest; its teeth until the jaw moves; a grin's upper teeth always."""
         moved = abs(self._gap(vertices) - self._jaw_at_rest)
-        stays = float(np.exp(-((moved / 0.5) ** 2)))
-        grin = float(smoothstep(np.asarray(self._jaw_at_rest / 0.5 - 1)))
+        rest, stays = np.exp(-((moved / _RESTS) ** 2)), np.exp(-((moved / _TEETH_STAY) ** 2))
+        grin = smoothstep(np.asarray(self._jaw_at_rest / 0.5 - 1))
         part = flow.fragment_part[inset.chosen]
         keep = np.where(part == self._upper, max(stays, grin), stays).astype(np.float32)
         values = np.column_stack([flow.fragment_source[inset.chosen], keep])
@@ -98,7 +97,7 @@ class Mouth:
         x, y = looked_up[..., 0] - 0.5, looked_up[..., 1] - 0.5
         own = cv2.remap(self._rgb, x, y, cv2.INTER_CUBIC).astype(np.float32)
         shown = cv2.remap(self._own, x, y, cv2.INTER_LINEAR) * looked_up[..., 2]
-        return colour + shown[..., None] * (own - colour)
+        return colour + np.maximum(shown, np.float32(rest))[..., None] * (own - colour)
 
     def _gap(self, vertices: np.ndarray) -> float:
         """Distance between the middle of the inner lips, nominal cm."""
@@ -125,12 +124,12 @@ class Mouth:
             gloss[ids] = _GLOSS.get(name, 0) * exposure
         return colour, gloss
 
-    def _own_mouth(self) -> np.ndarray | None:
-        """Where the portrait shows the inside of its mouth, (H, W) float32; None when its lips are closed."""
+    def _own_mouth(self) -> np.ndarray:
+        """Where the portrait shows the inside of its mouth, (H, W) float32; 0 all over when its lips are closed."""
         seen, diagonal = self._source.face.observation, self._source.diagonal
-        if seen.dense is None or np.linalg.norm(seen.dense[13, :2] - seen.dense[14, :2]) / diagonal <= _OPEN:
-            return None
         mask = np.zeros(self._rgb.shape[:2], np.uint8)
+        if seen.dense is None or np.linalg.norm(seen.dense[13, :2] - seen.dense[14, :2]) / diagonal <= _OPEN:
+            return mask.astype(np.float32)
         cv2.fillPoly(mask, [np.round(seen.dense[list(INNER_LIPS), :2] * 16 - 8).astype(np.int32)], 255, shift=4)
         mask = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=max(1, int(0.006 * diagonal)))
         soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.8, 0.006 * diagonal))

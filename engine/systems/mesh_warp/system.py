@@ -55,10 +55,11 @@ class WarpedPortrait(Subject):
         assert motion is not None
         face, source = self._face, self._source
         head = face.model.deform(face.neutral, motion.expression)
-        vertices = source.place(head, motion.gaze - face.gaze, motion.offsets)
+        gaze_turn = motion.gaze - face.gaze
+        vertices = source.place(head, gaze_turn, motion.offsets)
         flow = self._flow(vertices, Pose(motion.rotation, motion.translation))
         frame = self._plate.compose(*(self._full(image) for image in (flow.source, flow.hidden, flow.vacated)))
-        self._eyes.paint(frame, flow)
+        self._eyes.paint(frame, flow, vertices, gaze_turn)
         self._mouth.paint(frame, flow, vertices)
         return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
 
