@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from fractions import Fraction
 from importlib.machinery import SourceFileLoader
@@ -48,9 +48,14 @@ def sample_script() -> ModuleType:
     return module
 
 
-def analysed(frames: Iterable[np.ndarray], start: int = 0, name: str = "clip.mp4") -> Performance:
+def analysed(
+    frames: Iterable[np.ndarray],
+    start: int = 0,
+    name: str = "clip.mp4",
+    listen: Callable[[float], None] = lambda done: None,
+) -> Performance:
     with closing(create("mediapipe")) as detector:
-        return analyse(enumerate(frames, start), Fraction(24000, 1001), detector, name)
+        return analyse(enumerate(frames, start), Fraction(24000, 1001), detector, name, listen)
 
 
 @functools.cache
