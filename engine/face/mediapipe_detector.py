@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from engine.errors import EngineError
-from engine.face.detector import Detector, Observation
+from engine.face.detector import Detector, Observation, average
 
 DENSE = 468
+_SAME_FACE = 0.1  # of the face's diagonal: two crops further apart show two people
 # MediaPipe's mesh indices for the 68 iBUG points; a tuple is averaged.
 _IBUG: tuple[tuple[int, ...], ...] = (
     *((127,), (234,), (93, 132), (58,), (172,), (136,), (150,), (176,), (152,)),  # jaw, image left to chin
@@ -52,9 +53,15 @@ class MediaPipeDetector(Detector):
         return self._observe(self._still, rgb)
 
     def track(self, rgb: np.ndarray) -> Observation | None:
+        """Mean of the mesh in the crop that follows the face and in one found anew: their errors differ."""
         if self._clip is None:
             self._clip = self._mesh(static=False)
-        return self._observe(self._clip, rgb)
+        followed = self._observe(self._clip, rgb)
+        found = self.detect(rgb)
+        if followed is None or found is None:
+            return followed or found
+        apart = np.linalg.norm(followed.landmarks68.mean(axis=0) - found.landmarks68.mean(axis=0))
+        return followed if apart > _SAME_FACE * followed.diagonal else average([followed, found])
 
     def restart(self) -> None:
         if self._clip is not None:
@@ -79,7 +86,7 @@ class MediaPipeDetector(Detector):
             return None
         scale = np.array([width, height, width], np.float64)
         points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark]) * scale
-        dense, iris = points[:DENSE], points[DENSE:, :2].reshape(2, 5, 2)[::-1]
+        dense, iris = points[:DENSE], points[DENSE:, :2].reshape(2, 5, 2)[::-1]  # its right eye comes first
         return Observation(ibug_from_dense(dense)[:, :2], dense, iris, self._confidence(rgb, dense))
 
     def _confidence(self, rgb: np.ndarray, dense: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from engine.face.fitting import Fitter
 from engine.face.gaze import gaze_angles
 from engine.face.model import FaceModel
 
-_SETTLING, _AVERAGED = 3, 8  # the detector's crop follows its landmarks, as in a clip; then its noise is averaged
+_SETTLING, _AVERAGED = 2, 5  # the detector's crop follows its landmarks, as in a clip; then its noise is averaged
 
 
 @dataclass(frozen=True)
