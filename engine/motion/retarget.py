@@ -34,10 +34,10 @@ class Retargeter:
         no_face: str = "hold",
     ) -> None:
         self.performance, self.face, self.no_face = performance, face, no_face
-        if performance.expression_names != face.model.expression_names or performance.model != face.model.sha256:
+        if not _comparable(performance, face):
             raise EngineError(
                 "performance",
-                "The performance was analysed with another face model.",
+                "The performance was analysed with another face model or detector.",
                 "Analyse the footage again with this version.",
             )
         self.neutral_frame = performance.neutral if neutral_frame is None else neutral_frame
@@ -107,6 +107,16 @@ class Retargeter:
         driver, own = self.performance.gaze, self.face.gaze
         turn = driver[i] - (own if self.modes["gaze"] == "absolute" else driver[rest])
         return own + np.clip(turn, -_GAZE_LIMIT, _GAZE_LIMIT)
+
+
+def _comparable(performance: Performance, face: FaceFit) -> bool:
+    """Whether both speak of the same expressions, identities and landmarks."""
+    return (
+        performance.model == face.model.sha256
+        and performance.expression_names == face.model.expression_names
+        and performance.identity.shape == face.identity.shape
+        and performance.offsets.shape[1:] == face.offsets.shape
+    )
 
 
 def _offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
