@@ -1,0 +1,149 @@
+"""The renderer's geometry and plate, on a photograph: nothing moves at rest, little moves for little motion."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import closing
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.face.camera import Pose
+from engine.face.geometry_flow import NOTHING, FlowBuilder, GeometryFlow
+from engine.face.matting import PersonMatte
+from engine.face.source_geometry import SourceGeometry, push_out
+from engine.raster.opencv import Fragments
+from engine.systems.mesh_warp.plate import Plate
+from tests.engine.faces import portrait_face, portrait_rgb, turn, weights
+
+
+@functools.cache
+def matte() -> np.ndarray:
+    with closing(PersonMatte()) as segment:
+        return segment(portrait_rgb())
+
+
+@functools.cache
+def source() -> SourceGeometry:
+    return SourceGeometry(portrait_face(), matte())
+
+
+STRAIGHT = np.eye(3)
+
+
+def flow(rotation: np.ndarray = STRAIGHT, gaze: float = 0, **amounts: float) -> GeometryFlow:
+    """The portrait turned further, looking aside by ``gaze`` radians, its expression changed by these amounts."""
+    face = portrait_face()
+    head = face.model.deform(face.neutral, face.expression + weights(face.model, **amounts))
+    placed = source().place(head, np.full((2, 2), gaze) * [0, 1])
+    return FlowBuilder(source())(placed, Pose(face.pose.rotation @ rotation, face.pose.translation))
+
+
+def identity(shape: tuple[int, int]) -> np.ndarray:
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]] + 0.5
+    return np.stack([columns, rows], axis=-1).astype(np.float32)
+
+
+def test_at_rest_every_pixel_looks_at_itself() -> None:
+    still = flow()
+    away = np.linalg.norm(still.source - identity(still.source.shape[:2]), axis=2)
+    # Lids and lips look at their margin's skin, and what the portrait hides looks beside it.
+    assert np.percentile(away, 95) < 0.05 and np.median(away) < 0.005
+    assert not still.vacated.any()
+    assert still.source.shape == (320, 288, 2) and still.scale == 1
+    middle = np.abs(still.stretch[still.part == portrait_face().model.parts["skin"]])
+    assert np.median(middle) < 0.01
+
+
+def test_the_parts_drawn_lie_where_the_portrait_shows_them() -> None:
+    still, face = flow(), portrait_face()
+    part, parts = still.part, face.model.parts
+    assert part[2, 2] == NOTHING and part.dtype == np.uint8
+    seen = face.observation
+    assert seen.dense is not None and seen.iris is not None
+    for name, iris in zip(("eye_left", "eye_right"), seen.iris):
+        column, row = iris[0].astype(int)
+        assert part[row, column] == parts[name]
+    for point in (4, 205, 425, 10):  # nose, cheeks, forehead
+        column, row = seen.dense[point, :2].astype(int)
+        assert part[row, column] == parts["skin"]
+
+
+def test_a_turned_head_takes_its_pixels_along_and_vacates_where_they_were() -> None:
+    face = portrait_face()
+    turned = flow(turn(20))
+    nose = face.model.landmarks68.at(turned.vertices)[30]
+    column, row = nose.astype(int)
+    looked_at = turned.source[row, column]
+    truth = face.model.landmarks68.at(source().pixels)[30]
+    assert np.linalg.norm(nose - truth) > 5 and np.linalg.norm(looked_at - truth) < 2
+    assert turned.vacated.max() > 0.2 and 0.002 < (turned.vacated > 0.1).mean() < 0.2
+
+
+def test_a_little_motion_is_a_little_flow() -> None:
+    still = flow()
+
+    def change(share: float, **amounts: float) -> float:
+        moved = flow(turn(share * 10), share * 0.2, **{name: share * amount for name, amount in amounts.items()})
+        return float(np.abs(moved.source - still.source).mean())
+
+    little, whole = change(0.01, jawOpen=0.5, eyeBlink=0.5), change(1.0, jawOpen=0.5, eyeBlink=0.5)
+    assert 0 < little < 0.05 * whole
+
+
+def test_a_large_portrait_is_worked_on_small_and_says_at_what_scale() -> None:
+    face = portrait_face()
+    small = FlowBuilder(source(), side=160)
+    reduced = small(source().vertices, face.pose)
+    assert small.shape == (160, 144) == reduced.source.shape[:2] and reduced.scale == 0.5
+    full = cv2.resize(flow().source, (144, 160), interpolation=cv2.INTER_AREA)
+    assert np.median(np.abs(reduced.source - full)) < 0.1
+    assert isinstance(reduced.fragments, Fragments) and reduced.hidden.max() <= 1
+
+
+@pytest.mark.parametrize("matted", [True, False], ids=["matte", "no matte"])
+def test_unmoved_the_plate_is_the_portrait(matted: bool) -> None:
+    rgb = portrait_rgb()
+    plate = Plate(rgb, matte() if matted else np.ones(rgb.shape[:2], np.float32))
+    nothing = np.zeros(rgb.shape[:2], np.float32)
+    composed = plate.compose(identity(rgb.shape[:2]), nothing, nothing)
+    assert np.abs(composed - rgb).max() < 0.01
+
+
+def test_a_person_moved_aside_uncovers_a_background_without_her() -> None:
+    """All of her, 60 pixels to the right."""
+    rgb = portrait_rgb()
+    plate, nothing = Plate(rgb, matte()), np.zeros(rgb.shape[:2], np.float32)
+    moved = plate.compose(identity(rgb.shape[:2]) - np.array([60, 0], np.float32), nothing, nothing)
+    assert np.abs(moved[:, 61:] - rgb[:, 1:-60])[matte()[:, 1:-60] > 0.99].max() < 1.5
+    around = cv2.dilate(np.roll(matte(), 60, axis=1), np.ones((41, 41)))  # a rim of what is behind her comes along
+    gone = (matte() > 0.99) & (around < 0.01)
+    gone[:, :81] = False
+    assert gone.sum() > 200
+    assert np.abs(moved - plate.background)[gone].max() < 3
+    whole = plate.compose(identity(rgb.shape[:2]), nothing, nothing + 1)
+    assert np.abs(whole - plate.background).max() < 0.01
+
+
+def test_hidden_surface_is_opaque_where_the_matte_is_empty() -> None:
+    rgb = portrait_rgb()
+    plate = Plate(rgb, matte())
+    nothing = np.zeros(rgb.shape[:2], np.float32)
+    at = identity(rgb.shape[:2])
+    shown = plate.compose(at, nothing + 1, nothing)
+    empty, person = matte() < 0.01, matte() > 0.99
+    assert np.abs(shown - rgb)[person].max() < 1.5
+    assert np.abs(shown - rgb)[empty].mean() > 10
+
+
+def test_points_inside_an_opening_are_pushed_over_its_nearest_edge() -> None:
+    square = np.array([[10.0, 10.0], [30.0, 10.0], [30.0, 20.0], [10.0, 20.0]])
+    points = np.array([[20.0, 11.0], [29.0, 15.0], [11.0, 18.5], [20.0, 25.0], [0.0, 15.0], [31.0, 15.0]])
+    moved = push_out(points, square, 2.0)
+    assert np.allclose(moved[:3], [[20, 8], [32, 15], [8, 18.5]])
+    assert np.array_equal(moved[3:], points[3:])
+    assert np.allclose(push_out(points, square[::-1], 2.0), moved)
+    concave = np.array([[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [10.0, 4.0], [0.0, 20.0]])
+    assert np.array_equal(push_out(np.array([[10.0, 10.0]]), concave, 1.0), [[10.0, 10.0]])
+    assert push_out(np.array([[1.0, 10.0]]), concave, 1.0)[0, 0] == -1
