@@ -25,6 +25,7 @@ import bpy as blender
 bpy: Any = blender
 MODULE = "bl_ext.user_default.understudy"
 TICK = 0.05
+LENGTH = 240  # frames that the driving strip has at least
 PATIENCE = 120.0  # seconds that any one condition may take
 
 ZIP, MOVIE, PORTRAIT, FOLDER = (Path(argument).absolute() for argument in sys.argv[sys.argv.index("--") + 1 :][:4])
@@ -106,7 +107,9 @@ def set_up() -> Step:
     strip = (editor.strips if hasattr(editor, "strips") else editor.sequences).new_movie(
         "driving", str(MOVIE), 1, 1001, fit_method="FIT"
     )
-    end = getattr(strip, "right_handle" if hasattr(strip, "right_handle") else "frame_final_end")
+    handle = "right_handle" if hasattr(strip, "right_handle") else "frame_final_end"
+    end = max(getattr(strip, handle), 1001 + LENGTH)
+    setattr(strip, handle, end)  # a short clip holds its last frame, so that there is time to look and to cancel
     scene().frame_start, scene().frame_end = 1001, int(end) - 1
     scene().frame_set(1001)
     bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "window check.blend"))
@@ -139,10 +142,11 @@ def click(operator: str) -> Step:
 
 
 def hover(operator: str) -> Step:
-    """Move the mouse down the sidebar until it rests on ``operator``'s button, as its own context menu tells."""
+    """Move the mouse over the sidebar until it rests on ``operator``'s button, as its own context menu tells."""
     wm, box = bpy.context.window_manager, sidebar()
-    x = box.x + box.width * 2 // 3
-    for y in range(box.y + box.height - 30, box.y, -9):
+    x = box.x + box.width * 3 // 4
+    rows = range(box.y + box.height - 30, box.y, -9)
+    for y in sorted(rows, key=lambda y: abs(y - hover.at[1])):  # Cancel takes Reenact's place
         for dx in (0, 1):  # a button becomes active when the mouse moves on it
             window().event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + dx, y=y)
         yield from frames_drawn(2)
@@ -156,7 +160,7 @@ def hover(operator: str) -> Step:
     raise AssertionError(f"no button {operator} in the sidebar")
 
 
-hover.at = (0, 0)
+hover.at = (0, 10_000)
 
 
 def press() -> None:
