@@ -1,0 +1,174 @@
+"""A photograph driven by the rendered clip, from files to files: she does what the driver does, and only she moves."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import EngineError
+from engine.evaluation import signals
+from engine.face.camera import Camera, Pose
+from engine.face.fitting import Fitter
+from engine.face.model import load
+from engine.face.subject import fit_face
+from engine.media.image import encode_png, read_image
+from engine.motion.performance import MotionFrame
+from engine.pipeline import render
+from engine.protocol import Driving, Job
+from engine.systems import create
+from engine.systems.base import Portrait
+from tests.engine.faces import (
+    SAMPLE,
+    observed,
+    portrait_face,
+    portrait_rgb,
+    sample_frames,
+    turn,
+    weights,
+    write_smaller_model,
+)
+
+FRAMES = range(48)
+BLINKS = (13, 36)
+OPEN = 20  # the driver's mouth at its widest
+CORNER = 20  # px
+
+
+@pytest.fixture(scope="module")
+def take(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The finished frames (48, H, W, 3), read back from disk."""
+    folder = tmp_path_factory.mktemp("take")
+    (folder / "portrait.png").write_bytes(encode_png(portrait_rgb()))
+    job = Job(
+        system="mesh_warp",
+        portraits=(str(folder / "portrait.png"),),
+        driving=Driving("movie", str(SAMPLE)),
+        frames=tuple((1001 + i, i) for i in FRAMES),
+        fps=(24000, 1001),
+        output=str(folder / "out"),
+        shot="shot",
+    )
+    messages: list[dict] = []
+    assert render(job, messages.append, lambda: False)
+    assert not [m for m in messages if m["type"] == "warning"]
+    out = Path(messages[0]["folder"])
+    return np.stack([read_image(out / f"{out.name}.{1001 + i}.png") for i in FRAMES])
+
+
+def acting(rgbs: np.ndarray | tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
+    dense = np.stack([face.dense for face in observed(rgbs) if face.dense is not None])
+    names = (*signals.EXPRESSION, *signals.ANGLES)
+    return dict(zip(names, np.concatenate([signals.expression(dense), signals.pose(dense)], axis=1).T))
+
+
+@pytest.fixture(scope="module")
+def driver() -> dict[str, np.ndarray]:
+    return acting(sample_frames())
+
+
+@pytest.fixture(scope="module")
+def driven(take: np.ndarray) -> dict[str, np.ndarray]:
+    return acting(take)
+
+
+def test_frames_are_the_portrait_s_size(take: np.ndarray) -> None:
+    assert take.shape == (48, *portrait_rgb().shape) and take.dtype == np.uint8
+
+
+@pytest.mark.parametrize("signal, least", [("mouth", 0.9), ("eyes", 0.7), ("yaw", 0.95), ("pitch", 0.8), ("roll", 0.9)])
+def test_she_follows_the_driver(driven: dict, driver: dict, signal: str, least: float) -> None:
+    assert np.corrcoef(driven[signal], driver[signal])[0, 1] > least
+
+
+def test_her_mouth_opens_when_the_driver_s_does(driven: dict) -> None:
+    mouth = driven["mouth"]
+    assert abs(int(mouth.argmax()) - OPEN) <= 1
+    assert mouth.max() > 0.15 and mouth[[0, 16, 40]].max() < 0.5 * mouth.max()
+
+
+def test_her_eyes_shut_when_the_driver_blinks(driven: dict) -> None:
+    eyes = driven["eyes"]
+    shut = np.flatnonzero(eyes < 0.8 * np.median(eyes)).tolist()
+    assert set(BLINKS) <= set(shut)
+    assert all(min(abs(frame - blink) for blink in BLINKS) <= 2 for frame in shut)
+
+
+def test_the_background_does_not_move(take: np.ndarray) -> None:
+    rgb = portrait_rgb().astype(int)
+    for corner in (np.s_[:CORNER, :CORNER], np.s_[:CORNER, -CORNER:]):
+        assert rgb[corner].std() > 3  # a change would be seen
+        assert np.abs(take[(slice(None), *corner)] - rgb[corner]).max() <= 1
+
+
+def test_the_picture_moves_smoothly(take: np.ndarray) -> None:
+    steps = np.abs(np.diff(take.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+    assert steps.min() > 0.05 and steps.max() < 5 * np.median(steps)
+
+
+@functools.cache
+def subject():
+    return create("mesh_warp", {}).prepare([Portrait(Path("portrait.png"), portrait_rgb(), portrait_face())])
+
+
+def draw(rotation: np.ndarray | None = None, gaze: float = 0, **amounts: float) -> np.ndarray:
+    face = portrait_face()
+    rotation = face.pose.rotation if rotation is None else face.pose.rotation @ rotation
+    expression = np.clip(face.expression + weights(face.model, **amounts), 0, 1)
+    aside = face.gaze + np.array([0, gaze])
+    motion = MotionFrame(expression, rotation, face.pose.translation, aside, np.zeros_like(face.offsets), "ok")
+    return subject().draw(motion)
+
+
+def test_the_same_motion_is_the_same_picture_whatever_was_drawn_between() -> None:
+    first = draw(turn(5), jawOpen=0.4)
+    draw(turn(-15), gaze=0.3, eyeBlink=1.0)
+    assert np.array_equal(draw(turn(5), jawOpen=0.4), first)
+
+
+def test_an_opened_mouth_shows_its_inside_and_moves_the_chin() -> None:
+    shut, opened = draw(mouthSmile=-1.0), draw(mouthSmile=-1.0, jawOpen=0.7)
+    points = [face.dense for face in observed([shut, shut, opened, opened]) if face.dense is not None]
+    assert points[3][152, 1] - points[1][152, 1] > 5  # px
+    lips = points[3][[13, 14], :2].mean(axis=0).astype(int)
+    inside = opened[lips[1] - 3 : lips[1] + 3, lips[0] - 5 : lips[0] + 5].mean()
+    cheek = points[3][205, :2].astype(int)
+    assert inside < 0.7 * opened[cheek[1] - 3 : cheek[1] + 3, cheek[0] - 3 : cheek[0] + 3].mean()
+
+
+def test_eyes_turn_without_the_head() -> None:
+    looks = {}
+    for gaze in (-0.35, 0.35):
+        rgb = draw(gaze=gaze)
+        (_, _, face) = observed([rgb, rgb, rgb])
+        assert face.iris is not None and face.dense is not None
+        corners = face.dense[[33, 133], 0], face.dense[[362, 263], 0]  # of her right and left eye
+        right, left = face.iris[1, 0, 0], face.iris[0, 0, 0]
+        looks[gaze] = [(x - c.min()) / np.ptp(c) for x, c in zip((right, left), corners)]
+    assert (np.subtract(looks[0.35], looks[-0.35]) > 0.1).all()
+
+
+def test_a_portrait_fitted_with_a_smaller_face_model_is_drawn_too(tmp_path: Path) -> None:
+    model, seen = load(write_smaller_model(tmp_path / "small.safetensors")), portrait_face().observation
+    fitter = Fitter(model, Camera(*portrait_rgb().shape[1::-1]), dense=True)
+    face = fit_face(fitter, seen, fitter.subject([seen]))
+    small = create("mesh_warp", {}).prepare([Portrait(Path("portrait.png"), portrait_rgb(), face)])
+    expression = np.clip(face.expression + weights(model, jawOpen=0.5), 0, 1)
+    pose = Pose(face.pose.rotation @ turn(12), face.pose.translation)
+    offsets = np.zeros_like(face.offsets)
+    rgb = small.draw(MotionFrame(expression, pose.rotation, pose.translation, face.gaze, offsets, "ok"))
+    assert signals.expression(_dense(rgb))[0] > signals.expression(_dense(portrait_rgb()))[0] + 0.1
+
+
+def test_an_option_it_does_not_have_is_refused() -> None:
+    with pytest.raises(EngineError, match="sharpness") as fault:
+        create("mesh_warp", {"sharpness": 2})
+    assert fault.value.code == "bad_option"
+
+
+def _dense(rgb: np.ndarray) -> np.ndarray:
+    dense = observed([rgb] * 3)[-1].dense
+    assert dense is not None
+    return dense
