@@ -109,6 +109,9 @@ def _own_rate(strip: Strip, shown: int, trimmed: int, own: float) -> tuple[int, 
 
     No property tells whether the strip plays every source frame or keeps the movie's own speed, as those added from
     the menu do; the number of scene frames it is ``shown`` does.
+
+    The map is what Blender decodes. From 5.0 on, playing footage slower than the scene it may show the source frame
+    before it, from its cache.
     """
     image = bpy.data.images.load(strip.filepath)
     try:

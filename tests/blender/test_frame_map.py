@@ -69,6 +69,16 @@ def test_a_movie_added_from_the_menu_keeps_its_own_rate(scene, media, tmp_path, 
     expect_map(scene, strip, tmp_path, length)
 
 
+def test_a_movie_slower_than_the_scene_maps_to_what_blender_decodes(scene, media, tmp_path):
+    scene.render.fps = 30
+    timing = sequencer.timing(scene, add_movie_from_menu(scene, media / "index_24.mp4"))
+    assert timing.right - timing.left == 75
+    for frame in range(11, 20):  # each from a copy of the scene, whose cache is empty: see sequencer._own_rate
+        copy = scene.copy()
+        assert shown_indices(copy, tmp_path, range(frame, frame + 1)) == [timing.source_frame(frame)]
+        bpy.data.scenes.remove(copy)
+
+
 def test_retiming_keys_are_refused_with_a_remedy(scene, media):
     strip = add_movie(scene, media / "index_24.mp4")
     with in_sequencer(scene):
