@@ -62,7 +62,7 @@ class Fitter:
         self._ridge = 3 * np.array([0.08 if n in _FREE else 0.8 if n in _SHY else _RIDGE for n in names])
         self._sparse = 3 * np.array([0.01 if n in _FREE else _SPARSE for n in names])
         reach = np.linalg.norm(self.expression_basis, axis=2).max(axis=0)
-        self._rigid_weights = self.weights * np.exp(-((reach / 0.6) ** 2))
+        self._rigid_weights = self.weights * np.exp(-((reach / 0.35) ** 2))
 
     def points(self, observation: Observation) -> np.ndarray:
         """The observed points that this fitter explains, (P, 2) pixels."""
