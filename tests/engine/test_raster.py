@@ -30,12 +30,11 @@ def centres(fragments: Fragments) -> np.ndarray:
 def inside(corners: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Which pixel centres lie in a triangle (3, 2), and which are too near an edge to say."""
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]] + 0.5
-    sides = []
-    for a, b in zip(corners, np.roll(corners, -1, axis=0)):
+    sides = np.empty((3, *shape))
+    for side, a, b in zip(sides, corners, np.roll(corners, -1, axis=0)):
         across = (b[0] - a[0]) * (rows - a[1]) - (b[1] - a[1]) * (columns - a[0])
-        sides.append(across / np.linalg.norm(b - a))
-    sides = np.array(sides)
-    return (sides > 0).all(axis=0) | (sides < 0).all(axis=0), (np.abs(sides) < 0.01).any(axis=0)
+        side[:] = across / np.linalg.norm(b - a)
+    return np.abs(np.sign(sides).sum(axis=0)) == 3, np.abs(sides).min(axis=0) < 0.01
 
 
 def test_barycentrics_are_perspective_correct() -> None:
