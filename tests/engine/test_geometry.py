@@ -105,8 +105,8 @@ def test_a_large_portrait_is_worked_on_small_and_says_at_what_scale() -> None:
 @pytest.mark.parametrize("matted", [True, False], ids=["matte", "no matte"])
 def test_unmoved_the_plate_is_the_portrait(matted: bool) -> None:
     rgb = portrait_rgb()
-    plate = Plate(rgb, matte() if matted else np.ones(rgb.shape[:2], np.float32))
     nothing = np.zeros(rgb.shape[:2], np.float32)
+    plate = Plate(rgb, matte() if matted else nothing + 1, nothing)
     composed = plate.compose(identity(rgb.shape[:2]), nothing, nothing)
     assert np.abs(composed - rgb).max() < 0.01
 
@@ -114,7 +114,8 @@ def test_unmoved_the_plate_is_the_portrait(matted: bool) -> None:
 def test_a_person_moved_aside_uncovers_a_background_without_her() -> None:
     """All of her, 60 pixels to the right."""
     rgb = portrait_rgb()
-    plate, nothing = Plate(rgb, matte()), np.zeros(rgb.shape[:2], np.float32)
+    nothing = np.zeros(rgb.shape[:2], np.float32)
+    plate = Plate(rgb, matte(), nothing)
     moved = plate.compose(identity(rgb.shape[:2]) - np.array([60, 0], np.float32), nothing, nothing)
     assert np.abs(moved[:, 61:] - rgb[:, 1:-60])[matte()[:, 1:-60] > 0.99].max() < 1.5
     around = cv2.dilate(np.roll(matte(), 60, axis=1), np.ones((41, 41)))  # a rim of what is behind her comes along
@@ -122,14 +123,22 @@ def test_a_person_moved_aside_uncovers_a_background_without_her() -> None:
     gone[:, :81] = False
     assert gone.sum() > 200
     assert np.abs(moved - plate.background)[gone].max() < 3
-    whole = plate.compose(identity(rgb.shape[:2]), nothing, nothing + 1)
-    assert np.abs(whole - plate.background).max() < 0.01
+
+
+def test_where_the_face_has_turned_away_its_surroundings_show() -> None:
+    """Cut out everything that is she, and only background is left to show."""
+    rgb = portrait_rgb()
+    nothing = np.zeros(rgb.shape[:2], np.float32)
+    her = cv2.dilate((matte() > 0.01).astype(np.float32), np.ones((9, 9)))
+    away = Plate(rgb, matte(), her).compose(identity(rgb.shape[:2]), nothing, nothing + 1)
+    difference = np.abs(away - Plate(rgb, matte(), her).background)[matte() > 0.99]
+    assert np.median(difference) < 5 < np.median(np.abs(rgb - away)[matte() > 0.99])
 
 
 def test_hidden_surface_is_opaque_where_the_matte_is_empty() -> None:
     rgb = portrait_rgb()
-    plate = Plate(rgb, matte())
     nothing = np.zeros(rgb.shape[:2], np.float32)
+    plate = Plate(rgb, matte(), nothing)
     at = identity(rgb.shape[:2])
     shown = plate.compose(at, nothing + 1, nothing)
     empty, person = matte() < 0.01, matte() > 0.99

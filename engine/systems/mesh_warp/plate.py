@@ -19,24 +19,28 @@ class Plate:
     ``rgb`` (H, W, 3) uint8; ``matte`` (H, W) float32; ``person`` (H, W, 3) float32 premultiplied; ``background``.
     """
 
-    def __init__(self, rgb: np.ndarray, matte: np.ndarray) -> None:
+    def __init__(self, rgb: np.ndarray, matte: np.ndarray, solid: np.ndarray) -> None:
+        """``solid`` (h, w), any size: where the portrait shows the face itself, see SourceGeometry."""
         self.rgb = rgb
         self.matte = matte.astype(np.float32)
         self.background = _clean_background(rgb, self.matte)
         self.person = rgb - self.background * (1 - self.matte[..., None])
         self._extended = _extend_person(rgb, self.matte)
         self._layers = np.dstack([self.person, self.matte])
+        self._faceless = _without_face(self._layers, solid)
 
     def compose(self, source: np.ndarray, hidden: np.ndarray, vacated: np.ndarray) -> np.ndarray:
         """Look the person up at ``source`` (H, W, 2), pixel centres at +.5, over the background: (H, W, 3) float32.
 
         Where ``hidden`` (H, W) the head stays opaque although the matte is empty there: the portrait does not show
-        that surface, and the person's nearest colours stand in. Where ``vacated`` (H, W) background shows.
+        that surface, and the person's nearest colours stand in. Where ``vacated`` (H, W) the face has turned away:
+        what is next to it shows instead, be it hair, neck or background.
         """
         x, y = source[..., 0] - 0.5, source[..., 1] - 0.5
         layers = cv2.remap(self._layers, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         if vacated.any():
-            layers *= 1 - vacated[..., None]
+            behind = cv2.remap(self._faceless, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            layers += vacated[..., None] * (behind - layers)
         alpha = np.clip(layers[..., 3:], 0, 1)
         image = layers[..., :3] + self.background * (1 - alpha)
         opaque = smoothstep(1.5 * hidden)[..., None] * (1 - alpha)
@@ -82,3 +86,19 @@ def _extend_person(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
     full = cv2.resize(nearest, (width, height), interpolation=cv2.INTER_LINEAR)
     keep = matte[..., None]
     return np.clip(np.rint(rgb * keep + full * (1 - keep)), 0, 255).astype(np.uint8)
+
+
+def _without_face(layers: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """Colour and matte (H, W, 4) with the face replaced by the nearest of what surrounds it."""
+    height, width = layers.shape[:2]
+    shrink = min(1.0, _FILL_SIDE / max(height, width))
+    small = cv2.resize(layers, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    face = cv2.resize(solid.astype(np.float32), small.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.02
+    if face.all():
+        return layers
+    rows, columns = distance_transform_edt(face, return_distances=False, return_indices=True)
+    filled = cv2.GaussianBlur(small[rows, columns], (0, 0), 2)
+    where = cv2.GaussianBlur(face.astype(np.float32), (0, 0), 1)[..., None]
+    filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
+    where = cv2.resize(where, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    return layers + where * (filled - layers)

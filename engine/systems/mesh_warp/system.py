@@ -47,7 +47,7 @@ class WarpedPortrait(Subject):
         self._face = portrait.face
         self._source = SourceGeometry(portrait.face, matte)
         self._flow = FlowBuilder(self._source)
-        self._plate = Plate(rgb, matte)
+        self._plate = Plate(rgb, matte, self._source.solid)
         self._eyes = Eyes(rgb, self._source)
         self._mouth = Mouth(rgb, self._source)
 
