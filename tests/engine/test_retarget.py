@@ -184,8 +184,8 @@ def test_a_little_more_motion_is_a_little_more_motion(performance: Performance, 
             for name in ("expression", "rotation", "translation", "gaze", "offsets")
         }
         for values in fields.values():
-            values[0] = values[rest] + share * (values[SPEAKS] - values[rest])
-        return Retargeter(replace(performance, **fields), serious, motion).frame(0)
+            values[SPEAKS] = values[rest] + share * (values[SPEAKS] - values[rest])
+        return Retargeter(replace(performance, **fields), serious, motion).frame(SPEAKS)
 
     still, little, whole = nudged(0.0), nudged(0.01), nudged(1.0)
     for part in (*PARTS, "gaze", "offsets"):
