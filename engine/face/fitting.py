@@ -25,6 +25,7 @@ LIDS_LEFT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 38
 BROWS = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 276, 283, 282, 295, 285)
 
 _DATA_WEIGHT = 120.0  # of all landmarks together, against the priors below
+_STILL = 0.8  # cm an expression may move a point that still speaks for the pose
 _HUBER = 3.0  # percent of the face's diagonal
 _RIDGE, _SPARSE = 0.35, 0.06  # default L2 and L1 on an expression weight
 _FREE = {"eyeBlink_L", "eyeBlink_R", "jawOpen"}
@@ -62,7 +63,7 @@ class Fitter:
         self._ridge = 3 * np.array([0.08 if n in _FREE else 0.8 if n in _SHY else _RIDGE for n in names])
         self._sparse = 3 * np.array([0.01 if n in _FREE else _SPARSE for n in names])
         reach = np.linalg.norm(self.expression_basis, axis=2).max(axis=0)
-        self._rigid_weights = self.weights * np.exp(-((reach / 0.35) ** 2))
+        self._rigid_weights = np.exp(-((reach / _STILL) ** 2))
 
     def points(self, observation: Observation) -> np.ndarray:
         """The observed points that this fitter explains, (P, 2) pixels."""

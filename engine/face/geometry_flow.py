@@ -19,7 +19,7 @@ from engine.raster.opencv import Fragments, depth_image, rasterise
 
 NOTHING = 255  # the part of pixels that show no mesh
 _GRID_SIDE = 160
-_SOFT_TURN = 0.22  # radians out of plane beyond which the outer layer stops following
+_SOFT_TURN = 0.12  # radians out of plane beyond which the outer layer stops following
 _EYE_BIAS = 0.12  # cm: eyeballs are drawn this much deeper than they lie, or they pierce the lids
 _UNHIDES = 0.12  # radians out of plane after which what the portrait hides is filled wholly
 _INVERSIONS = 10
@@ -198,7 +198,7 @@ class _OuterLayer:
         offset = camera.lift(self._pixels - camera.centre, depth)
         offset[..., 2] = -depth
         self._head = (offset - pose.translation) @ pose.rotation
-        above = smoothstep((self._head[..., 1] - anatomy.chin[1] + 8.9 * anatomy.unit) / (10.5 * anatomy.unit))
+        above = smoothstep((self._head[..., 1] - anatomy.chin[1] + 7.8 * anatomy.unit) / (9.4 * anatomy.unit))
         rigid = above * smoothstep(1 - (away - 0.55) / 0.9)
         self._rigid = cv2.GaussianBlur(rigid.astype(np.float32), (0, 0), 1.5)[..., None]
 
