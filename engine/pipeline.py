@@ -143,10 +143,11 @@ def _inputs(job: Job, portraits: list[Portrait], driving: FrameSource | Performa
 def _perform(
     job: Job, driving: FrameSource | Performance, detector: Detector, emit: Emit, check: Callable[[], None]
 ) -> Performance:
-    """The performance over all source frames asked for, and the neutral frame."""
+    """The performance over all source frames asked for, and the neutral frame; analysed once for all takes."""
     if not isinstance(driving, FrameSource):
         return driving
     from engine.motion.analyse import analyse
+    from engine.motion.cache import PerformanceCache
 
     wanted = [source for _, source in job.frames]
     if job.neutral_frame is not None:
@@ -154,6 +155,11 @@ def _perform(
         wanted.append(job.neutral_frame)
     start, stop = min(wanted), max(wanted) + 1
     progress = Progress(emit, "analyse", stop - start)
+    cache = PerformanceCache(Path(job.output), driving.files(range(start, stop)), start, stop, detector.name)
+    known = cache.find()
+    if known is not None:
+        progress.update(stop - start)
+        return known
 
     def on_frame(done: float) -> None:
         check()
@@ -162,6 +168,7 @@ def _perform(
     with closing(driving.frames(start, stop)) as frames:
         performance = analyse(frames, driving.fps, detector, str(driving.path), on_frame)
     progress.update(stop - start)
+    cache.keep(performance)
     return performance
 
 

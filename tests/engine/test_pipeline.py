@@ -168,3 +168,19 @@ def test_cancel_while_analysing_stops_within_a_second(start_engine: Callable[...
     assert time.monotonic() - asked < 1.0
     assert done["cancelled"] and done["frames"] == 0
     assert json.loads(Path(done["sidecar"]).read_text(encoding="utf-8"))["state"] == "cancelled"
+
+
+def test_footage_is_analysed_once_for_all_takes(desk: Path) -> None:
+    """The second take draws the same pictures from the analysis of the first; a damaged analysis is made again."""
+    job = make_job(desk, frames=((1001, 3), (1002, 5)), output=str(desk / "once"))
+    _, first, _ = run(job)
+    [kept] = (desk / "once" / "performances").iterdir()
+    made = kept.stat().st_mtime_ns
+    messages, second, _ = run(job)
+    assert kept.stat().st_mtime_ns == made
+    assert {m["done"] for m in messages if m.get("phase") == "analyse"} == {0, 3}
+    kept.write_bytes(kept.read_bytes()[:-20])
+    _, third, _ = run(job)
+    assert Performance.load(kept).start == 3
+    pictures = [[p.read_bytes() for p in sorted(folder.glob("*.png"))] for folder in (first, second, third)]
+    assert pictures[0] == pictures[1] == pictures[2]
