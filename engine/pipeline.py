@@ -56,10 +56,11 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         with timings.stage("prepare"):
             subject = system.prepare(portraits)
         check()
+        inputs = _inputs(job, portraits, driving)
 
         take = takes.allocate(Path(job.output), job.shot)
         emit(_take_message(take, subject, len(job.frames)))
-        with Sidecar(take, job, _inputs(job, portraits, driving), timings) as sidecar:
+        with Sidecar(take, job, inputs, timings) as sidecar:
             retargeter = None
             if detector is not None and driving is not None:
                 with timings.stage("analyse"):
@@ -155,7 +156,7 @@ def _perform(
         wanted.append(job.neutral_frame)
     start, stop = min(wanted), max(wanted) + 1
     progress = Progress(emit, "analyse", stop - start)
-    cache = PerformanceCache(Path(job.output), driving.files(range(start, stop)), start, stop, detector.name)
+    cache = PerformanceCache(Path(job.output), driving, start, stop, detector.name)
     known = cache.find()
     if known is not None:
         progress.update(stop - start)

@@ -40,7 +40,7 @@ class FrameSource(ABC):
 
     @abstractmethod
     def files(self, indices: Sequence[int]) -> list[Path]:
-        """The files that hold these frames, each once."""
+        """The files that hold these frames, each once; raises EngineError ``missing_frame`` when one is not there."""
 
     def check(self, indices: Sequence[int]) -> None:
         """Raise EngineError ``frame_out_of_range`` unless every source frame of ``indices`` should exist."""
@@ -83,7 +83,7 @@ class SequenceSource(FrameSource):
 
     def files(self, indices: Sequence[int]) -> list[Path]:
         self.check(indices)
-        return [self._files[index] for index in sorted(set(indices))]
+        return [self._file(index) for index in sorted(set(indices))]
 
     def frames(self, start: int, stop: int) -> Generator[tuple[int, np.ndarray], None, None]:
         self.check(range(start, stop))
@@ -99,6 +99,9 @@ class SequenceSource(FrameSource):
             yield index, rgb
 
     def _read(self, index: int) -> np.ndarray:
+        return read_image(self._file(index))
+
+    def _file(self, index: int) -> Path:
         path = self._files[index]
         if not path.is_file():
             raise EngineError(
@@ -106,7 +109,7 @@ class SequenceSource(FrameSource):
                 f"Source frame {index}, the file {path}, is missing.",
                 "Put the file back, or leave that frame out of the range.",
             )
-        return read_image(path)
+        return path
 
 
 def out_of_range(path: Path, index: int, count: int) -> EngineError:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import EngineError
 from engine.face import model as face_model
+from engine.media.source import FrameSource
 from engine.motion.performance import VERSION, Performance
+from engine.protocol import VERSION as ENGINE
 
 FOLDER = "performances"
 
 
 class PerformanceCache:
-    """Analyses of ``files`` (as they are now: path, size and time of change) over source frames [start, stop).
+    """The analysis of ``source`` (its files as they are now: path, size, time of change) over its frames [start, stop).
 
     One file an analysis, in OUTPUT/performances; any of them may be deleted, or drive a render by itself.
     """
 
-    def __init__(self, output: Path, files: Sequence[Path], start: int, stop: int, detector: str) -> None:
+    def __init__(self, output: Path, source: FrameSource, start: int, stop: int, detector: str) -> None:
+        files = source.files(range(start, stop))
         states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        made_from = [VERSION, detector, face_model.load().sha256, start, stop, states]
+        made_from = [ENGINE, VERSION, detector, face_model.load().sha256, str(source.fps), start, stop, states]
         key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
-        self.path = output / FOLDER / f"{files[0].stem}.{key}.performance"
+        self.path = output / FOLDER / f"{files[0].stem[:40]}.{key}.performance"
 
     def find(self) -> Performance | None:
         """The analysis if it was made before and its file is sound."""

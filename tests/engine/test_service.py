@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from engine import protocol
-from engine.media.image import read_image
+from engine.media.image import encode_png, read_image
 from engine.protocol import FIRST_FRAME
 from tests.engine.conftest import BOOTSTRAP, Engine
 
@@ -187,6 +187,8 @@ def test_faults_known_beforehand_leave_no_take(
     file = folder / "just a file"
     file.write_text("no picture")
     movie = {"kind": "movie", "path": str(make_movie("m.mp4", 20))}
+    (folder / "s.1.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    gap = {"kind": "sequence", "path": str(folder), "files": ["s.1.png", "s.2.png"]}
     cases = {
         "not_an_image": {"portraits": [str(file)]},
         "not_writable": {"output": str(file / "out")},
@@ -195,6 +197,7 @@ def test_faults_known_beforehand_leave_no_take(
         "missing_file": {"driving": {"kind": "movie", "path": str(folder / "gone.mp4")}},
         "not_a_movie": {"driving": {"kind": "movie", "path": str(file)}},
         "frame_out_of_range": {"driving": movie, "frames": [[1001, 20]]},
+        "missing_frame": {"driving": gap, "frames": [[1001, 0], [1002, 1]]},
         "no_driving": {"system": "mesh_warp"},
     }
     engine = start_engine()
