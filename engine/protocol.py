@@ -88,7 +88,9 @@ class Job:
                 system=_text(data, "system"),
                 portraits=tuple(_strings(data["portraits"], "portraits")),
                 driving=Driving(
-                    _text(driving, "kind"), driving.get("path", ""), tuple(_strings(driving.get("files", ()), "files"))
+                    _text(driving, "kind"),
+                    _text({"path": "", **driving}, "path"),
+                    tuple(_strings(driving.get("files", ()), "files")),
                 ),
                 frames=tuple((_integer(a, "frames"), _integer(b, "frames")) for a, b in data["frames"]),
                 fps=(_integer(data["fps"][0], "fps"), _integer(data["fps"][1], "fps")),
@@ -153,7 +155,7 @@ def decode(line: str) -> dict[str, Any]:
         raise ProtocolError("message longer than 32 MiB")
     try:
         message = json.loads(line)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise ProtocolError(f"not JSON: {line[:120]!r}") from fault
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ProtocolError(f"not a message: {line[:120]!r}")

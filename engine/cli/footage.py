@@ -38,7 +38,10 @@ def source_frames(text: str | None, count: int, start: int = 0) -> list[int]:
 
 def rate(text: str) -> Fraction:
     """``24``, ``23.976`` or ``24000/1001`` as an exact fraction; the common NTSC roundings are understood."""
-    value = Fraction(text)
+    try:
+        value = Fraction(text)
+    except ZeroDivisionError as fault:
+        raise ValueError(text) from fault
     if value <= 0:
         raise ValueError(text)
     ntsc = Fraction(round(value * Fraction(1001, 1000)) * 1000, 1001)

@@ -90,8 +90,7 @@ class MovieSource(FrameSource):
             # Only plain files: a playlist must not make the engine read anything else.
             container = av.open(str(self.path.absolute()), options={"protocol_whitelist": "file"})
         except (FFmpegError, OSError) as fault:
-            with open(self.path, "rb") as file:
-                head = file.read(12)
+            head = self._head()
             if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"skip"):  # an MP4 or MOV without its index
                 raise self._truncated(-1) from fault
             raise self._not_a_movie("it is empty" if not head else "its format is unknown") from fault
@@ -99,6 +98,13 @@ class MovieSource(FrameSource):
             container.close()
             raise self._not_a_movie("it is text")
         return container
+
+    def _head(self) -> bytes:
+        try:
+            with open(self.path, "rb") as file:
+                return file.read(12)
+        except OSError as fault:
+            raise self._not_a_movie(f"it cannot be read: {fault.strerror or fault}") from fault
 
     def _stream(self, container: InputContainer) -> VideoStream:
         for stream in container.streams.video:
