@@ -31,7 +31,7 @@ class GeometryFlow:
 
     ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
     of what is looked up the portrait does not really show; ``vacated`` (h, w) 0…1 how surely that piece of the
-    portrait has turned away from here, so that background shows; ``fragments`` of the drawn mesh with their part id
+    portrait has turned away from here, so that what lay beside it shows; ``fragments`` of the drawn mesh, their part
     ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2) and the ``triangles`` they index;
     ``vertices`` (N, 2) pixels at flow resolution, ``camera_points`` (N, 3) cm; ``scale`` flow pixels a portrait pixel.
     """

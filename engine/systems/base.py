@@ -1,4 +1,4 @@
-"""The one interface behind which every reenactment system stands (docs/architecture.md, "What system means")."""
+"""The one interface behind which every reenactment system stands."""
 
 from __future__ import annotations
 

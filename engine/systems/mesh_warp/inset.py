@@ -14,7 +14,7 @@ _MARGIN = 4
 
 @dataclass
 class Inset:
-    """``mask`` (h, w) 0…1 and per-fragment values as images at flow resolution; ``paint`` works at full resolution."""
+    """The ``chosen`` (P,) bool fragments as images of one box at flow resolution; :meth:`full` enlarges them."""
 
     flow: GeometryFlow
     chosen: np.ndarray
