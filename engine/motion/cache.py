@@ -26,6 +26,7 @@ class PerformanceCache:
         states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         made_from = [ENGINE, VERSION, detector, face_model.load().sha256, str(source.fps), start, stop, states]
         key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+        self._range = start, stop
         self.path = output / FOLDER / f"{files[0].stem[:40]}.{key}.performance"
 
     def find(self) -> Performance | None:
@@ -33,9 +34,10 @@ class PerformanceCache:
         if not self.path.is_file():
             return None
         try:
-            return Performance.load(self.path)
+            known = Performance.load(self.path)
         except EngineError:  # cut short or from another version: it is made again and replaced
             return None
+        return known if (known.start, known.stop) == self._range else None
 
     def keep(self, performance: Performance) -> None:
         self.path.parent.mkdir(exist_ok=True)
