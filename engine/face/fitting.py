@@ -1,7 +1,7 @@
 """Fit the face model to detector landmarks: Gauss–Newton with robust weights and expressions kept inside a box.
 
 Residuals are in percent of the face's diagonal, so every constant below is independent of image size. The identity is
-shared by all observations of a subject; poses are projected out of its step. Method: design study on real faces.
+shared by all observations of a subject; poses are projected out of its step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LIDS_LEFT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 38
 BROWS = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 276, 283, 282, 295, 285)
 
 _DATA_WEIGHT = 120.0  # of all landmarks together, against the priors below
-_STILL = 0.8  # cm an expression may move a point that still speaks for the pose
+_STILL = 1.0  # cm an expression may move a point that still speaks for the pose
 _HUBER = 3.0  # percent of the face's diagonal
 _RIDGE, _SPARSE = 0.35, 0.06  # default L2 and L1 on an expression weight
 _FREE = {"eyeBlink_L", "eyeBlink_R", "jawOpen"}

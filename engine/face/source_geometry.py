@@ -19,7 +19,8 @@ _HIDDEN_FACING = 0.22  # cosine to the viewer below which texture is too oblique
 _RIM = 0.004  # of the face's diagonal: how far outside an opening its skin begins
 _HAIR = 0.1  # of the face's diagonal: from the skull's outline into the hair
 _SPREAD = 200  # neighbour averages of the silhouette's pull over the back of the head
-_GUM_SHOWS, _LOWER_TEETH_DROP = 0.1, 0.2  # nominal cm
+_GUM_SHOWS, _LOWER_TEETH_DROP = 0.1, 0.1  # nominal cm
+_TEETH_FOLLOW = 0.7  # of the way to where no more gum shows
 _SETTLE = 60  # neighbour averages of the continued coordinates
 
 
@@ -70,12 +71,13 @@ class SourceGeometry:
         return placed
 
     def _seat_teeth(self, placed: np.ndarray) -> None:
-        """Teeth where this person's lips want them: no gum to speak of in a smile, lower teeth behind the lower lip."""
+        """Teeth where this person's lips want them: little gum in a smile, and both rows keep their distance."""
         anatomy = self.anatomy
         lip = self.face.model.landmarks68.at(placed)[62, 1]
-        gum_line = placed[self._upper_teeth, 1].max()
-        placed[anatomy.upper_jaw, 1] += max(0.0, float(lip - gum_line) - _GUM_SHOWS * anatomy.unit)
-        placed[anatomy.lower_jaw, 1] -= _LOWER_TEETH_DROP * anatomy.unit
+        gum = float(lip - placed[self._upper_teeth, 1].max()) - _GUM_SHOWS * anatomy.unit
+        lift = _TEETH_FOLLOW * max(0.0, gum)
+        placed[anatomy.upper_jaw, 1] += lift
+        placed[anatomy.lower_jaw, 1] += lift - _LOWER_TEETH_DROP * anatomy.unit
 
     def _shrink_into_matte(self, inside: _Inside) -> None:
         """Pull the silhouette into the person, or background shows between cheek and ear.

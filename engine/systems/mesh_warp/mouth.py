@@ -16,12 +16,12 @@ _SKIN_SAMPLES = [50, 280, 4, 9, 205, 425]
 _COLOURS = {  # sRGB under the light of a skin of mean brightness .68
     "mouth": (96, 42, 40),
     "gums": (168, 88, 84),
-    "teeth_upper": (208, 196, 182),
-    "teeth_lower": (190, 178, 164),
+    "teeth_upper": (232, 218, 200),
+    "teeth_lower": (216, 201, 182),
     "tongue": (176, 94, 92),
 }
 _GLOSS = {"teeth_upper": 22, "teeth_lower": 16, "tongue": 22, "gums": 14}
-_SHADOW = (0.55, 0.68, 0.7)  # of the lips on what is behind them; warm, for light comes through them
+_SHADOW = (0.5, 0.6, 0.62)  # of the lips on what is behind them; warm, for light comes through them
 _SHADOW_REACH = 0.035  # of the face's diagonal
 _RESTS, _TEETH_STAY = 0.12, 0.5  # nominal cm of jaw motion over which the portrait's own mouth gives way
 _OPEN = 0.012  # of the face's diagonal: a portrait whose lips part more shows its own teeth
