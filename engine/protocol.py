@@ -5,7 +5,7 @@ From the engine (stdout), in this order for one job::
 
     hello     protocol, version, python, pid              once, before anything is read
     take      folder, name, width, height, total          the folder exists from here on
-    progress  phase (start|analyse|render), done, total, fps, seconds_left (null while unknown)
+    progress  phase (analyse|render), done, total, fps, seconds_left (null while unknown)
     frame     frame (output number), file (name), status  the file is whole on disk
     warning   code, text, remedy
     error     code, text, remedy                          ends the job; frames already announced stay

@@ -16,7 +16,7 @@ from ..tool.sequencer import driving_strip
 from . import engine, render
 from .portraits import UNDERSTUDY_UL_portraits
 
-PHASES = {"start": "Preparing the portrait", "analyse": "Reading the performance", "render": "Drawing"}
+PHASES = {"analyse": "Reading the performance", "render": "Drawing"}
 
 
 class _Panel:
@@ -120,7 +120,9 @@ def _summary(scene: Scene) -> tuple[bool, str]:
 
 def _draw_progress(layout: Any, run: RenderRun) -> None:
     if run.state is State.WORKING:
-        text = f"{PHASES.get(run.phase, 'Working')}  {run.done} / {run.total}" if run.phase else run.state.value
+        text = (
+            f"{PHASES.get(run.phase, 'Working')}  {run.done} / {run.total}" if run.phase else "Preparing the portrait"
+        )
     else:
         text = run.state.value
     column = layout.column()
