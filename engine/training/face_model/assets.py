@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def _load(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarra
             return {key: archive[key] for key in keys}
     except FileNotFoundError as fault:
         raise EngineError("missing_file", f"{path} does not exist.", remedy) from fault
-    except (KeyError, ValueError, OSError) as fault:
+    except (KeyError, ValueError, OSError, BadZipFile) as fault:
         raise EngineError("bad_assets", f"{path} cannot be read as head assets: {fault}.", remedy) from fault
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save
 
-from engine.errors import EngineError
 from engine.face import detector as detectors
+from engine.media.image import write_atomic, write_fault
 from engine.training.face_model import (
     assets,
     correspondence,
@@ -170,16 +169,11 @@ def write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -
     data = _in_order(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata))
     if len(data) > MAX_BYTES:
         raise ValueError(f"the model takes {len(data)} bytes, more than {MAX_BYTES}")
-    temporary = out.with_name(out.name + ".part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, out)
     except OSError as fault:
-        raise EngineError("not_writable", f"{out} cannot be written: {fault}.", "Give another --out.") from fault
+        raise write_fault(out.parent, fault) from fault
+    write_atomic(out, data)
     print(f"written         {out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
 
 
