@@ -48,16 +48,14 @@ class MediaPipeDetector(Detector):
         self._boxes: Any = None
 
     def detect(self, rgb: np.ndarray) -> Observation | None:
-        if self._still is None:
-            self._still = self._mesh(static=True)
-        return self._observe(self._still, rgb)
+        return self._observe(self._stills(), rgb)
 
     def track(self, rgb: np.ndarray) -> Observation | None:
         """Mean of the mesh in the crop that follows the face and in one found anew: their errors differ."""
         if self._clip is None:
             self._clip = self._mesh(static=False)
         followed = self._observe(self._clip, rgb)
-        found = self.detect(rgb)
+        found = self.detect(rgb) if followed is None else self._observe(self._stills(), rgb, followed.confidence)
         if followed is None or found is None:
             return followed or found
         apart = np.linalg.norm(followed.landmarks68.mean(axis=0) - found.landmarks68.mean(axis=0))
@@ -73,12 +71,17 @@ class MediaPipeDetector(Detector):
                 graph.close()
         self._still = self._clip = self._boxes = None
 
+    def _stills(self) -> Any:
+        if self._still is None:
+            self._still = self._mesh(static=True)
+        return self._still
+
     def _mesh(self, static: bool) -> Any:
         return self._solutions.face_mesh.FaceMesh(
             static_image_mode=static, max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.3
         )
 
-    def _observe(self, graph: Any, rgb: np.ndarray) -> Observation | None:
+    def _observe(self, graph: Any, rgb: np.ndarray, confidence: float | None = None) -> Observation | None:
         height, width = rgb.shape[:2]
         rgb = np.ascontiguousarray(rgb)
         faces = graph.process(rgb).multi_face_landmarks
@@ -87,7 +90,8 @@ class MediaPipeDetector(Detector):
         scale = np.array([width, height, width], np.float64)
         points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark]) * scale
         dense, iris = points[:DENSE], points[DENSE:, :2].reshape(2, 5, 2)[::-1]  # its right eye comes first
-        return Observation(ibug_from_dense(dense)[:, :2], dense, iris, self._confidence(rgb, dense))
+        confidence = self._confidence(rgb, dense) if confidence is None else confidence
+        return Observation(ibug_from_dense(dense)[:, :2], dense, iris, confidence)
 
     def _confidence(self, rgb: np.ndarray, dense: np.ndarray) -> float:
         """Score of the independent box detector where it agrees with the mesh, 0 where it sees no face there."""

@@ -16,17 +16,16 @@ _FILL_KERNELS = (5, 11, 23, 47, 95, 191, 383)
 class Plate:
     """Person and background of one portrait; composing them unmoved gives the portrait back exactly.
 
-    ``rgb`` (H, W, 3) uint8; ``matte`` (H, W) float32; ``person`` (H, W, 3) float32 premultiplied; ``background``.
+    ``background`` (H, W, 3) float32 is the portrait with the person filled in from what is around.
     """
 
     def __init__(self, rgb: np.ndarray, matte: np.ndarray, solid: np.ndarray) -> None:
         """``solid`` (h, w), any size: where the portrait shows the face itself, see SourceGeometry."""
-        self.rgb = rgb
-        self.matte = matte.astype(np.float32)
-        self.background = _clean_background(rgb, self.matte)
-        self.person = rgb - self.background * (1 - self.matte[..., None])
-        self._extended = _extend_person(rgb, self.matte)
-        self._layers = np.dstack([self.person, self.matte])
+        matte = matte.astype(np.float32)
+        self.background = _clean_background(rgb, matte)
+        person = rgb - self.background * (1 - matte[..., None])
+        self._extended = _extend_person(rgb, matte)
+        self._layers = np.dstack([person, matte])
         self._faceless = _without_face(self._layers, solid)
 
     def compose(self, source: np.ndarray, hidden: np.ndarray, vacated: np.ndarray) -> np.ndarray:
