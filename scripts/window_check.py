@@ -25,7 +25,7 @@ import bpy as blender
 bpy: Any = blender
 MODULE = "bl_ext.user_default.understudy"
 TICK = 0.05
-LENGTH = 240  # frames that the driving strip has at least
+LENGTH = 720  # frames that the driving strip has at least
 PATIENCE = 120.0  # seconds that any one condition may take
 
 ZIP, MOVIE, PORTRAIT, FOLDER = (Path(argument).absolute() for argument in sys.argv[sys.argv.index("--") + 1 :][:4])

@@ -81,7 +81,7 @@ class Mouth:
         lips = self._source.face.model.landmarks68.at(vertices)[60:68]
         depth = np.clip((lips[:, 2].mean() - vertices[:, 2]) / unit, 0, None)
         opening = self._gap(vertices)
-        return np.clip(np.exp(-np.clip(depth - 0.9, 0, None) * 0.55 / (0.6 + 0.45 * opening)), 0.06, 0.95)
+        return np.clip(np.exp(-np.clip(depth - 0.9, 0, None) * 0.32 / (0.6 + 0.45 * opening)), 0.12, 0.95)
 
     def _show_own(
         self, colour: np.ndarray, flow: GeometryFlow, inset: Inset, vertices: np.ndarray, size: tuple[int, int]
