@@ -26,7 +26,6 @@ BROWS = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 276,
 
 _DATA_WEIGHT = 120.0  # of all landmarks together, against the priors below
 _STILL = 1.0  # cm an expression may move a point that still speaks for the pose
-_DEPTH_WEIGHT = 2.0  # of the detector's depth against its picture coordinates
 _HUBER = 3.0  # percent of the face's diagonal
 _RIDGE, _SPARSE = 0.35, 0.06  # default L2 and L1 on an expression weight
 _FREE = {"eyeBlink_L", "eyeBlink_R", "jawOpen"}
@@ -187,29 +186,9 @@ class Fitter:
             jacobian = by_pose.reshape(-1, 6) * root[:, None]
             error = residual.reshape(-1) * root
             weighted = jacobian.T * _robust(error)
-            normal, gradient = weighted @ jacobian, weighted @ error
-            if self.is_dense:
-                depth_error, by_depth = self._depth_residual(observation, head, pose)
-                normal += by_depth.T @ by_depth
-                gradient += by_depth.T @ depth_error
-            step = np.linalg.lstsq(normal, gradient, rcond=None)[0]
+            step = np.linalg.lstsq(weighted @ jacobian, weighted @ error, rcond=None)[0]
             pose = Pose(rotation_from_vector(step[:3]) @ pose.rotation, pose.translation + step[3:])
         return FrameFit(fit.expression, pose, float(np.linalg.norm(residual, axis=1).mean()))
-
-    def _depth_residual(self, observation: Observation, head: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-        """What the detector's relative depth says of the turn: weighted residuals (P,) and Jacobian (P, 6)."""
-        assert observation.dense is not None
-        arm = pose.apply(head) - pose.translation
-        scale = 100 / observation.diagonal * self.camera.focal / -pose.apply(head)[:, 2].mean()
-        weights = self._rigid_weights
-        seen, model = -observation.dense[:, 2] * 100 / observation.diagonal, arm[:, 2] * scale
-        by_pose = np.zeros((len(head), 6))
-        by_pose[:, 0], by_pose[:, 1] = arm[:, 1] * scale, -arm[:, 0] * scale
-        error = seen - model
-        error = error - np.average(error, weights=weights)
-        by_pose -= np.average(by_pose, axis=0, weights=weights)
-        root = np.sqrt(weights * _DEPTH_WEIGHT)
-        return error * root, by_pose * root[:, None]
 
     def _identity_equations(
         self, observation: Observation, neutral: np.ndarray, fit: FrameFit
