@@ -29,7 +29,7 @@ class Anatomy:
         marks = model.landmarks68.at(model.vertices)
         eyes, chin = marks[36:48].mean(axis=0), marks[8]
         self.unit = float(eyes[1] - chin[1]) / 11
-        self.chin, self.eyes = chin, eyes
+        self.chin = chin
         self.skin = np.zeros(count, bool)
         self.skin[model.vertices_of("skin")] = True
         self.skin_triangles = model.triangles[model.triangles_of("skin")]

@@ -87,7 +87,7 @@ def fit_face(fitter: Fitter, observation: Observation, identity: np.ndarray) -> 
 def _observe(path: Path, rgb: np.ndarray, detector: Detector) -> Observation:
     detector.restart()
     seen = [detector.track(rgb) for _ in range(_SETTLING + _AVERAGED)][_SETTLING:]
-    observation = average([o for o in seen if o is not None]) or detector.detect(rgb)
+    observation = average([o for o in seen if o is not None])
     if observation is None:
         raise EngineError(
             "no_face",
