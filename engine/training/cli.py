@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import sys
-from pathlib import Path
 
-from engine.errors import EngineError
+from engine.cli.console import reported
+
+# name: (module, what it does). A module is imported only when it is asked for; its ``command(argv)`` parses its own
+# arguments, returns an exit code and may raise EngineError.
+COMMANDS = {
+    "face-model": ("engine.training.face_model.recipe", "learn the 3-D face model from head assets"),
+}
 
 
 def main(argv: list[str]) -> int:
-    """Run one recipe; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="engine train", description=__doc__)
-    recipes = parser.add_subparsers(dest="recipe", required=True)
-    face = recipes.add_parser("face-model", help="learn the 3-D face model from head assets")
-    face.add_argument("--assets", type=Path, required=True, help="folder with the head assets (docs/face_model.md)")
-    face.add_argument("--out", type=Path, default=Path("weights/face_model.safetensors"))
-    face.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args(argv)
-    try:
-        from engine.training.face_model import recipe
-
-        recipe.train(options.assets, options.out, recipe.Settings(seed=options.seed))
-    except EngineError as fault:
-        print(f"{fault.text} {fault.remedy}", file=sys.stderr)
-        return 1
-    return 0
+    """Run one command; returns the exit code."""
+    name, rest = (argv[0], argv[1:]) if argv else ("", [])
+    if name not in COMMANDS:
+        width = max(map(len, COMMANDS))
+        lines = [f"  {command:{width}}  {purpose}" for command, (_, purpose) in COMMANDS.items()]
+        usage = "\n".join(["usage: python -m engine train COMMAND …", "", *lines])
+        print(usage, file=sys.stdout if name in ("-h", "--help") else sys.stderr)
+        return 0 if name in ("-h", "--help") else 2
+    return reported(lambda: importlib.import_module(COMMANDS[name][0]).command(rest))

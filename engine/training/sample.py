@@ -59,8 +59,8 @@ class Pair:
     """Two frames of one person and, where known, the motion between them.
 
     ``flow`` (S, S, 2) float16: for each pixel of ``driving``, where the same surface point lies in ``source``, as an
-    offset (x, y) in pixels; ``flow_visible`` (S, S) bool: that point is seen in both. ``cross`` is the driving motion on
-    another identity (ground truth for cross-identity), ``cross_source`` a portrait of that identity.
+    offset (x, y) in pixels; ``flow_visible`` (S, S) bool: that point is seen in both. ``cross`` is the driving motion
+    on another identity (ground truth for cross-identity), ``cross_source`` a portrait of that identity.
     """
 
     source: Frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -43,6 +44,17 @@ class Settings:
     samples: int = 1500
     held_out: int = 100
     sitters: int = 8
+
+
+def command(argv: list[str]) -> int:
+    """``python -m engine train face-model``."""
+    parser = argparse.ArgumentParser("python -m engine train face-model")
+    parser.add_argument("--assets", type=Path, required=True, help="folder with the head assets (docs/face_model.md)")
+    parser.add_argument("--out", type=Path, default=Path("weights/face_model.safetensors"))
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args(argv)
+    train(options.assets, options.out, Settings(seed=options.seed))
+    return 0
 
 
 def train(folder: Path, out: Path, settings: Settings) -> None:

@@ -64,7 +64,7 @@ class Mesh:
     ``occlusion`` (N,) how much of the sky is seen, 0…1; ``tangents`` (N, 3) unit, along the hair, or None.
 
     ``layer``: meshes of layer 0 are opaque and hide each other; meshes of a higher layer have alpha and are composited
-    over what lies behind them, sorted by depth at every pixel. Cards that overlap each other belong in different layers.
+    over what lies behind them, sorted by depth at every pixel. Cards that overlap belong in different layers.
     """
 
     name: str
@@ -82,9 +82,9 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Light:
-    """``harmonics`` (9, 3) irradiance of the surroundings as real spherical harmonics, already turned into camera space;
-    ``mirror`` (h, w, 3) blurred radiance to reflect, a latitude-longitude map (row 0 is +y, the middle column −z, to the
-    right +x) turned by ``mirror_turn`` (3, 3) from camera space; ``key_direction`` (3,) towards the light,
+    """``harmonics`` (9, 3) irradiance of the surroundings as real spherical harmonics, already in camera space;
+    ``mirror`` (h, w, 3) blurred radiance to reflect, a latitude-longitude map (row 0 is +y, the middle column −z, to
+    the right +x) turned by ``mirror_turn`` (3, 3) from camera space; ``key_direction`` (3,) towards the light,
     ``key_colour`` (3,) linear radiance (0 is no key light)."""
 
     harmonics: np.ndarray
@@ -100,7 +100,7 @@ class Lens:
 
     ``exposure`` multiplies linear light, ``tint`` (3,) too; ``blur`` is a Gaussian's sigma; ``shot_noise`` and
     ``read_noise`` are standard deviations in 0…1 display values (the first at white, falling with the root of the
-    signal); ``vignette`` 0…1 darkens the corners; ``jpeg`` is a quality 1…100, or 0 for none. ``seed`` drives the noise.
+    signal); ``vignette`` 0…1 darkens the corners; ``jpeg`` is a quality 1…100, or 0 for none; ``seed`` is the noise's.
     """
 
     exposure: float = 1.0
