@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_SIDE = 16_384
 # OpenCV reads these once, when it is first loaded: an image that lies about its size is refused before it fills memory.
@@ -67,16 +69,23 @@ def encode_png(rgb: np.ndarray) -> bytes:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write ``data`` so that ``path`` is, at every moment and after a power cut, either absent, old or whole.
+    """Write ``data`` as :func:`whole_file` does."""
+    with whole_file(path) as file:
+        file.write(data)
 
-    Raises EngineError ``disk_full`` or ``not_writable``.
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write so that ``path`` is, at every moment and after a power cut, either absent, old or whole.
+
+    It appears when the block ends without a fault. Raises EngineError ``disk_full`` or ``not_writable``.
     """
     # Opened by hand: tempfile would give files that only their owner can read, useless on a shared disk.
     temporary = path.with_name(f".{path.name[-100:]}.{secrets.token_hex(4)}.tmp")
     try:
         try:
             with open(temporary, "xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
