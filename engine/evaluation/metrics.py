@@ -11,13 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from engine.evaluation import signals
+from engine.evaluation.pixels import at_size_of, l1, psnr, ssim
 
 LOWER, HIGHER = "lower", "higher"
-_PEAK = 255.0
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,7 @@ class L1(MeanMetric):
     name, digits, needs = "L1", 4, frozenset({"truth"})
 
     def measure(self, sample: Sample) -> float:
-        output = at_size_of(sample.driving, sample.output)
-        return float(cv2.absdiff(output, sample.driving).mean()) / _PEAK
+        return l1(at_size_of(sample.driving, sample.output), sample.driving)
 
 
 class PSNR(MeanMetric):
@@ -89,8 +87,7 @@ class PSNR(MeanMetric):
     name, unit, better, digits, needs = "PSNR", "dB", HIGHER, 2, frozenset({"truth"})
 
     def measure(self, sample: Sample) -> float:
-        difference = cv2.absdiff(at_size_of(sample.driving, sample.output), sample.driving).astype(np.float64) / _PEAK
-        return float(-10 * np.log10(max(np.mean(difference**2), 1e-9)))
+        return psnr(at_size_of(sample.driving, sample.output), sample.driving)
 
 
 class SSIM(MeanMetric):
@@ -214,36 +211,6 @@ def all_metrics() -> list[Metric]:
     """Fresh ones, in the order in which tables print them."""
     correlations = [Correlation(signal) for signal in (*signals.EXPRESSION, *signals.ANGLES)]
     return [L1(), PSNR(), SSIM(), Landmarks(), PoseError(), ExpressionError(), *correlations, Missing(), Jitter()]
-
-
-def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean SSIM of two (H, W, 3) uint8 images of at least 11×11: σ 1.5, K₁ .01, K₂ .03, population covariance.
-
-    Only whole windows count, as in the paper: a border of 5 pixels is left out.
-    """
-    # Plane by plane, which fits the caches; float64, because variances are differences of nearly equal numbers.
-    planes = zip(cv2.split(a), cv2.split(b), strict=True)
-    return float(np.mean([_ssim_of_plane(x / _PEAK, y / _PEAK) for x, y in planes]))
-
-
-def at_size_of(reference: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """``image`` resampled by area to the size of ``reference``; itself if the sizes agree."""
-    if image.shape == reference.shape:
-        return image
-    return cv2.resize(image, reference.shape[1::-1], interpolation=cv2.INTER_AREA)
-
-
-def _ssim_of_plane(x: np.ndarray, y: np.ndarray) -> float:
-    c1, c2 = 0.01**2, 0.03**2
-    mean_x, mean_y = _window(x), _window(y)
-    product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
-    covariance = _window(x * y) - product
-    variances = _window(x * x + y * y) - squares
-    return float(np.mean((2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))))
-
-
-def _window(image: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(image, (11, 11), 1.5)[5:-5, 5:-5]
 
 
 def _normalised(points: np.ndarray) -> np.ndarray:
