@@ -1,0 +1,184 @@
+"""A recipe: one TOML file that says all there is to say about a training run. Read here, obeyed by ``loop``."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+from engine.training import tables
+
+FOLDER = Path(__file__).resolve().parent / "recipes"
+SOURCES = ("studio", "shards", "footage")
+PRECISIONS = ("fp32", "bf16")
+SCHEDULES = ("constant", "cosine")
+KINDS = ("adam", "adamw")
+
+
+def _need(ok: bool, text: str) -> None:
+    if not ok:
+        raise ValueError(text)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Part of a run at one picture size; ``learning_rate`` is what every optimiser's own ``rate`` multiplies."""
+
+    size: int
+    steps: int
+    batch: int
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        _need(self.size >= 16 and self.size % 8 == 0, f"size is {self.size} and should be a multiple of 8, 16 or more")
+        _need(self.steps >= 1 and self.batch >= 1, "steps and batch should be 1 or more")
+        _need(0 < self.learning_rate < 1, "learning_rate should lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where pairs come from: the studio on the fly, rendered ``shards``, or analysed ``footage`` of the user's own.
+
+    ``path`` is the folder of the last two (``--data`` overrides), ``seed`` the studio's, ``options`` whatever the maker
+    of the data understands beyond that. ``workers`` render ahead of the training step, as threads or, where
+    ``processes``, each in a Python of its own; neither changes what is trained on.
+    """
+
+    source: str = "studio"
+    path: str = ""
+    seed: int = 1
+    workers: int = 1
+    processes: bool = False
+    options: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _need(self.source in SOURCES, f"source is {self.source!r} and should be one of {', '.join(SOURCES)}")
+        _need(0 <= self.workers <= 64, "workers should lie between 0 and 64")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Of one group of networks. ``rate`` multiplies the stage's learning rate (TTUR: discriminator 4, generator 1)."""
+
+    kind: str = "adam"
+    rate: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _need(self.kind in KINDS, f"kind is {self.kind!r} and should be one of {', '.join(KINDS)}")
+        _need(self.rate > 0 and self.eps > 0 and self.weight_decay >= 0, "rate and eps should be above 0")
+        _need(all(0 <= beta < 1 for beta in self.betas), "betas should lie in 0…1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``threads`` are torch's on the CPU: with them fixed a run repeats bit by bit. ``ema`` is the decay a step of the
+    averaged weights, those that are measured and exported; it is eased in, so that early steps are forgotten. ``clip``
+    bounds each group's gradient norm (0: no bound).
+    """
+
+    task: str
+    stages: tuple[Stage, ...]
+    licence: str = "GPL-3.0-or-later"
+    seed: int = 1
+    threads: int = 2
+    device: str = "auto"
+    precision: str = "fp32"
+    ema: float = 0.999
+    clip: float = 1.0
+    schedule: str = "cosine"
+    warmup: int = 100
+    log_every: int = 20
+    measure_every: int = 500
+    measure_batches: int = 4
+    checkpoint_every: int = 500
+    options: dict = field(default_factory=dict)
+    data: Data = field(default_factory=Data)
+    optimisers: dict[str, Optimiser] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        _need(bool(self.stages), "there are no [[stages]]")
+        _need(self.precision in PRECISIONS, f"precision should be one of {', '.join(PRECISIONS)}")
+        _need(self.schedule in SCHEDULES, f"schedule should be one of {', '.join(SCHEDULES)}")
+        _need(0 <= self.ema < 1, "ema should lie in 0…1")
+        _need(self.clip >= 0 and self.warmup >= 0, "clip and warmup should not be negative")
+        counts = (self.threads, self.log_every, self.measure_every, self.measure_batches, self.checkpoint_every)
+        _need(all(n >= 1 for n in counts), "threads, measure_batches and every …_every should be 1 or more")
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage that step number ``step`` (from 0) belongs to; the last one from its end on."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def learning_rate(self, step: int) -> float:
+        """Of the stage, times a linear warm-up and, where wanted, a cosine that ends at zero with the run."""
+        rate = self.stage_at(step).learning_rate * min(1.0, (step + 1) / max(self.warmup, 1))
+        return rate * (0.5 + 0.5 * math.cos(math.pi * step / self.steps) if self.schedule == "cosine" else 1.0)
+
+    def optimiser(self, group: str) -> Optimiser:
+        return self.optimisers.get(group, Optimiser())
+
+
+def read(path: Path) -> Recipe:
+    """The recipe in a TOML file, or the shipped one of that name. Raises EngineError ``bad_recipe``."""
+    if not path.suffix and not path.exists():
+        path = FOLDER / f"{path}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as reason:
+        names = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
+        raise EngineError(
+            "bad_recipe",
+            f"The recipe {path} cannot be read ({reason.strerror or reason}).",
+            f"Give a TOML file, or one of: {names}.",
+        ) from reason
+    except ValueError as reason:  # also text that is not UTF-8
+        raise tables.fault(str(path), f"it is not TOML ({reason})", "Correct the line.") from reason
+    return parse(table, path.name, path.stem)
+
+
+def parse(table: dict[str, Any], where: str, name: str) -> Recipe:
+    """A recipe from its table, as :func:`read` does and as a checkpoint remembers it."""
+    table = {"name": name, **table}
+
+    def each(key: str, kind: type[list] | type[dict], change: Callable[[Any], Any]) -> None:
+        if key in table:
+            if not isinstance(table[key], kind):
+                raise tables.fault(where, f"{key} is not of the right form", "See docs/training.md.")
+            table[key] = change(table[key])
+
+    each("stages", list, lambda rows: tuple(tables.build(Stage, row, f"{where}, [[stages]]") for row in rows))
+    each("data", dict, lambda row: tables.build(Data, row, f"{where}, [data]"))
+    each(
+        "optimisers",
+        dict,
+        lambda rows: {key: tables.build(Optimiser, row, f"{where}, [optimisers.{key}]") for key, row in rows.items()},
+    )
+    return tables.build(Recipe, table, where)
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """A hash of all that decides what is trained: not of where it runs or how often it reports."""
+    decides = {
+        "task": recipe.task, "options": recipe.options, "stages": recipe.stages, "seed": recipe.seed,
+        "precision": recipe.precision, "ema": recipe.ema, "clip": recipe.clip, "schedule": recipe.schedule,
+        "warmup": recipe.warmup, "optimisers": recipe.optimisers, "source": recipe.data.source,
+        "data_seed": recipe.data.seed, "data_options": recipe.data.options,
+    }  # fmt: skip
+    return hashlib.sha256(repr(sorted(decides.items())).encode()).hexdigest()

@@ -1,0 +1,28 @@
+"""The registry: every task by name, imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from engine.training.task import Task
+
+_TASKS = {
+    "perceptual": ("engine.training.tasks.perceptual", "Perceptual"),
+    "toy": ("engine.training.tasks.toy", "Toy"),
+}
+
+
+def names() -> list[str]:
+    return sorted(_TASKS)
+
+
+def create(name: str, options: dict[str, Any], where: str = "[options]") -> Task:
+    """The task called ``name``; raises EngineError ``unknown_task`` or ``bad_recipe``."""
+    if name not in _TASKS:
+        raise EngineError("unknown_task", f"There is no task {name!r}.", f"Choose one of: {', '.join(names())}.")
+    module, attribute = _TASKS[name]
+    return getattr(import_module(module), attribute)(options, where)
