@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINE_LOCK = ROOT / "engine" / "requirements.lock"
 LOCKS = sorted([*(ROOT / "engine").glob("*.lock"), *(ROOT / "tests").glob("*.lock")])
 BIN = "Scripts/python.exe" if os.name == "nt" else "bin/python"
-FACE_ALIGNMENT = ROOT / ".venvs" / "face-alignment" / BIN
+TRAINING = ROOT / ".venvs" / "training" / BIN
 
 # Import everything, then say which distributions were really loaded and who owns cv2.
 PROBE = """
@@ -29,6 +29,11 @@ print(json.dumps({"cv2": sorted(set(owners["cv2"])), "loaded": sorted(loaded)}))
 ENGINE_MODULES = [
     *("numpy", "scipy.optimize", "scipy.ndimage", "scipy.spatial", "cv2", "av", "safetensors.numpy"),
     *("mediapipe", "mediapipe.python.solutions", "matplotlib.pyplot"),
+    *("onnxruntime", "openvino"),
+]
+TRAINING_MODULES = [
+    *("torch", "torch.nn", "torch.utils.tensorboard", "tensorboard.main", "onnx.checker", "onnx.numpy_helper"),
+    *("face_alignment", "numba", "skimage.io"),
 ]
 
 
@@ -97,7 +102,19 @@ def test_the_engine_needs_nothing_beyond_its_lock():
     assert loaded - {"setuptools"} <= set(pinned(ENGINE_LOCK))
 
 
-@pytest.mark.skipif(not FACE_ALIGNMENT.is_file(), reason="made by scripts/setup face-alignment")
-def test_the_second_detector_imports_beside_the_engine():
-    found = probe(FACE_ALIGNMENT, [*ENGINE_MODULES, "torch", "face_alignment", "numba", "skimage.io"])
+@pytest.mark.skipif(not TRAINING.is_file(), reason="made by scripts/setup training")
+def test_training_and_the_second_detector_import_beside_the_engine():
+    found = probe(TRAINING, [*ENGINE_MODULES, *TRAINING_MODULES])
     assert found["cv2"] == ["opencv-python-headless"]
+    named = {
+        name
+        for lock in ("requirements", "requirements-face-alignment", "requirements-training", "requirements-torch-cpu")
+        for name in pinned(ROOT / "engine" / f"{lock}.lock")
+    }
+    assert {normal(name) for name in found["loaded"]} - {"setuptools"} <= named | {"colorama"}
+
+
+def test_one_distribution_owns_onnxruntime():
+    from importlib.metadata import packages_distributions
+
+    assert packages_distributions()["onnxruntime"] == ["onnxruntime"]

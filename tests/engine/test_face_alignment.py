@@ -13,7 +13,7 @@ from engine.errors import EngineError
 from engine.face import detector
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venvs" / "face-alignment" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PYTHON = ROOT / ".venvs" / "training" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 # Networks of the right shape with random weights, offered by a server on this machine, then the detector as it is.
 LOADING = """
@@ -71,7 +71,7 @@ def test_every_detector_says_its_terms():
     assert "BSD-3-Clause" in detector.TERMS["face-alignment"]
 
 
-@pytest.mark.skipif(not PYTHON.is_file(), reason="made by scripts/setup face-alignment")
+@pytest.mark.skipif(not PYTHON.is_file(), reason="made by scripts/setup training")
 def test_its_networks_are_fetched_verified_and_reused(folder):
     run = subprocess.run(
         [PYTHON, "-I", "-X", "utf8", "-c", LOADING, ROOT, folder], capture_output=True, encoding="utf-8", timeout=300
