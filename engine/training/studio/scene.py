@@ -46,10 +46,12 @@ class Parsing(IntEnum):
     HEADWEAR = 14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Texture:
     """``rgba`` (h, w, 4) uint8, colours sRGB, alpha straight; row 0 is v = 0. ``parsing`` (h, w) uint8 overrides the
-    triangle's class where it is not 0 (brows, lips and beards are painted on skin)."""
+    triangle's class where it is not 0 (brows, lips and beards are painted on skin).
+
+    A texture is itself and equals no other: keep the object between scenes, since what is made of it is remembered."""
 
     rgba: np.ndarray
     parsing: np.ndarray | None = None
@@ -82,10 +84,11 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Light:
-    """``harmonics`` (9, 3) irradiance of the surroundings as real spherical harmonics, already in camera space;
+    """``harmonics`` (9, 3) irradiance of the surroundings over π as real spherical harmonics (bands 0 to 2, by l then m:
+    1, y, z, x, xy, yz, 3z² − 1, xz, x² − y²), already in camera space: a white matt surface shows their sum;
     ``mirror`` (h, w, 3) blurred radiance to reflect, a latitude-longitude map (row 0 is +y, the middle column −z, to
     the right +x) turned by ``mirror_turn`` (3, 3) from camera space; ``key_direction`` (3,) towards the light,
-    ``key_colour`` (3,) linear radiance (0 is no key light)."""
+    ``key_colour`` (3,) what a white matt surface facing it shows, linear (0 is no key light)."""
 
     harmonics: np.ndarray
     mirror: np.ndarray
