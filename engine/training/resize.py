@@ -1,0 +1,84 @@
+"""A sample at a smaller size: pictures are averaged over areas, every label that is in pixels is scaled with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from engine.training.sample import Frame, Pair
+
+_COVERED = 0.5  # share of a new pixel's area that must be labelled for the pixel to be
+
+
+def smaller_pair(pair: Pair, size: int) -> Pair:
+    """``pair`` reduced to ``size`` pixels, which must not be more than it has."""
+    flow, visible = pair.flow, pair.flow_visible
+    if len(pair.source.image) == size:
+        return pair
+    if flow is not None:
+        flow, visible = smaller_flow(flow, visible, size)
+    return Pair(
+        source=smaller_frame(pair.source, size),
+        driving=smaller_frame(pair.driving, size),
+        flow=flow,
+        flow_visible=visible,
+        cross_source=pair.cross_source and smaller_frame(pair.cross_source, size),
+        cross=pair.cross and smaller_frame(pair.cross, size),
+    )
+
+
+def smaller_frame(frame: Frame, size: int) -> Frame:
+    """``frame`` reduced to ``size`` pixels. Angles, centimetres and the focal length in widths stay as they are."""
+    before = len(frame.image)
+    if size == before:
+        return frame
+    if size > before:
+        raise ValueError(f"a frame of {before} pixels has no {size}")
+    scale = np.float32(size / before)
+    pncc, depth = frame.pncc, frame.depth
+    if pncc is not None:
+        pncc = _average_where(pncc, (pncc != 0).any(axis=2), size, empty=0.0)
+    if depth is not None:
+        depth = _average_where(depth, np.isfinite(depth), size, empty=np.inf)
+    return replace(
+        frame,
+        image=_average(frame.image, size),
+        matte=None if frame.matte is None else _average(frame.matte, size),
+        parsing=None if frame.parsing is None else _nearest(frame.parsing, size),
+        pncc=pncc,
+        depth=depth,
+        landmarks68=None if frame.landmarks68 is None else frame.landmarks68 * scale,
+        dense=None if frame.dense is None else frame.dense * scale,
+    )
+
+
+def smaller_flow(flow: np.ndarray, visible: np.ndarray | None, size: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """(S, S, 2) offsets in pixels and where they hold, averaged where they hold and scaled to the new pixels."""
+    scale = np.float32(size / len(flow))
+    everywhere = _average(flow.astype(np.float32), size) * scale
+    if visible is None:
+        return everywhere.astype(np.float16), None
+    share = _average(visible.astype(np.float32), size)
+    seen = _average(np.where(visible[..., None], flow, 0).astype(np.float32), size) * scale
+    holds = share >= _COVERED
+    mean = np.where(holds[..., None], seen / np.maximum(share, 1e-6)[..., None], everywhere)
+    return mean.astype(np.float16), holds
+
+
+def _average_where(values: np.ndarray, known: np.ndarray, size: int, empty: float) -> np.ndarray:
+    """The mean of what is ``known`` under each new pixel, ``empty`` where that is less than half of it."""
+    weight = known if values.ndim == 2 else known[..., None]
+    share = _average(known.astype(np.float32), size)
+    total = _average(np.where(weight, values, 0).astype(np.float32), size)
+    share = share if values.ndim == 2 else share[..., None]
+    return np.where(share >= _COVERED, total / np.maximum(share, 1e-6), empty).astype(values.dtype)
+
+
+def _average(image: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _nearest(image: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
