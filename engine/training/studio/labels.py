@@ -1,0 +1,104 @@
+"""What is known of a drawn picture: all that a :class:`engine.training.sample.Frame` and a pair's flow hold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.face import model as face_model
+from engine.face import pncc
+from engine.face.model import Anchors, FaceModel
+from engine.training.sample import Frame
+from engine.training.studio.render import Picture
+
+_SLACK_CM = 0.15  # by which two views of one surface may differ in depth …
+_SLACK_PIXELS = 2.0  # … and by this many pixels' width, for slanting surfaces
+
+
+def frame(picture: Picture, person: int, model: FaceModel | None = None) -> Frame:
+    """The picture with all its labels."""
+    model = model or face_model.load()
+    scene, size, head = picture.scene, picture.size, picture.scene.head
+    pixels, depth = scene.project(head.vertices, size)
+    landmarks68, visible68, _ = _landmarks(picture, model.landmarks68)
+    dense, dense_visible, dense_depth = _landmarks(picture, model.dense)
+    centre = -float(head.translation[2])
+    z = (dense_depth - centre) * (scene.focal * size / centre)
+    return Frame(
+        image=picture.image,
+        person=person,
+        matte=picture.matte,
+        parsing=picture.parsing,
+        pncc=pncc.draw(model, pixels, depth, size).astype(np.float16),
+        depth=picture.depth.astype(np.float16),
+        landmarks68=landmarks68,
+        visible68=visible68,
+        dense=np.column_stack([dense, z]).astype(np.float32),
+        dense_visible=dense_visible,
+        identity=head.identity.astype(np.float32),
+        expression=head.expression.astype(np.float32),
+        gaze=head.gaze.astype(np.float32),
+        rotation=head.rotation.astype(np.float32),
+        translation=head.translation.astype(np.float32),
+        focal=float(scene.focal),
+    )
+
+
+def flow(driving: Picture, source: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel of ``driving`` lies in ``source`` and whether it is seen in both: (S, S, 2) float16 offsets in
+    pixels and (S, S) bool, as :class:`engine.training.sample.Pair` has them.
+
+    Meshes of one name and size in both scenes are one surface; all else, and the background, has no flow: 0, unseen.
+    Unseen too is what lies within a pixel of an edge behind which the source shows something else.
+    """
+    size = driving.size
+    if source.size != size:
+        raise ValueError("flow is between pictures of one size")
+    there = {mesh.name: mesh.vertices for mesh in source.scene.meshes}
+    offset = np.zeros((size * size, 2), np.float32)
+    visible = np.zeros(size * size, bool)
+    for number, mesh in enumerate(driving.scene.meshes):
+        vertices = there.get(mesh.name)
+        chosen = np.flatnonzero(driving.mesh == number)
+        if vertices is None or len(vertices) != len(mesh.vertices) or not len(chosen):
+            continue
+        weights = driving.barycentric[chosen]
+        corners = driving.corners[chosen]
+        points = sum(vertices[corners[:, k]] * weights[:, k : k + 1] for k in range(3))
+        pixels, depth = source.scene.project(np.asarray(points), size)
+        place = driving.pixel[chosen]
+        offset[place] = pixels - np.stack([place % size + 0.5, place // size + 0.5], axis=1)
+        visible[place] = _is_seen(source, pixels, depth)
+    return offset.reshape(size, size, 2).astype(np.float16), visible.reshape(size, size)
+
+
+def _is_seen(picture: Picture, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Points (P, 2) at ``depth`` (P,) that are the labelled surface at all four pixels around them, (P,) bool."""
+    size = picture.size
+    corner = np.floor(pixels - 0.5).astype(np.int64)
+    inside = ((corner >= 0) & (corner < size - 1)).all(axis=1)
+    x, y = np.clip(corner, 0, size - 2).T
+    fx, fy = (pixels - 0.5 - corner).T
+    a, b, c, d = (picture.depth[y + down, x + right] for down in (0, 1) for right in (0, 1))
+    whole = np.isfinite(a + b + c + d)
+    a, b, c, d = (np.where(whole, value, 0) for value in (a, b, c, d))
+    upper, lower = a + (b - a) * fx, c + (d - c) * fx
+    surface = upper + (lower - upper) * fy
+    slack = _SLACK_CM + _SLACK_PIXELS * depth / (picture.scene.focal * size)
+    return inside & whole & (np.abs(depth - surface) < slack)
+
+
+def _landmarks(picture: Picture, anchors: Anchors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels (P, 2) float32, whether they are seen (P,) and depth (P,) cm of points on the face.
+
+    A landmark is seen if a pixel next to it shows a surface at its depth: lids and lips are too thin, and outlines too
+    sharp, to ask its own pixel alone.
+    """
+    scene, size = picture.scene, picture.size
+    pixels, depth = scene.project(anchors.at(scene.head.vertices), size)
+    inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
+    column, row = np.clip(np.floor(pixels), 0, size - 1).astype(np.int64).T
+    steps = np.array([-1, 0, 1])
+    rows, columns = (np.clip(middle[:, None] + steps, 0, size - 1) for middle in (row, column))
+    around = picture.depth[rows[:, :, None], columns[:, None, :]].reshape(len(depth), 9)
+    slack = 2 * (_SLACK_CM + _SLACK_PIXELS * depth / (scene.focal * size))
+    return pixels, inside & (np.abs(around - depth[:, None]).min(axis=1) < slack), depth

@@ -1,0 +1,99 @@
+"""Layers with alpha over the opaque scene: how much of each fragment reaches the eye, and which surface a pixel shows.
+
+Fragments are composited by depth at every pixel (Porter and Duff, "Compositing digital images", 1984, operator *over*):
+a fragment of opacity α counts α times what all nearer fragments of its pixel let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.raster.torch_scatter import Fragments
+
+_INVISIBLE = 1 / 512  # a share that cannot change an 8-bit picture
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Fragments that reach the eye, slot after slot, one of a slot at a pixel: ``weight`` (P,) is their share of the
+    pixel, ``rgba`` (4, P) their texture's colour, ``ends`` where each slot ends."""
+
+    fragments: Fragments
+    rgba: Tensor
+    weight: Tensor
+    ends: tuple[int, ...]
+
+    def composite(self, colour: Tensor) -> Tensor:
+        """Colours (C, P) as the pictures they make, premultiplied by coverage, which is the last row: (C + 1, pixels)."""
+        height, width = self.fragments.shape
+        share = torch.cat([colour * self.weight, self.weight[None]])
+        picture = torch.zeros(len(share), height * width, device=colour.device)
+        start = 0
+        for end in self.ends:
+            pixel = self.fragments.pixel[start:end]
+            picture[:, pixel] = picture[:, pixel] + share[:, start:end] if start else share[:, start:end]
+            start = end
+        return picture
+
+
+def nearer_than_opaque(slots: Sequence[Fragments]) -> list[Fragments]:
+    """Drops fragments of layers (all slots but the first) that lie behind what is opaque."""
+    if len(slots) == 1:
+        return list(slots)
+    wall = _map(slots[0].depth, slots[0], float("inf"))
+    return [slots[0], *(select(layer, (layer.depth < wall[layer.pixel]).nonzero()[:, 0]) for layer in slots[1:])]
+
+
+def resolve(slots: Sequence[Fragments], rgba: Sequence[Tensor]) -> tuple[Seen, Fragments]:
+    """What of all slots is seen, and the one surface each pixel is labelled by: the fragment at which the opacity
+    summed up from the front passes one half. Labels of a pixel come from that fragment alone."""
+    through = transmittance(slots, [colour[3] for colour in rgba])
+    weights, labelled, kept, colours = [], [], [], []
+    for k, (fragments, colour, before) in enumerate(zip(slots, rgba, through, strict=True)):
+        alpha = colour[3] if k else torch.ones_like(before)
+        weight = before * alpha
+        labelled.append(select(fragments, ((before > 0.5) & (before - weight <= 0.5)).nonzero()[:, 0]))
+        seen = (weight > _INVISIBLE).nonzero()[:, 0]
+        kept.append(select(fragments, seen))
+        colours.append(colour[:, seen])
+        weights.append(weight[seen])
+    ends = tuple(torch.tensor([len(weight) for weight in weights]).cumsum(0).tolist())
+    return Seen(_join(kept), torch.cat(colours, 1), torch.cat(weights), ends), _join(labelled)
+
+
+def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[Tensor]:
+    """Per slot and fragment (P,): the share of light that all nearer fragments of other layers let through to the eye."""
+    depths = [_map(layer.depth, layer, float("inf")) for layer in slots[1:]]
+    clear = [_map(1 - a, layer, 1.0) for layer, a in zip(slots[1:], alpha[1:], strict=True)]
+    through = []
+    for k, fragments in enumerate(slots):
+        product = torch.ones_like(fragments.depth)
+        for other, (depth, passes) in enumerate(zip(depths, clear, strict=True), start=1):
+            if other != k:
+                there = depth[fragments.pixel]
+                nearer = there < fragments.depth if other > k else there <= fragments.depth
+                product = product * torch.where(nearer, passes[fragments.pixel], 1.0)
+        through.append(product)
+    return through
+
+
+def select(fragments: Fragments, index: Tensor) -> Fragments:
+    return Fragments(fragments.shape, *(field[index] for field in fragments.fields()))
+
+
+def _join(parts: Sequence[Fragments]) -> Fragments:
+    if len(parts) == 1:
+        return parts[0]
+    return Fragments(parts[0].shape, *(torch.cat(fields) for fields in zip(*(p.fields() for p in parts), strict=True)))
+
+
+def _map(values: Tensor, fragments: Fragments, empty: float) -> Tensor:
+    """Values at fragments as whole pictures (pixels,)."""
+    height, width = fragments.shape
+    out = torch.full((height * width,), empty, device=values.device)
+    out[fragments.pixel] = values
+    return out
