@@ -11,6 +11,7 @@ from engine.cli.console import reported
 # arguments, returns an exit code and may raise EngineError.
 COMMANDS = {
     "face-model": ("engine.training.face_model.recipe", "learn the 3-D face model from head assets"),
+    "shards": ("engine.training.shards", "render samples ahead, or cut clips into them"),
 }
 
 

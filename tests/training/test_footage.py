@@ -1,0 +1,111 @@
+"""A folder of clips as samples: labelled, kept, told apart from what is no clip."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import EngineError
+from engine.training import cli
+from engine.training.footage import CACHE, FootageSamples
+from engine.training.shards import ShardSamples
+from tests.engine.faces import SAMPLE, sample_frames
+from tests.engine.test_shards import contents
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie with a face, the same as a folder of images, and four things that do not help."""
+    folder = tmp_path_factory.mktemp("clips") / "Größe 顔"
+    for name in ("stills", "nobody", "empty"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(SAMPLE, folder / "talk.mp4")
+    (folder / "broken.mov").write_bytes(b"no movie")
+    (folder / "notes.txt").write_text("not a clip")
+    grey = np.full((96, 96, 3), 128, np.uint8)
+    for k, rgb in enumerate(sample_frames()[:6]):
+        (folder / "stills" / f"f{k}.png").write_bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
+        (folder / "nobody" / f"f{k}.png").write_bytes(cv2.imencode(".png", grey)[1].tobytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def warnings() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def samples(data: Path, warnings: list[str]) -> FootageSamples:
+    return FootageSamples(data, size=SIZE, on_warning=warnings.append)
+
+
+def test_what_shows_no_face_is_passed_over_by_name(samples: FootageSamples, warnings: list[str], data: Path) -> None:
+    assert samples.describe()["clips"] == 2
+    assert len(warnings) == 2
+    assert str(data / "broken.mov") in warnings[0] and str(data / "nobody") in warnings[1]
+
+
+def test_labels_lie_on_the_face(samples: FootageSamples) -> None:
+    turned = 0.0
+    for number in range(8):
+        pair = samples.pair(number, SIZE)
+        frame = pair.driving
+        assert frame.parsing is None and frame.depth is None and frame.image.shape == (SIZE, SIZE, 3)
+        assert frame.landmarks68 is not None and frame.matte is not None and frame.pncc is not None
+        x, y = np.floor(frame.landmarks68[17:]).astype(int).T  # the jaw's outline may lie on the matte's edge
+        assert (frame.matte[y, x] > 200).all() and (frame.pncc[y, x] > 0).any(axis=1).all()
+        assert pair.flow is not None and pair.flow_visible is not None
+        rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
+        offset = pair.flow.astype(np.float32)
+        warped = cv2.remap(pair.source.image, columns + offset[..., 0], rows + offset[..., 1], cv2.INTER_LINEAR)
+        seen = pair.flow_visible & (rows < frame.landmarks68[8, 1])  # the face, not what it wears
+        moved, still = (
+            np.abs(picture.astype(int) - frame.image)[seen].mean() for picture in (warped, pair.source.image)
+        )
+        assert moved < 9
+        if np.abs(offset[seen]).mean() > 3:
+            turned += 1
+            assert moved < 0.6 * still
+    assert turned >= 2
+
+
+def test_a_number_is_always_the_same_pair_and_the_cache_rebuilds_byte_for_byte(
+    samples: FootageSamples, data: Path
+) -> None:
+    first = {path.name: contents(path) for path in (data / CACHE).iterdir() if path.is_dir()}
+    again = FootageSamples(data, size=SIZE, on_warning=lambda text: None)
+    a, b = samples.pair(3, SIZE), again.pair(3, SIZE)
+    assert np.array_equal(a.driving.image, b.driving.image) and np.array_equal(a.flow, b.flow)
+    shutil.rmtree(data / CACHE)
+    anew = FootageSamples(data, size=SIZE, on_warning=lambda text: None)
+    assert {path.name: contents(path) for path in (data / CACHE).iterdir() if path.is_dir()} == first
+    assert anew.describe() == samples.describe()
+
+
+def test_smaller_is_fine_and_larger_is_refused(samples: FootageSamples) -> None:
+    large, small = samples.pair(2, SIZE).source, samples.pair(2, SIZE // 2).source
+    assert large.landmarks68 is not None and small.landmarks68 is not None
+    np.testing.assert_allclose(small.landmarks68, large.landmarks68 / 2, atol=0.05)
+    with pytest.raises(EngineError, match="cropped to 128"):
+        samples.pair(0, 256)
+
+
+def test_a_folder_without_clips_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="holds no clips"):
+        FootageSamples(tmp_path)
+    with pytest.raises(EngineError, match="no folder"):
+        FootageSamples(tmp_path / "missing")
+
+
+def test_clips_become_shards_by_one_command(data: Path, samples: FootageSamples, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ["--data", str(data), "--out", str(out), "--count", "4", "--size", "64", "--workers", "1"]
+    assert cli.main(["shards", *asked]) == 0
+    pair, true = ShardSamples(out).pair(1, 64), FootageSamples(data, on_warning=lambda text: None).pair(1, 64)
+    assert np.array_equal(pair.driving.image, true.driving.image) and np.array_equal(pair.flow, true.flow)
