@@ -1,8 +1,8 @@
-"""``python -m engine evaluate self|cross``: render takes through the real pipeline, score them, print a table.
+"""``python -m engine evaluate self|cross|compare``: render takes through the real pipeline, score them, print a table.
 
 ``self``: a clip drives one of its own frames, so that its frames are the truth; motion is taken relative to that very
 frame. ``cross``: clips drive other people's portraits, so that only motion can be compared. Beside each take stands
-the floor: the portrait, not moved at all.
+the floor: the portrait, not moved at all. ``compare`` is in :mod:`engine.evaluation.compare`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from engine import protocol
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, source_frames
+from engine.evaluation import compare
 from engine.evaluation.judge import DrivingClip, Judge
 from engine.evaluation.metrics import all_metrics
 from engine.evaluation.report import Row, markdown, median
@@ -30,7 +31,7 @@ from engine.protocol import Job
 
 def main(argv: list[str]) -> int:
     options = _arguments(argv)
-    return reported(lambda: _evaluate(options))
+    return reported(lambda: compare.main(options) if options.mode == "compare" else _evaluate(options))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -126,6 +127,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     modes = parser.add_subparsers(dest="mode", required=True)
     own = modes.add_parser("self", help="a clip drives one of its own frames")
     other = modes.add_parser("cross", help="clips drive other people's portraits")
+    compare.add_arguments(modes.add_parser("compare", help="systems side by side", description=compare.__doc__))
     # A clip's own frame is the rest it moves away from; another person's portrait gets what a user gets.
     for mode, motion in ((own, "relative"), (other, "mixed")):
         mode.add_argument("--system", default="mesh_warp")
@@ -139,6 +141,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     own.add_argument("--cross-check", type=Path, nargs="+", metavar="NPZ", help="stored landmarks, by clip")
     other.add_argument("--portrait", type=Path, nargs="+", required=True, metavar="IMAGE")
     options = parser.parse_args(argv)
+    if options.mode == "compare":
+        return options
     if options.step < 1:
         parser.error("--step: 1 or more")
     if options.mode == "self":

@@ -31,7 +31,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ms_ssim(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Multi-scale SSIM (Wang et al. 2003), five scales halved by 2×2 means; None where the coarsest has no 11×11 window.
+    """Multi-scale SSIM (Wang et al. 2003), five scales halved by 2×2 means; None where the coarsest is below 11×11.
 
     Channels are averaged at every scale and negative means count as 0, as torchmetrics does.
     """

@@ -1,0 +1,112 @@
+"""The metrics that can be had here today, and for each that cannot, why not and what would bring it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.evaluation.landmarkers import Fitting, Landmarker
+from engine.evaluation.motion_scores import BinDistance, TemporalWarp
+from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet
+from engine.evaluation.scores import (
+    FitScore,
+    FrechetDistance,
+    IdentityDistance,
+    IdentitySimilarity,
+    KeypointDistance,
+    MissingKeypoints,
+    PerceptualDistance,
+    PixelScore,
+    Score,
+)
+from engine.evaluation.signals import ANGLES
+
+_FID_LEAST = 2048  # below the width of its features FID says more of n than of the pictures
+_FD_LEAST = 10
+
+
+@dataclass(frozen=True)
+class WeightPaths:
+    """Networks that a user may give; None leaves the paper's metric out."""
+
+    lpips: Path | None = None
+    inception: Path | None = None
+    arcface: Path | None = None
+
+
+class Cabinet:
+    """Holds the eyes, which all contestants share, and hands out fresh metrics that look through them.
+
+    ``missing`` says for each metric that there could be why there is none. Weights given by path must load: raises
+    EngineError ``metric_weights`` or ``missing_package``.
+    """
+
+    def __init__(self, landmarker: Landmarker, paths: WeightPaths) -> None:
+        self._landmarker = landmarker
+        self._fitting = Fitting(landmarker)
+        self.missing: dict[str, str] = {}
+        self._net: MetricNet | None = None
+        try:
+            self._net = MetricNet()
+        except EngineError as fault:  # said under the table
+            for name in ("pdist-syn", "bin-pdist-syn", "fd-syn", "idsim-syn", "aed_id-syn"):
+                self.missing[name] = f"{fault.text} {fault.remedy}"
+        self._lpips = Lpips(paths.lpips) if paths.lpips else None
+        self._inception = Inception(paths.inception) if paths.inception else None
+        self._arcface = ArcFace(paths.arcface, landmarker) if paths.arcface else None
+        for option, name, given in (
+            ("--lpips", "LPIPS", paths.lpips),
+            ("--inception", "FID", paths.inception),
+            ("--arcface", "CSIM", paths.arcface),
+        ):
+            if given is None:
+                self.missing[name] = f"Its network does not come with the engine. Give it by {option} FILE."
+
+    def scores(self, exact: bool, truth: bool) -> list[Score]:
+        """Fresh metrics in the order of the table. ``exact``: the set's labels are; ``truth``: there is one at all."""
+        return [*(self._of_truth(exact) if truth else []), *self._of_person(), *self._of_face(exact, truth)]
+
+    def _of_truth(self, exact: bool) -> list[Score]:
+        scores: list[Score] = [PixelScore(name) for name in ("L1D", "PSNR", "SSIM", "MS-SSIM")]
+        if self._net is not None:
+            scores.append(PerceptualDistance("pdist-syn", self._net.layers))
+            scores += [BinDistance("bin-pdist-syn", axis, self._net.layers, self._fitting) for axis in ANGLES]
+            scores.append(FrechetDistance("fd-syn", self._net.pooled, _FD_LEAST))
+        if self._lpips is not None:
+            lpips, heads = self._lpips, self._lpips.heads
+            found: list[Score] = [PerceptualDistance(lpips.name, lpips, heads)]
+            found += [BinDistance(f"bin-{lpips.name}", axis, lpips, self._fitting, heads) for axis in ANGLES]
+            scores += _from_path(found, lpips.path)
+        if self._inception is not None:
+            fid = FrechetDistance("FID", self._inception, _FID_LEAST)
+            scores += _from_path([fid], self._inception.path)
+        return [*scores, TemporalWarp(exact)]
+
+    def _of_person(self) -> list[Score]:
+        scores: list[Score] = []
+        if self._arcface is not None:
+            found: list[Score] = [
+                IdentitySimilarity("CSIM", self._arcface),
+                IdentityDistance("aed_id-arcface", self._arcface, "AED (identity)"),
+            ]
+            scores += _from_path(found, self._arcface.path)
+        if self._net is not None and self._net.embedding is not None:
+            scores += [
+                IdentitySimilarity("idsim-syn", self._net.embedding),
+                IdentityDistance("aed_id-syn", self._net.embedding, "AED (identity)"),
+            ]
+        return [*scores, FitScore("shape-id", self._fitting)]
+
+    def _of_face(self, exact: bool, truth: bool) -> list[Score]:
+        pose = "apd-syn" if truth else "apd_turn-syn"
+        scores: list[Score] = [FitScore("aed_exp-syn", self._fitting), FitScore(pose, self._fitting)]
+        if truth:
+            scores.append(KeypointDistance(self._landmarker, exact))
+        return [*scores, MissingKeypoints(self._landmarker)]
+
+
+def _from_path(scores: list[Score], path: Path) -> list[Score]:
+    for score in scores:
+        score.weights_path = path
+    return scores

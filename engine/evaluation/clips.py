@@ -1,0 +1,100 @@
+"""Test sets of real clips: every movie, and every folder of images, in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from engine import protocol
+from engine.cli.footage import driving_from, source_frames
+from engine.errors import EngineError
+from engine.evaluation.pictures import Moment, Picture
+from engine.evaluation.testsets import Shot, TestSet
+from engine.face.detector import Detector
+from engine.media.image import IMAGE_SUFFIXES, encode_png, read_image, write_atomic
+from engine.media.source import FrameSource, open_source
+
+MOVIES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
+_RATE = Fraction(25)  # of image sequences, which state none
+
+
+@dataclass(frozen=True)
+class ClipShot(Shot):
+    source: FrameSource
+    identity: str
+    own: bool  # the portrait is a frame of this clip
+
+    def moments(self) -> Iterator[Moment]:
+        portrait, wanted = Picture(read_image(self.portrait)), set(self.frames)
+        for index, rgb in self.source.frames(min(wanted), max(wanted) + 1):
+            if index in wanted:
+                picture = Picture(rgb)
+                yield Moment(self.label, self.identity, index, portrait, picture, picture if self.own else None)
+
+
+class Clips(TestSet):
+    """``self``: a clip's first frame is the portrait, all others are to be answered, motion relative to it.
+    ``cross``: every clip drives the first frame of the next in the order of names, the last that of the first.
+
+    ``frames`` thins the driver's frames, like ``0-99x5``; what lies beyond a clip's end is left out.
+    """
+
+    exact = False
+
+    def __init__(self, folder: Path, mode: str, frames: str | None = None, motion: str | None = None) -> None:
+        """``motion``: of ``cross``, None for what a user gets. Raises EngineError ``no_footage``."""
+        self.name, self.mode, self.truth = folder.name, mode, mode == "self"
+        self._frames, self._motion = frames, motion or "mixed"
+        self._paths = _clips(folder)
+        if len(self._paths) < (1 if self.truth else 2):
+            raise EngineError(
+                "no_footage",
+                f"{folder} holds {len(self._paths)} clips.",
+                "Give a folder of movies, or of folders of images; `cross` needs two.",
+            )
+
+    def remarks(self) -> list[str]:
+        return [
+            "Motion relative to the portrait, the clip's first frame." if self.truth else f"Motion: {self._motion}."
+        ]
+
+    def shots(self, folder: Path, detector: Detector) -> Iterator[Shot]:
+        for number, path in enumerate(self._paths):
+            person = path if self.truth else self._paths[(number + 1) % len(self._paths)]
+            driving, name = driving_from(path), protocol.clean_shot(path.stem)
+            identity = protocol.clean_shot(person.stem)
+            source = open_source(driving, _RATE)
+            frames = [i for i in source_frames(self._frames, source.count) if i < source.count]
+            if self.truth:
+                frames = [i for i in frames if i > 0]  # the first is the portrait itself
+            if not frames:
+                raise EngineError("frames", f"{path} has none of the frames asked for.", "Ask for other frames.")
+            portrait = folder / f"{identity}_first.png"
+            if not portrait.exists():
+                first = open_source(driving_from(person), _RATE)
+                write_atomic(portrait, encode_png(next(rgb for _, rgb in first.frames(0, 1))))
+            yield ClipShot(
+                label=name if self.truth else f"{identity}_by_{name}",
+                portrait=portrait,
+                driving=driving,
+                exact_driving=None,
+                frames=tuple(frames),
+                motion="relative" if self.truth else self._motion,
+                neutral=0 if self.truth else None,
+                source=source,
+                identity=identity,
+                own=self.truth,
+            )
+
+
+def _clips(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise EngineError("no_footage", f"{folder} is no folder.", "Give a folder of clips.")
+
+    def holds_images(path: Path) -> bool:
+        return path.is_dir() and any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in path.iterdir())
+
+    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return [path for path in visible if path.suffix.lower() in MOVIES or holds_images(path)]

@@ -1,0 +1,89 @@
+"""The eyes that see faces: a landmark detector, and the face model fitted to its points, each picture on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import EngineError
+from engine.evaluation.pictures import Eye, Picture
+from engine.face import detector, model
+from engine.face.camera import Camera, Pose
+from engine.face.detector import Observation
+from engine.face.fitting import Fitter
+
+SUFFIX = {"mediapipe": "mp", "face-alignment": "fan"}  # in the names of metrics that rest on a detector's points
+_FETCHES = {"face-alignment"}  # what would fetch networks is used only when asked for by name
+
+
+class Landmarker(Eye):
+    """A detector as an eye: an Observation, or None without a face."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.suffix = SUFFIX.get(name, "syn")
+        self._detector = detector.create(name)
+
+    def __call__(self, picture: Picture) -> Observation | None:
+        return self._detector.detect(np.ascontiguousarray(picture.rgb))
+
+    def close(self) -> None:
+        self._detector.close()
+
+
+def choose(wanted: str, driver: str) -> Landmarker:
+    """The landmarker called ``wanted``; for ``auto`` one that did not drive, if the engine has one of its own.
+
+    A landmarker that drove flatters what it drove, so ``auto`` avoids ``driver`` where it can; it never picks one that
+    would have to be fetched. Whoever prints a table says who scored it: :func:`remark`.
+    """
+    if wanted != "auto":
+        return Landmarker(wanted)
+    for name in detector.NAMES:
+        if name != driver and name not in _FETCHES:
+            try:
+                return Landmarker(name)
+            except EngineError:  # that detector's package or weights are not here: the next one
+                continue
+    return Landmarker(driver)
+
+
+def remark(scorer: str, driver: str) -> str:
+    """One sentence for under a table."""
+    if scorer != driver:
+        return f"Landmarks by {scorer}; the systems were driven by {driver}."
+    return (
+        f"Landmarks by {scorer}, which also drove the systems: figures that rest on landmarks flatter them. "
+        "`--landmarker` names another."
+    )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The face model in one picture: ``identity`` (K,), ``expression`` (E,), ``pose`` in cm before the one camera."""
+
+    identity: np.ndarray
+    expression: np.ndarray
+    pose: Pose
+
+
+class Fitting(Eye):
+    """Identity, expression and pose fitted to the landmarks of one picture alone; None without a face."""
+
+    def __init__(self, landmarker: Landmarker) -> None:
+        self._landmarker = landmarker
+        self._fitters: dict[tuple[int, int, bool], Fitter] = {}
+
+    def __call__(self, picture: Picture) -> Fit | None:
+        seen: Observation | None = picture.seen(self._landmarker)
+        if seen is None:
+            return None
+        height, width = picture.rgb.shape[:2]
+        key = (width, height, seen.dense is not None)
+        if key not in self._fitters:
+            self._fitters[key] = Fitter(model.load(), Camera(width, height), key[2])
+        fitter = self._fitters[key]
+        identity = fitter.subject([seen])
+        fit = fitter.frame(seen, fitter.neutral_points(identity), None)
+        return Fit(identity, fit.expression, fit.pose)

@@ -1,0 +1,196 @@
+"""The eyes that are networks. torch and onnxruntime are imported when one is made, so that judging without them works.
+
+LPIPS reads safetensors with the tensor names of torchvision's AlexNet or VGG-16 (``features.0.weight`` …) and of the
+``lpips`` package's heads (``lin0.model.1.weight`` …). FID and CSIM read ONNX files: one input, NCHW float32 RGB, one
+output of features a picture.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from engine.errors import EngineError
+from engine.evaluation.landmarkers import Landmarker
+from engine.evaluation.pictures import Eye, Picture
+from engine.face.detector import Observation
+from engine.weights import FOLDER
+
+if TYPE_CHECKING:
+    import torch
+
+# LPIPS' layers: a maximum's kernel and stride before it (or none), then convolutions by their number in torchvision's
+# `features`, with stride and padding.
+_Block = tuple[tuple[int, int] | None, tuple[tuple[int, int, int], ...]]
+_ALEXNET: tuple[_Block, ...] = (
+    (None, ((0, 4, 2),)),
+    ((3, 2), ((3, 1, 2),)),
+    ((3, 2), ((6, 1, 1),)),
+    (None, ((8, 1, 1),)),
+    (None, ((10, 1, 1),)),
+)
+_VGG16: tuple[_Block, ...] = (
+    (None, ((0, 1, 1), (2, 1, 1))),
+    ((2, 2), ((5, 1, 1), (7, 1, 1))),
+    ((2, 2), ((10, 1, 1), (12, 1, 1), (14, 1, 1))),
+    ((2, 2), ((17, 1, 1), (19, 1, 1), (21, 1, 1))),
+    ((2, 2), ((24, 1, 1), (26, 1, 1), (28, 1, 1))),
+)
+# LPIPS' own normalisation of pictures in −1…1.
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+# Where ArcFace wants eyes, tip of the nose and corners of the mouth in its 112×112 pictures (insightface).
+_ARCFACE_POINTS = np.array(
+    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
+)
+
+
+class Lpips(Eye):
+    """LPIPS v0.1's backbone; ``heads`` are its linear weights (C,) of the five layers."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises EngineError ``metric_weights`` when the file is not a backbone with heads."""
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        self.path = path
+        try:
+            tensors = {name: tensor.float() for name, tensor in load_file(str(path)).items()}
+            # AlexNet's second convolution is its number 3, VGG's is number 2.
+            self._blocks = _VGG16 if "features.2.weight" in tensors else _ALEXNET
+            self.name = "LPIPS (VGG)" if self._blocks is _VGG16 else "LPIPS"
+            self._weights = {
+                number: (tensors[f"features.{number}.weight"], tensors[f"features.{number}.bias"])
+                for _, convolutions in self._blocks
+                for number, _, _ in convolutions
+            }
+            self.heads = [tensors[f"lin{k}.model.1.weight"].numpy().reshape(-1) for k in range(len(self._blocks))]
+            self._shift, self._scale = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (_SHIFT, _SCALE))
+            for layer, head in zip(self(Picture(np.zeros((64, 64, 3), np.uint8))), self.heads, strict=True):
+                if len(layer) != len(head):
+                    raise ValueError("its heads do not fit its layers")
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as fault:
+            raise EngineError(
+                "metric_weights",
+                f"{path} does not hold LPIPS' networks ({fault}).",
+                "Give a safetensors file with torchvision's AlexNet or VGG-16 and LPIPS' linear heads.",
+            ) from fault
+
+    def __call__(self, picture: Picture) -> list[np.ndarray]:
+        import torch
+        from torch.nn import functional
+
+        with torch.inference_mode():
+            x = (batch(picture.small) * 2 - 1 - self._shift) / self._scale
+            layers = []
+            for pool, convolutions in self._blocks:
+                if pool is not None:
+                    x = functional.max_pool2d(x, *pool)
+                for number, stride, padding in convolutions:
+                    x = functional.relu(functional.conv2d(x, *self._weights[number], stride=stride, padding=padding))
+                layers.append(x[0].numpy())
+        return layers
+
+
+class Inception(Eye):
+    """The pool features of FID's Inception-v3; pictures are resized to 299×299 as clean-fid does, values stay 0…255."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._network = OnnxFile(path)
+
+    def __call__(self, picture: Picture) -> np.ndarray:
+        from torch.nn import functional
+
+        x = batch(picture.small) * 255
+        # Bicubic with its kernel widened, which is what PIL does and clean-fid asks for.
+        x = functional.interpolate(x, (299, 299), mode="bicubic", align_corners=False, antialias=True)
+        return self._network(x.numpy())
+
+
+class ArcFace(Eye):
+    """The embedding of the aligned face, None without one; input (x − 127.5) / 127.5 at 112×112, as insightface."""
+
+    def __init__(self, path: Path, landmarker: Landmarker) -> None:
+        self.path = path
+        self._network = OnnxFile(path)
+        self._landmarker = landmarker
+
+    def __call__(self, picture: Picture) -> np.ndarray | None:
+        seen: Observation | None = picture.seen(self._landmarker)
+        if seen is None:
+            return None
+        face = cv2.warpAffine(picture.rgb, similarity(_five(seen.landmarks68), _ARCFACE_POINTS), (112, 112))
+        return self._network((face.astype(np.float32).transpose(2, 0, 1)[None] - 127.5) / 127.5)
+
+
+class MetricNet:
+    """Our own network for metrics, a different one from that of the losses: three eyes on one pass through it."""
+
+    def __init__(self) -> None:
+        """Raises EngineError ``metric_weights`` when its file is not there."""
+        path = FOLDER / "perceptual_metric.safetensors"
+        if not path.is_file():
+            raise EngineError(
+                "metric_weights",
+                f"The network for metrics, {path.name}, is not in {path.parent}.",
+                "Train it with `python -m engine train run perceptual_metric`.",
+            )
+        raise NotImplementedError
+
+
+class OnnxFile:
+    """A network in a file: (1, 3, H, W) float32 → (D,) float32."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises EngineError ``missing_package`` or ``metric_weights``."""
+        try:
+            import onnxruntime
+        except ImportError as fault:
+            raise EngineError(
+                "missing_package",
+                f"onnxruntime cannot be imported ({fault}).",
+                "Leave out the metrics from ONNX files.",
+            ) from fault
+        self._path = path
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            self._input = self._session.get_inputs()[0].name
+        except Exception as fault:  # onnxruntime's own errors have no common base
+            raise EngineError(
+                "metric_weights", f"{path} is not a network that can be run ({fault}).", "Give an ONNX file."
+            ) from fault
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(self._session.run(None, {self._input: x})[0], np.float32).reshape(-1)
+        except Exception as fault:
+            raise EngineError(
+                "metric_weights",
+                f"{self._path} does not take a picture of shape {x.shape} ({fault}).",
+                "Give a network for this metric.",
+            ) from fault
+
+
+def batch(rgb: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) uint8 → (1, 3, H, W) float32 in 0…1."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
+
+
+def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The (2, 3) rotation, scale and shift that takes ``points`` (P, 2) closest to ``target`` (Umeyama 1991)."""
+    a, b = points - points.mean(axis=0), target - target.mean(axis=0)
+    u, singular, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
+    turn = (u * sign) @ vt * (singular @ sign) / (a**2).sum()
+    return np.hstack([turn, (target.mean(axis=0) - turn @ points.mean(axis=0))[:, None]])
+
+
+def _five(landmarks68: np.ndarray) -> np.ndarray:
+    eyes = landmarks68[36:42].mean(axis=0), landmarks68[42:48].mean(axis=0)
+    return np.array([*eyes, landmarks68[30], landmarks68[48], landmarks68[54]])
