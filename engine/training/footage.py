@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -159,9 +160,9 @@ def drawn(frame: Frame, vertices: np.ndarray):
     model, size = face_model.load(), len(frame.image)
     assert frame.identity is not None and frame.expression is not None and frame.gaze is not None
     assert frame.rotation is not None and frame.translation is not None and frame.focal is not None
-    nothing = np.zeros(0)
     unlit = Light(np.zeros((9, 3)), np.zeros((1, 1, 3)), np.eye(3), np.array([0, 0, 1.0]), np.zeros(3))
-    mesh = Mesh("head", vertices, model.triangles, *[nothing] * 6)
+    looks: Any = {name: np.zeros(0) for name in ("normals", "uv", "texture", "material", "parsing", "occlusion")}
+    mesh = Mesh("head", vertices, model.triangles, **looks)
     state = HeadState(vertices, frame.identity, frame.expression, frame.gaze, frame.rotation, frame.translation)
     scene = Scene((mesh,), (), unlit, np.zeros((1, 1, 3), np.float32), frame.focal, state)
     pixels, depth = scene.project(vertices, size)

@@ -71,7 +71,7 @@ def portrait_of(performance: Performance) -> Portrait:
     face = float(np.median((high - low)[valid].max(axis=1)))
     reach = np.percentile(np.maximum(-low, high)[valid].max(axis=1), 100 - _OUTLYING)
     half = min(float(reach) * _MARGIN, face / 2 * _WIDEST)
-    inside = (np.maximum(-low, high) < half).all(axis=1)
+    inside = np.asarray((np.maximum(-low, high) < half).all(axis=1))
     return Portrait(performance, turn, 0.5 / half, inside, seen)
 
 

@@ -128,7 +128,7 @@ class Records:
             )
         for shard, (_, size) in self._rows.items():
             self._check_size(self._path(shard), size)
-        self._open: OrderedDict[int, np.memmap] = OrderedDict()
+        self._open: OrderedDict[int, np.ndarray] = OrderedDict()
         self._sound: set[int] = set()
 
     def __len__(self) -> int:
@@ -144,13 +144,13 @@ class Records:
         shard, place = divmod(number, self.plan.per_shard)
         return self.plan.layout.unpack(self._mapped(shard)[place])
 
-    def _mapped(self, shard: int) -> np.memmap:
+    def _mapped(self, shard: int) -> np.ndarray:
         if shard not in self._open:
             path, (digest, size) = self._path(shard), self._rows[shard]
             self._check_size(path, size)
             data = np.memmap(path, np.uint8, "r")
             if shard not in self._sound:
-                if hashlib.sha256(data).hexdigest() != digest:
+                if hashlib.sha256(data.data).hexdigest() != digest:
                     raise damaged(path, "its content is not what was written")
                 self._sound.add(shard)
             self._open[shard] = data.view(self.plan.layout.dtype)

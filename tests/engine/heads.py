@@ -12,6 +12,12 @@ from engine.training.sample import Frame, Pair, Samples
 from engine.training.studio.randomness import draws
 
 
+def known(label: np.ndarray | None) -> np.ndarray:
+    """A label that must be there."""
+    assert label is not None
+    return label
+
+
 class PlainHeads(Samples):
     """Pairs of one head each; every seventh pair shows nobody. ``last``: the number after which it refuses to go on."""
 

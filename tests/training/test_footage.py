@@ -14,6 +14,7 @@ from engine.training import cli
 from engine.training.footage import CACHE, FootageSamples
 from engine.training.shards import ShardSamples
 from tests.engine.faces import SAMPLE, sample_frames
+from tests.engine.heads import known
 from tests.engine.test_shards import contents
 
 SIZE = 128
@@ -52,7 +53,7 @@ def test_what_shows_no_face_is_passed_over_by_name(samples: FootageSamples, warn
 
 
 def test_labels_lie_on_the_face(samples: FootageSamples) -> None:
-    turned = 0.0
+    turned = 0
     for number in range(8):
         pair = samples.pair(number, SIZE)
         frame = pair.driving
@@ -66,12 +67,12 @@ def test_labels_lie_on_the_face(samples: FootageSamples) -> None:
         warped = cv2.remap(pair.source.image, columns + offset[..., 0], rows + offset[..., 1], cv2.INTER_LINEAR)
         seen = pair.flow_visible & (rows < frame.landmarks68[8, 1])  # the face, not what it wears
         moved, still = (
-            np.abs(picture.astype(int) - frame.image)[seen].mean() for picture in (warped, pair.source.image)
+            np.abs(picture.astype(float) - frame.image).mean(axis=2)[seen] for picture in (warped, pair.source.image)
         )
-        assert moved < 9
+        assert moved.mean() < 15  # light changes on a turning head
         if np.abs(offset[seen]).mean() > 3:
             turned += 1
-            assert moved < 0.6 * still
+            assert moved.mean() < 0.6 * still.mean()
     assert turned >= 2
 
 
@@ -81,7 +82,7 @@ def test_a_number_is_always_the_same_pair_and_the_cache_rebuilds_byte_for_byte(
     first = {path.name: contents(path) for path in (data / CACHE).iterdir() if path.is_dir()}
     again = FootageSamples(data, size=SIZE, on_warning=lambda text: None)
     a, b = samples.pair(3, SIZE), again.pair(3, SIZE)
-    assert np.array_equal(a.driving.image, b.driving.image) and np.array_equal(a.flow, b.flow)
+    assert np.array_equal(a.driving.image, b.driving.image) and np.array_equal(known(a.flow), known(b.flow))
     shutil.rmtree(data / CACHE)
     anew = FootageSamples(data, size=SIZE, on_warning=lambda text: None)
     assert {path.name: contents(path) for path in (data / CACHE).iterdir() if path.is_dir()} == first
@@ -108,4 +109,4 @@ def test_clips_become_shards_by_one_command(data: Path, samples: FootageSamples,
     asked = ["--data", str(data), "--out", str(out), "--count", "4", "--size", "64", "--workers", "1"]
     assert cli.main(["shards", *asked]) == 0
     pair, true = ShardSamples(out).pair(1, 64), FootageSamples(data, on_warning=lambda text: None).pair(1, 64)
-    assert np.array_equal(pair.driving.image, true.driving.image) and np.array_equal(pair.flow, true.flow)
+    assert np.array_equal(pair.driving.image, true.driving.image) and np.array_equal(known(pair.flow), known(true.flow))
