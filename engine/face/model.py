@@ -30,7 +30,7 @@ class Anchors:
         return np.einsum("...pkd,pk->...pd", field[..., self.vertices, :], self.barycentric)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceModel:
     """Units cm, y up, face towards +z; ``_L`` is the subject's left, +x, image right.
 
