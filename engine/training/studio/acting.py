@@ -128,11 +128,11 @@ class Take:
     def _plan_emotions(self, draws: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weights (E,) with the times at which they begin, are whole, begin to fade and are gone."""
         plan = []
-        for rate, shapes in ((0.16, None), (0.14, expressions.GESTURES)):
+        for rate, shapes in ((0.26, None), (0.2, expressions.GESTURES)):
             time = self._start + draws.exponential(0.5 / rate) - 3
             while time < self._end:
                 if shapes is None:
-                    shape, strength = expressions.EMOTIONS[_pick_emotion(draws)], draws.beta(2.2, 1.6)
+                    shape, strength = expressions.EMOTIONS[_pick_emotion(draws)], draws.beta(2.2, 1.3)
                     onset, apex, offset = draws.uniform(0.2, 0.7), draws.exponential(1.4) + 0.3, draws.uniform(0.4, 1.4)
                 else:
                     shape, strength = shapes[draws.integers(len(shapes))], draws.uniform(0.3, 1)
@@ -188,8 +188,8 @@ class Take:
         return nods
 
     def _plan_blinks(self, draws: np.random.Generator) -> None:
-        """Blinks by themselves (10…28 a minute) and with half of the large gaze shifts; closing takes 70…110 ms, opening
-        about twice that (Evinger et al., "Eyelid movements", 1991)."""
+        """Blinks by themselves (10…28 a minute) and with half of the large gaze shifts; they close in 70…110 ms and open
+        in about twice that (Evinger et al., "Eyelid movements", 1991)."""
         pause = 60 / draws.uniform(10, 28)
         times = [time + 0.02 for time, size in self._saccades if size > np.radians(18) and draws.random() < 0.55]
         time = self._start + draws.uniform(0, pause)

@@ -1,6 +1,6 @@
 """What faces do, in ARKit's names: the mouth shapes of speech, emotions, and small idle gestures.
 
-Tables name a pair of sides once (``mouthSmile`` stands for its ``_L`` and ``_R``); with ``_L`` or ``_R`` it is one side.
+Tables name a pair of sides once: ``mouthSmile`` stands for its ``_L`` and ``_R``.
 """
 
 from __future__ import annotations

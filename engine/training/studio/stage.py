@@ -55,7 +55,7 @@ def turned_harmonics(harmonics: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 def sample_stage(environments: Sequence[Environment], draws: np.random.Generator) -> Stage:
     """A place to take pictures in; ``environments`` must hold at least one."""
-    environment = environments[draws.integers(len(environments))]
+    environment = environments[int(draws.integers(len(environments)))]
     turn = _about_y(draws.uniform(-np.pi, np.pi))
     harmonics = turned_harmonics(environment.harmonics, turn)
     seen = harmonic_basis(np.array([[0, 0, 1.0], [0.6, 0.3, 0.74], [-0.6, 0.3, 0.74], [0, 0.9, 0.43]])) @ harmonics
