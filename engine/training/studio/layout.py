@@ -49,22 +49,22 @@ class Layout:
     @functools.lru_cache(maxsize=2)  # noqa: B019  (one layout a process)
     def positions(self, size: int) -> np.ndarray:
         """(size, size, 3) float32: where on the mean head each texel of the skin lies; beyond it, its edge goes on."""
-        return self.paint(self.mean, self.triangles, self.mean, size)
+        corner = self.mean[self.triangles]
+        return spread_out(*self.paint(corner, corner, size))
 
-    def paint(self, rest: np.ndarray, triangles: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
-        """Values (N, C) on a mesh whose ``rest`` (N, 3) lies on the mean head, as a chart (size, size, C).
+    def paint(self, rest: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Triangles' corners that lie on the mean head, ``rest`` (T, 3, 3), and values there, (T, 3, C), as a chart
+        (size, size, C) and where there is anything, (size, size) bool.
 
         Where surfaces hide each other (nostrils, lips' insides), the outermost is taken.
         """
-        uv = self.corners(rest, triangles)
-        corner = rest[triangles].reshape(-1, 3)
-        depth = 100 - np.linalg.norm(corner - self.centre, axis=1)
-        shared = np.arange(len(corner)).reshape(-1, 3)
-        # A large depth that hardly varies keeps interpolation affine in the chart.
-        found = opencv.rasterise(uv.reshape(-1, 2) * size, 1e4 + depth, shared, (size, size))
-        image = found.image(found.gather(values[triangles].reshape(len(corner), -1).astype(np.float32), shared))
-        drawn = found.image(np.ones(len(found.pixel), np.float32)) > 0
-        return spread_out(image, drawn)
+        points = rest.reshape(-1, 3)
+        shared = np.arange(len(points)).reshape(-1, 3)
+        uv = self.corners(points, shared).reshape(-1, 2)
+        depth = 100 - np.linalg.norm(points - self.centre, axis=1)
+        found = opencv.rasterise(uv * size, depth, shared, (size, size))
+        image = found.image(found.gather(values.reshape(len(points), -1).astype(np.float32), shared))
+        return image, found.image(np.ones(len(found.pixel), np.float32)) > 0
 
 
 def spread_out(image: np.ndarray, known: np.ndarray) -> np.ndarray:

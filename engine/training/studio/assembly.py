@@ -1,0 +1,170 @@
+"""A sitter at a moment on a stage, as a scene: the head is deformed, turned and put before the camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.face.maths import smoothstep
+from engine.face.mesh import Normals
+from engine.training.studio import eyes, layout, mouth
+from engine.training.studio.acting import Moment
+from engine.training.studio.library import Library
+from engine.training.studio.scene import HeadState, Material, Mesh, Parsing, Scene
+from engine.training.studio.sitter import Sitter
+from engine.training.studio.stage import Stage
+
+SKIN, EYE, MOUTH, LASH = range(4)  # places in a sitter's textures
+_NECK_TOP, _NECK_FOOT = -6.0, -13.0  # cm: above turns with the head, below with the body
+
+
+def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = None) -> Scene:
+    """The picture of a moment; the camera stands where it frames the head in ``framed`` (the moment itself if None)."""
+    fixed = _fixed(sitter.library)
+    model, anatomy = sitter.library.model, sitter.library.anatomy
+    expression = clamped(sitter, moment.expression)
+    head = model.deform(sitter.neutral, expression)
+    occlusion = fixed.occlusion.copy()
+    for eye, centre, gaze in zip(anatomy.eyes, sitter.eye_centres, moment.gaze):
+        head[eye.vertices] = eyes.turned(head[eye.vertices], centre, gaze)
+        occlusion[eye.vertices] = eyes.lid_shade(head[eye.vertices], head[eye.upper], head[eye.lower])
+    lips = model.landmarks68.at(head)[[62, 66]]
+    occlusion[fixed.inside] = mouth.light_inside(head[fixed.inside], lips[0], lips[1], float(lips[:, 2].mean()) - 0.3)
+    lash, along = eyes.lash_points(head, anatomy.eyes, sitter.eye_centres, sitter.traits.lash)
+
+    rotation, translation, body_rotation, body_translation = stage.place(moment, framed or moment)
+    posed = head @ rotation.T + translation
+    below = head[fixed.moved_by_body]
+    share = fixed.neck[fixed.moved_by_body, None]
+    posed[fixed.moved_by_body] = share * posed[fixed.moved_by_body] + (1 - share) * (
+        below @ body_rotation.T + body_translation
+    )
+    posed = posed.astype(np.float32)
+    lash_posed = (lash @ rotation.T + translation).astype(np.float32)
+    surface = Mesh(
+        name="head",
+        vertices=posed,
+        triangles=model.triangles,
+        normals=fixed.normals(posed).astype(np.float32),
+        uv=fixed.uv,
+        texture=fixed.texture,
+        material=fixed.material,
+        parsing=fixed.parsing,
+        occlusion=occlusion,
+    )
+    count = len(fixed.lashes.triangles)
+    lashes = Mesh(
+        name="lashes",
+        vertices=lash_posed,
+        triangles=fixed.lashes.triangles,
+        normals=np.broadcast_to(rotation[:, 2].astype(np.float32), lash_posed.shape),
+        uv=fixed.lashes.uv,
+        texture=np.full(count, LASH, np.int32),
+        material=np.full(count, Material.LASH, np.uint8),
+        parsing=np.full(count, Parsing.EYE, np.uint8),
+        occlusion=np.ones(len(lash_posed), np.float32),
+        tangents=(along @ rotation.T).astype(np.float32),
+        layer=1,
+    )
+    return Scene(
+        meshes=(surface, lashes),
+        textures=sitter.textures,
+        light=stage.light,
+        background=stage.background,
+        focal=stage.focal,
+        lens=stage.lens,
+        head=HeadState(
+            vertices=posed,
+            identity=sitter.identity,
+            expression=expression,
+            gaze=np.asarray(moment.gaze, np.float32),
+            rotation=rotation.astype(np.float32),
+            translation=translation.astype(np.float32),
+        ),
+    )
+
+
+def clamped(sitter: Sitter, expression: np.ndarray) -> np.ndarray:
+    """Weights within 0…1, ``mouthClose`` no more than ``jawOpen``, which it corrects."""
+    model = sitter.library.model
+    out = np.clip(expression, 0, 1).astype(np.float32)
+    close, jaw = model.expression_index("mouthClose"), model.expression_index("jawOpen")
+    out[close] = min(out[close], out[jaw])
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Fixed:
+    """What is the same for every sitter of a library."""
+
+    normals: Normals
+    uv: np.ndarray
+    texture: np.ndarray
+    material: np.ndarray
+    parsing: np.ndarray
+    occlusion: np.ndarray
+    neck: np.ndarray
+    moved_by_body: np.ndarray
+    inside: np.ndarray
+    lashes: eyes.Lashes
+
+
+_FIXED: dict[str, _Fixed] = {}
+
+
+def _fixed(library: Library) -> _Fixed:
+    if library.digest not in _FIXED:
+        _FIXED[library.digest] = _prepare(library)
+    return _FIXED[library.digest]
+
+
+def _prepare(library: Library) -> _Fixed:
+    model, count = library.model, len(library.model.triangles)
+    uv = np.zeros((count, 3, 2), np.float32)
+    texture, material, parsing = (np.zeros(count, kind) for kind in (np.int32, np.uint8, np.uint8))
+    skin = model.triangles_of("skin")
+    uv[skin] = library.layout.corners(model.vertices, model.triangles[skin])
+    parsing[skin] = _skin_classes(library)
+    for eye, name in zip(library.anatomy.eyes, ("eye_left", "eye_right")):
+        ball = model.triangles_of(name)
+        uv[ball] = layout.eye_chart(model.vertices[model.triangles[ball]], eye.centre, eye.radius)
+        texture[ball], material[ball], parsing[ball] = EYE, Material.EYE, Parsing.EYE
+    for part in mouth.PARTS:
+        triangles = model.triangles_of(part)
+        uv[triangles] = mouth.corners(model, part)
+        texture[triangles] = MOUTH
+        material[triangles], parsing[triangles] = mouth.MATERIALS[part]
+    occlusion = library.occlusion.copy()
+    occlusion[model.vertices_of("socket")] = 0.35
+    occlusion[model.vertices_of("skin")] = np.maximum(library.occlusion[model.vertices_of("skin")], 0.08)
+    height = model.vertices[:, 1] - 0.12 * model.vertices[:, 2]
+    neck = smoothstep((height - _NECK_FOOT) / (_NECK_TOP - _NECK_FOOT)).astype(np.float32)
+    neck[np.setdiff1d(np.arange(len(neck)), model.vertices_of("skin"))] = 1
+    inner = np.setdiff1d(model.vertices_of("mouth", "gums", "tongue", "teeth_upper", "teeth_lower"), model.vertices_of("skin"))
+    return _Fixed(
+        normals=Normals(model.triangles, len(model.vertices)),
+        uv=uv,
+        texture=texture,
+        material=material,
+        parsing=parsing,
+        occlusion=occlusion,
+        neck=neck,
+        moved_by_body=np.flatnonzero(neck < 1),
+        inside=inner,
+        lashes=eyes.lash_strips(library.anatomy.eyes),
+    )
+
+
+def _skin_classes(library: Library) -> np.ndarray:
+    """Of each skin triangle: face and scalp are skin, what stands out beside the head is ear, the rest neck."""
+    model = library.model
+    marks = model.landmarks68.at(model.vertices)
+    x, y, z = model.vertices[model.triangles[model.triangles_of("skin")]].mean(axis=1).T
+    chin, nose = marks[8], marks[33]
+    classes = np.full(len(x), Parsing.SKIN, np.uint8)
+    under = chin[1] + 0.2 + np.interp(z, [-4, 1.5, 5, chin[2] - 1], [3.5, 3.0, 0.8, -0.6])
+    classes[y < under] = Parsing.NECK
+    ear = (abs(x) > abs(marks[0, 0]) + 0.15) & (z < marks[1, 2] + 0.3) & (abs(y - nose[1] - 2.2) < 4)
+    classes[ear] = Parsing.EAR
+    return classes

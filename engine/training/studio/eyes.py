@@ -1,0 +1,157 @@
+"""Eyes: painted balls, lashes along the lids, and the shade lids throw on what lies under them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.face.maths import look, smoothstep
+from engine.training.studio.anatomy import Eye
+from engine.training.studio.layout import EYE_SHARE
+from engine.training.studio.library import Iris
+from engine.training.studio.scene import Texture
+from engine.training.studio.skin import display, linear, noise
+from engine.training.studio.traits import Traits
+
+SIZE = 256
+_LASH_ROWS = np.array([0.0, 0.35, 0.7, 1.0])  # along a lash, from its root
+_UPPER, _LOWER = 1.0, 0.45  # lengths of upper and lower lashes, by the sitter's
+
+
+def paint(iris: Iris, eye: Eye, traits: Traits, draws: np.random.Generator) -> Texture:
+    """An eyeball seen from the front as ``layout.eye_chart`` has it: sclera with veins, limbus, iris, pupil."""
+    step = ((np.arange(SIZE) + 0.5) / SIZE - 0.5) / EYE_SHARE * eye.radius / eye.limbus
+    x, y = np.meshgrid(step, step)
+    radius = np.hypot(x, y)  # in radii of the iris
+    white = np.array([0.74, 0.68, 0.63]) * np.array([1, 1 - 0.08 * traits.sclera, 1 - 0.22 * traits.sclera])
+    pink = np.clip((radius - 1.3) / 1.2, 0, 1)[..., None] * np.array([0.10, 0.32, 0.30])
+    ball = white * np.exp(-pink) * (1 - 0.03 * noise(draws, SIZE, 12)[..., None])
+    ball *= np.exp(-_veins(draws, radius)[..., None] * np.array([0.25, 0.9, 0.9]))
+    # The iris is stretched so that its pupil has the sitter's size.
+    inner = np.where(
+        radius < traits.pupil,
+        radius / traits.pupil * iris.pupil,
+        iris.pupil + (radius - traits.pupil) / (1 - traits.pupil) * (1 - iris.pupil),
+    )
+    scale = (inner / np.maximum(radius, 1e-6)).astype(np.float32) * len(iris.rgb) / 2
+    at = [(axis.astype(np.float32) * scale * 0.97 + len(iris.rgb) / 2 - 0.5) for axis in (x, y)]
+    colour = linear(cv2.remap(iris.rgb, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0)
+    ring = np.exp(-(((radius - 0.97) / 0.10) ** 2))[..., None]
+    colour = colour * (1 - 0.6 * ring) * np.clip(1.15 - 0.25 * radius, 0.6, 1.2)[..., None]
+    colour *= 1 - smoothstep((traits.pupil - radius) / 0.06 + 0.5)[..., None] * 0.985
+    inside = smoothstep((1.03 - radius) / 0.14)[..., None]
+    return Texture(_opaque(display(ball * (1 - inside) + colour * inside)))
+
+
+def _veins(draws: np.random.Generator, radius: np.ndarray) -> np.ndarray:
+    """(SIZE, SIZE): thin wandering lines from the corners towards the iris."""
+    canvas = np.zeros((SIZE, SIZE), np.float32)
+    for _ in range(int(draws.integers(6, 22))):
+        side = draws.choice([-1, 1])
+        point = np.array([0.5 + side * 0.44, 0.5 + draws.normal(0, 0.12)]) * SIZE
+        heading = np.pi * (side > 0) + draws.normal(0, 0.35)
+        path = [point]
+        for _ in range(int(draws.integers(4, 12))):
+            heading += draws.normal(0, 0.35)
+            path.append(path[-1] + 0.022 * SIZE * np.array([np.cos(heading), np.sin(heading)]))
+        cv2.polylines(canvas, [np.round(np.array(path) * 16).astype(np.int32)], False, draws.uniform(0.15, 0.6), 1, 16, 4)
+    return cv2.GaussianBlur(canvas, (0, 0), 0.6) * smoothstep((radius - 1.15) / 0.5)
+
+
+def _opaque(rgb: np.ndarray) -> np.ndarray:
+    return np.concatenate([rgb, np.full((*rgb.shape[:2], 1), 255, np.uint8)], axis=2)
+
+
+def turned(vertices: np.ndarray, centre: np.ndarray, gaze: np.ndarray) -> np.ndarray:
+    """An eyeball (n, 3) turned about its centre by (pitch, yaw)."""
+    return (vertices - centre) @ look(gaze[0], gaze[1]).T.astype(np.float32) + centre
+
+
+def lid_shade(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """How much light reaches points ``ball`` (n, 3) of an eye between its margins (m, 3), all in head space: (n,)."""
+    above = _height(upper, ball[:, 0]) - ball[:, 1]
+    below = ball[:, 1] - _height(lower, ball[:, 0])
+    span = np.sort(upper[:, 0])[[0, -1]]
+    aside = np.minimum(ball[:, 0] - span[0], span[1] - ball[:, 0])
+    shade = 0.40 + 0.60 * smoothstep((above + 0.05) / 0.40)
+    shade *= 0.72 + 0.28 * smoothstep((below + 0.05) / 0.25)
+    return (shade * (0.65 + 0.35 * smoothstep((aside + 0.05) / 0.5))).astype(np.float32)
+
+
+def _height(margin: np.ndarray, x: np.ndarray) -> np.ndarray:
+    order = np.argsort(margin[:, 0])
+    return np.interp(x, margin[order, 0], margin[order, 1])
+
+
+@dataclass(frozen=True)
+class Lashes:
+    """Strips of lashes, one a margin: ``triangles`` (T, 3), ``uv`` (T, 3, 2) on :func:`lash_texture`."""
+
+    triangles: np.ndarray
+    uv: np.ndarray
+
+
+def lash_strips(eyes: tuple[Eye, Eye]) -> Lashes:
+    """The strips' topology, in the order in which :func:`lash_points` gives their vertices."""
+    triangles, uv, start = [], [], 0
+    rows = len(_LASH_ROWS)
+    for eye in eyes:
+        for margin, row in ((eye.upper, 0), (eye.lower, 1)):
+            n = len(margin)
+            grid = start + np.arange(n * rows).reshape(n, rows)
+            a, b, c, d = (g.ravel() for g in (grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]))
+            faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+            across = np.repeat(np.linspace(0.002, 0.998, n), rows)
+            down = (row + np.tile(0.04 + 0.92 * _LASH_ROWS, n)) / 2
+            triangles.append(faces)
+            uv.append(np.stack([across, down], 1)[faces - start])
+            start += n * rows
+    return Lashes(np.concatenate(triangles), np.concatenate(uv).astype(np.float32))
+
+
+def lash_points(head: np.ndarray, eyes: tuple[Eye, Eye], centres: np.ndarray, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and unit tangents (L, 3) of the strips on a ``head`` (N, 3) at rest: they stand out from the ball and
+    curl away from the other lid."""
+    points, tangents = [], []
+    for eye, centre in zip(eyes, centres):
+        for margin, part, up in ((eye.upper, _UPPER, 1.0), (eye.lower, _LOWER, -1.0)):
+            root = head[margin]
+            out = root - centre
+            out /= np.linalg.norm(out, axis=1, keepdims=True)
+            lid = np.cross(out, np.array([1.0, 0, 0]))
+            lid *= np.sign(lid[:, 1:2]) * up
+            fan = np.linspace(-1, 1, len(margin))[:, None] ** 3 * np.sign(root[-1, 0] - root[0, 0]) * np.array([0.55, 0, 0])
+            long = length * part * (0.55 + 0.45 * np.sin(np.linspace(0.5, 2.6, len(margin))))[:, None]
+            straight = out * 0.8 + fan + lid * 0.25
+            grown = [root + long * (straight * s + lid * 0.55 * s**2) for s in _LASH_ROWS]
+            grown[0] = root - out * 0.02
+            along = [straight + lid * 1.1 * s for s in _LASH_ROWS]
+            points.append(np.stack(grown, axis=1).reshape(-1, 3))
+            tangents.append(np.stack(along, axis=1).reshape(-1, 3))
+    tangent = np.concatenate(tangents)
+    return np.concatenate(points), tangent / np.linalg.norm(tangent, axis=1, keepdims=True)
+
+
+def lash_texture(traits: Traits, draws: np.random.Generator) -> Texture:
+    """Upper lashes in the upper half, lower ones below; roots at the top of each."""
+    width, height = 512, 64
+    halves = []
+    for count, strength in ((95, 0.9 + 0.1 * traits.make_up), (55, 0.5 + 0.2 * traits.make_up)):
+        canvas = np.zeros((height, width), np.float32)
+        for k in range(count):
+            x = (k + draws.uniform(0, 1)) / count * width
+            lean, reach = draws.normal(0, 9), draws.uniform(0.55, 1) * height
+            path = np.array([[x + lean * t * t, reach * t] for t in np.linspace(0, 1, 6)])
+            for part in range(5):
+                ends = [tuple(int(v) for v in np.round(p * 16)) for p in path[part : part + 2]]
+                cv2.line(canvas, ends[0], ends[1], float(1 - 0.17 * part), 2 if part < 2 else 1, cv2.LINE_AA, 4)
+        canvas[: height // 10] = np.maximum(canvas[: height // 10], 0.55)
+        halves.append(canvas * strength)
+    alpha = cv2.GaussianBlur(np.concatenate(halves), (0, 0), 0.6).clip(0, 1)
+    dark = 1 - 0.7 * traits.make_up
+    colour = display(np.clip(traits.brow_colour * 0.35 * dark + 0.003, 0, 0.2))
+    rgba = np.empty((2 * height, width, 4), np.uint8)
+    rgba[..., :3], rgba[..., 3] = colour, alpha * 255
+    return Texture(rgba)

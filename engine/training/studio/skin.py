@@ -1,0 +1,184 @@
+"""A sitter's skin: an albedo brought to its tone, then what a life, a razor and a make-up box leave on it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.training.studio import regions
+from engine.training.studio.library import Brow, Library, Skin
+from engine.training.studio.regions import Regions
+from engine.training.studio.scene import Parsing, Texture
+from engine.training.studio.traits import Traits
+
+# Skin from the fairest to the darkest, sRGB, in equal steps of the trait ``melanin``.
+TONES = np.array([[240, 211, 195], [228, 188, 163], [206, 159, 128], [170, 120, 88], [122, 80, 58], [74, 49, 39]])
+_LARGEST_GAIN = 1.7  # by which an albedo is lightened or darkened before its own marks would show wrongly
+_BLOOD = np.array([0.15, 1.0, 0.75])  # optical density of haemoglobin and of melanin in red, green and blue
+_PIGMENT = np.array([0.55, 0.95, 1.3])
+
+
+def tone(melanin: float) -> np.ndarray:
+    """(3,) linear albedo of a skin."""
+    return linear(np.array([np.interp(melanin * 5, range(6), TONES[:, k]) for k in range(3)]) / 255)
+
+
+def linear(srgb: np.ndarray) -> np.ndarray:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def display(light: np.ndarray) -> np.ndarray:
+    """Linear 0…1 → sRGB uint8."""
+    light = np.clip(light, 0, 1)
+    return (np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055) * 255 + 0.5).astype(np.uint8)
+
+
+_LINEAR = linear(np.arange(256) / 255).astype(np.float32)
+
+
+def paint(library: Library, skin: Skin, brow: Brow, traits: Traits, draws: np.random.Generator, size: int) -> Texture:
+    """The skin's texture in the studio's layout, ``size`` wide."""
+    region = regions.of(library.layout, library.model, size)
+    albedo = _LINEAR[_sized(skin.albedo, size)]
+    albedo *= _gain(albedo, region, traits)
+    density = _age(region, traits, draws) + _marks(region, traits, draws)
+    albedo *= np.exp(-density)
+    _stubble(albedo, region, traits, draws)
+    _make_up(albedo, region, traits)
+    _roots(albedo, region, traits, draws)
+    coverage = _sized(brow.coverage, size).astype(np.float32)[..., None] / 255
+    coverage = np.clip(coverage * traits.brow_strength, 0, 0.95)
+    albedo += (traits.brow_colour * 0.55 - albedo) * coverage
+    waterline = region.lid_line[..., None] * 0.5
+    albedo += (albedo * [0.62, 0.45, 0.42] - albedo) * waterline
+    parsing = np.zeros((size, size), np.uint8)
+    parsing[region.lips > 0.5] = Parsing.LIP
+    parsing[cv2.GaussianBlur(coverage[..., 0], (0, 0), 0.06 * region.scale) > 0.22] = Parsing.BROW
+    rgba = np.full((size, size, 4), 255, np.uint8)
+    rgba[..., :3] = display(albedo)
+    return Texture(rgba, parsing)
+
+
+def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    """(size, size) smooth noise of unit variance, about ``cells`` bumps across, the same at both ends of a row."""
+    grid = draws.standard_normal((cells, cells)).astype(np.float32)
+    grid = np.concatenate([grid[:, -2:], grid, grid[:, :2]], axis=1)
+    wide = cv2.resize(grid, (int(size * (cells + 4) / cells), size), interpolation=cv2.INTER_CUBIC)
+    cut = int(size * 2 / cells)
+    out = wide[:, cut : cut + size]
+    return out / max(float(out.std()), 1e-6)
+
+
+def _sized(image: np.ndarray, size: int) -> np.ndarray:
+    if len(image) == size:
+        return image
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if len(image) > size else cv2.INTER_LINEAR)
+
+
+def _gain(albedo: np.ndarray, region: Regions, traits: Traits) -> np.ndarray:
+    """(3,) that brings the middle of the face to the sitter's tone, as far as its own marks bear."""
+    present = np.median(albedo[region.face > 0.5], axis=0)
+    wanted = tone(traits.melanin) * np.exp(-_BLOOD * traits.blood - _PIGMENT * traits.sallow)
+    return np.clip(wanted / present, 1 / _LARGEST_GAIN**2, _LARGEST_GAIN).astype(np.float32)
+
+
+def _marks(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndarray:
+    """Optical density (S, S, 3) of blotches, flush, freckles, moles and tired eyes."""
+    size = region.size
+    fair = 1 - 0.65 * traits.melanin
+    blood = 0.05 * noise(draws, size, 14) + 0.03 * noise(draws, size, 48)
+    blood += traits.flush * (0.30 * region.cheeks + 0.25 * region.nose + 0.25 * region.ears)
+    blood += 0.20 * region.under_eyes * traits.tired + 0.12 * region.lids
+    pigment = 0.035 * noise(draws, size, 20) + 0.025 * noise(draws, size, 150) + 0.02 * noise(draws, size, 400)
+    pigment += 0.14 * region.under_eyes * traits.tired + 0.06 * region.lids * traits.melanin
+    if traits.freckles > 0:
+        fine = noise(draws, size, int(4.2 * size / region.scale)) - 1.7 + 0.5 * noise(draws, size, 20)
+        where = np.clip(region.cheeks * 1.3 + region.nose + 0.35 * region.face, 0, 1)
+        pigment += traits.freckles * fair * where * np.clip(fine * 1.2, 0, 0.5)
+    spots = np.zeros((size, size), np.float32)
+    for _ in range(traits.moles):
+        at = draws.uniform([0.2, 0.25], [0.8, 0.85]) * size
+        cv2.circle(spots, (int(at[0] * 16), int(at[1] * 16)), int(draws.uniform(0.06, 0.14) * region.scale * 16),
+                   float(draws.uniform(0.4, 1.0)), -1, cv2.LINE_AA, 4)  # fmt: skip
+    pigment += cv2.GaussianBlur(spots, (0, 0), 0.035 * region.scale + 0.3)
+    return blood[..., None] * _BLOOD * fair + pigment[..., None] * _PIGMENT
+
+
+def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndarray:
+    """Optical density of folds and lines; light gathers beside a line, so each has a pale flank."""
+    m, cm = region.marks, region.scale
+    deep = np.zeros((region.size, region.size), np.float32)
+
+    def fold(points: np.ndarray, width: float, amount: float) -> None:
+        if amount <= 0.01:
+            return
+        wobble = draws.normal(0, 0.06 * cm, points.shape)
+        line = region.curve(points + wobble, width)
+        flank = np.roll(line, int(round(0.12 * cm)) or 1, axis=0)
+        deep[:] += amount * (line - 0.35 * flank)
+
+    old = traits.wrinkles
+    for side in (0, 1):
+        wing, corner = (m[31], m[48]) if side == 0 else (m[35], m[54])
+        outer, inner = (m[36], m[39]) if side == 0 else (m[45], m[42])
+        out = np.array([-1.0 if side == 0 else 1.0, 0.0])
+        start = wing + out * 0.35 * cm + [0, -0.5 * cm]
+        bend = (wing + corner) / 2 + out * 0.95 * cm
+        fold(np.stack([start, bend, corner + out * 0.75 * cm + [0, 0.5 * cm]]), 0.16, 0.10 + 0.75 * old)
+        fold(np.stack([corner + out * 0.3 * cm + [0, 0.3 * cm], corner + out * 0.6 * cm + [0, 1.8 * cm]]), 0.12, 0.5 * old)
+        for turn in (-0.55, -0.15, 0.25, 0.6):
+            reach = draws.uniform(0.9, 1.7) * cm
+            direction = np.array([out[0] * np.cos(turn), np.sin(turn)])
+            begin = outer + direction * 0.45 * cm
+            fold(np.stack([begin, begin + direction * reach * 0.5, begin + direction * reach]), 0.06, 0.55 * old - 0.04)
+        bag = (outer + inner) / 2 + [0, 1.05 * cm]
+        fold(np.stack([inner + [0, 0.45 * cm], bag, outer + [0, 0.75 * cm]]), 0.13, 0.10 + 0.45 * old)
+        fold(np.stack([inner + [0, -0.35 * cm], (outer + inner) / 2 + [0, -0.72 * cm], outer + [0, -0.3 * cm]]), 0.10, 0.35)
+        fold(np.stack([m[21 + side] + [0, -0.5 * cm], m[21 + side] + [0, 0.5 * cm]]), 0.09, 0.45 * old - 0.05)
+    for rank in range(4):
+        height = m[19, 1] - (1.0 + 0.95 * rank + draws.normal(0, 0.1)) * cm
+        x = np.linspace(m[17, 0] + 0.6 * cm, m[26, 0] - 0.6 * cm, 7)
+        fold(np.stack([x, height + draws.normal(0, 0.12 * cm, 7)], 1), 0.09, 0.6 * old - 0.05)
+    for k in range(9):
+        x = m[48, 0] + (m[54, 0] - m[48, 0]) * (k + 0.5 + draws.normal(0, 0.2)) / 9
+        top = np.interp(x, m[48:55, 0], m[48:55, 1])
+        fold(np.array([[x, top - 0.55 * cm], [x, top - 0.1 * cm]]), 0.05, 0.35 * old - 0.08)
+    for k in range(3):
+        y = m[8, 1] + (2.2 + 1.6 * k) * cm
+        fold(np.stack([np.linspace(m[5, 0], m[11, 0], 5), y + np.array([-0.5, 0, 0.2, 0, -0.5]) * cm], 1), 0.12, 0.5 * old)
+    crepe = old * 0.10 * noise(draws, region.size, int(2.2 * region.size / cm)) * region.face
+    spots = np.clip(noise(draws, region.size, int(0.9 * region.size / cm)) - 2.0, 0, 0.5) * old * (1 - region.lips)
+    return (deep + crepe)[..., None] * np.array([0.45, 0.6, 0.65]) + spots[..., None] * _PIGMENT * 0.7
+
+
+def _stubble(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.random.Generator) -> None:
+    """The shadow of a shaved beard, and short hairs."""
+    if traits.stubble <= 0:
+        return
+    hairs = np.clip(0.55 + 0.5 * noise(draws, region.size, region.size // 2), 0, 1.4)
+    where = region.beard * (0.75 + 0.25 * region.moustache) * (0.7 + 0.3 * noise(draws, region.size, 30).clip(-1, 1))
+    amount = np.clip(traits.stubble * where * hairs, 0, 0.85)[..., None]
+    albedo += (traits.beard_colour * 0.7 + albedo * 0.12 - albedo) * amount
+
+
+def _make_up(albedo: np.ndarray, region: Regions, traits: Traits) -> None:
+    """Lips' own colour or a lipstick's, liner, shadow on lids, rouge; lips are darkest where they meet."""
+    lips = region.lips[..., None] * traits.lip_strength
+    own = albedo.mean(axis=2, keepdims=True) / max(float(albedo[region.lips > 0.9].mean()), 1e-3)
+    albedo += (traits.lip_colour * own.clip(0.6, 1.5) - albedo) * lips
+    albedo *= 1 - region.lip_line[..., None] * np.array([0.45, 0.6, 0.6])
+    if traits.make_up > 0:
+        shadow = np.clip(region.lids - region.lid_line, 0, 1)[..., None] * traits.make_up
+        albedo += (albedo * traits.eye_shadow - albedo) * shadow * 0.6
+        albedo *= 1 - region.lid_line[..., None] * 0.75 * traits.make_up
+        albedo *= np.exp(-region.cheeks[..., None] * _BLOOD * 0.25 * traits.make_up)
+
+
+def _roots(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.random.Generator) -> None:
+    """The scalp under hair takes the hair's colour; a bald one stays skin."""
+    if traits.scalp_cover <= 0:
+        return
+    ragged = region.scalp + 0.35 * noise(draws, region.size, 90) * (region.scalp > 0.02)
+    grain = 0.8 + 0.2 * noise(draws, region.size, region.size // 2)
+    amount = (np.clip(ragged * 1.1, 0, 1) * np.clip(grain, 0.3, 1) * traits.scalp_cover)[..., None]
+    albedo += (traits.hair_colour * 0.75 - albedo) * amount
