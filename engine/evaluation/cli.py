@@ -18,7 +18,7 @@ from pathlib import Path
 from engine import protocol
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, source_frames
-from engine.evaluation import compare
+from engine.evaluation import compare, landmarkers
 from engine.evaluation.judge import DrivingClip, Judge
 from engine.evaluation.metrics import all_metrics
 from engine.evaluation.report import Row, markdown, median
@@ -39,6 +39,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         rows = _Evaluation(options, folder).rows()
     report = [*rows, median(rows)] if len(rows) > 1 else rows
     print(markdown(report, all_metrics()))
+    print(f"\n{landmarkers.remark(options.landmarker, options.detector)}")
     for row in rows:
         if "cross_check" in row.notes:
             found = row.notes["cross_check"]
@@ -48,7 +49,12 @@ def _evaluate(options: argparse.Namespace) -> int:
                 f"mean of {found['frames']} frames."
             )
     if options.json:
-        record = {"mode": options.mode, "takes": [row.to_json() for row in rows]}
+        record = {
+            "mode": options.mode,
+            "driven_by": options.detector,
+            "scored_by": options.landmarker,
+            "takes": [row.to_json() for row in rows],
+        }
         write_atomic(options.json, (json.dumps(record, indent=1) + "\n").encode())
     return 0
 
@@ -57,7 +63,7 @@ class _Evaluation:
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self._options = options
         self._folder = folder
-        self._judge = Judge(detector.create("mediapipe"), options.step)
+        self._judge = Judge(detector.create(options.landmarker), options.step)
 
     def rows(self) -> list[Row]:
         """One for each take, in the order asked for."""
@@ -101,6 +107,7 @@ class _Evaluation:
             output=str(self._folder),
             shot=shot,
             motion=self._options.motion,
+            detector=self._options.detector,
             neutral_frame=reference,
         )
         job.check()
@@ -135,6 +142,10 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         mode.add_argument("--motion", choices=protocol.MOTION_PRESETS, default=motion, help="(default: %(default)s)")
         mode.add_argument("--frames", help="source frames to render, like 0-299x3; default: all")
         mode.add_argument("--step", type=int, default=1, help="score every n-th rendered frame (no jitter then)")
+        mode.add_argument(
+            "--detector", choices=detector.NAMES, default="mediapipe", help="drives (default: %(default)s)"
+        )
+        mode.add_argument("--landmarker", choices=detector.NAMES, default="mediapipe", help="scores; has dense points")
         mode.add_argument("--keep", type=Path, metavar="DIR", help="render here, one take a folder, and leave them")
         mode.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     own.add_argument("--reference", type=int, nargs="+", default=[0], metavar="N", help="the source frame, by clip")

@@ -189,7 +189,7 @@ class _Listener:
 def encoded_again(rgb: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 through JPEG at ``QUALITY``."""
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def _tiles(moment: Moment, outputs: list[tuple[str, Picture]]) -> list[Tile]:

@@ -1,4 +1,4 @@
-"""Scores one take: every picture is looked at on its own, with the detector that the engine ships."""
+"""Scores one take: every picture is looked at on its own."""
 
 from __future__ import annotations
 
@@ -89,8 +89,14 @@ class Judge:
         }
 
     def points(self, rgb: np.ndarray) -> np.ndarray | None:
-        """(468, 3) pixels of the face in a picture, None without one."""
+        """(468, 3) pixels of the face in a picture, None without one; raises EngineError ``landmarker``."""
         seen = self._detector.detect(rgb)
+        if seen is not None and seen.dense is None:
+            raise EngineError(
+                "landmarker",
+                f"The landmarker {self._detector.name} has no dense points, on which these figures rest.",
+                "Choose another, or use `evaluate compare`.",
+            )
         return None if seen is None else seen.dense
 
     def driving_points(self, clip: DrivingClip, index: int, rgb: np.ndarray) -> np.ndarray | None:
