@@ -1,4 +1,4 @@
-"""What the engine really computes on. Today that is the processor."""
+"""The processor. What networks run on is said by :mod:`engine.runtime`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ def thread_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@functools.cache
+def processor_features() -> frozenset[str]:
+    """Instruction sets as Linux names them (``avx512_bf16``, ``amx_bf16``); empty where the system does not say."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.partition(":")[2].split())
+    return frozenset()
 
 
 def _processor() -> str:

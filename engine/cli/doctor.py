@@ -20,7 +20,7 @@ REQUIRED = {
     "safetensors": "safetensors",
     "mediapipe": "mediapipe",
 }
-OPTIONAL = {"face_alignment": "face-alignment", "torch": "torch"}
+OPTIONAL = {"face_alignment": "face-alignment"}
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     sound = [_package(module, name, needed=True) for module, name in REQUIRED.items()]
     for module, name in OPTIONAL.items():
         _package(module, name, needed=False)
-    sound += [_systems(), _weights()]
+    sound += [_networks(), _systems(), _weights()]
     print("all is well" if all(sound) else "something is missing: see the lines that begin with MISSING or DAMAGED")
     return 0 if all(sound) else 1
 
@@ -53,6 +53,18 @@ def _package(module: str, name: str, needed: bool) -> bool:
         else:
             print(f"optional   {name} is not installed")
     return False
+
+
+def _networks() -> bool:
+    try:
+        from engine.runtime import survey
+    except ImportError as fault:
+        print(f"MISSING    networks cannot be run: {fault}")
+        return False
+    found = survey.survey()
+    for line in found.lines:
+        print(line)
+    return found.sound
 
 
 def _systems() -> bool:
