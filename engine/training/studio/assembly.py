@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
-from engine.training.studio import eyes, layout, mouth
+from engine.training.studio import eyes, layout, mouth, regions
 from engine.training.studio.acting import Moment
 from engine.training.studio.library import Library
 from engine.training.studio.scene import HeadState, Material, Mesh, Parsing, Scene
@@ -125,7 +125,7 @@ def _prepare(library: Library) -> _Fixed:
     texture, material, parsing = (np.zeros(count, kind) for kind in (np.int32, np.uint8, np.uint8))
     skin = model.triangles_of("skin")
     uv[skin] = library.layout.corners(model.vertices, model.triangles[skin])
-    parsing[skin] = _skin_classes(library)
+    parsing[skin] = regions.skin_classes(model)
     for eye, name in zip(library.anatomy.eyes, ("eye_left", "eye_right")):
         ball = model.triangles_of(name)
         uv[ball] = layout.eye_chart(model.vertices[model.triangles[ball]], eye.centre, eye.radius)
@@ -154,17 +154,3 @@ def _prepare(library: Library) -> _Fixed:
         inside=inner,
         lashes=eyes.lash_strips(library.anatomy.eyes),
     )
-
-
-def _skin_classes(library: Library) -> np.ndarray:
-    """Of each skin triangle: face and scalp are skin, what stands out beside the head is ear, the rest neck."""
-    model = library.model
-    marks = model.landmarks68.at(model.vertices)
-    x, y, z = model.vertices[model.triangles[model.triangles_of("skin")]].mean(axis=1).T
-    chin, nose = marks[8], marks[33]
-    classes = np.full(len(x), Parsing.SKIN, np.uint8)
-    under = chin[1] + 0.2 + np.interp(z, [-4, 1.5, 5, chin[2] - 1], [3.5, 3.0, 0.8, -0.6])
-    classes[y < under] = Parsing.NECK
-    ear = (abs(x) > abs(marks[0, 0]) + 0.15) & (z < marks[1, 2] + 0.3) & (abs(y - nose[1] - 2.2) < 4)
-    classes[ear] = Parsing.EAR
-    return classes

@@ -18,6 +18,8 @@ from engine.raster import opencv
 
 _STRETCH = 1.6  # of azimuth by tanh: the face takes 70 % of the width
 _MARGIN = 0.02  # of the width, where triangles that cross the back of the head go on
+_CHIN, _NECK = -8.0, 0.06  # cm below the centre where the neck begins; radians a cm by which it is drawn out
+_LOWEST = -2.1  # radians, of the shoulders' edge
 EYE_SHARE = 0.46  # of the chart's width that the eyeball's radius takes
 
 
@@ -43,8 +45,9 @@ class Layout:
         return np.stack([_across(around), _down(latitude[triangles])], axis=-1).clip(0, 1).astype(np.float32)
 
     def _angles(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Azimuth and latitude; down the neck, which the centre sees at a slant, latitude goes on with height."""
         x, y, z = np.moveaxis(points - self.centre, -1, 0)
-        return np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))
+        return np.arctan2(x, z), np.arctan2(y, np.hypot(x, z)) + _NECK * np.minimum(y - _CHIN, 0)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  (one layout a process)
     def positions(self, size: int) -> np.ndarray:
@@ -101,4 +104,4 @@ def _across(azimuth: np.ndarray) -> np.ndarray:
 
 
 def _down(latitude: np.ndarray) -> np.ndarray:
-    return 0.5 - 0.49 * np.sin(latitude * 0.75) / np.sin(np.pi / 2 * 0.75)
+    return 0.005 + 0.99 * (np.pi / 2 - latitude) / (np.pi / 2 - _LOWEST)

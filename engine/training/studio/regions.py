@@ -10,6 +10,7 @@ import numpy as np
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
 from engine.training.studio.layout import Layout
+from engine.training.studio.scene import Parsing
 
 _DENSE = 13 / 512  # texels to a cm on the face, by the chart's size
 # Hairline: height above the eyes' middle, cm, by how far forward it is (z, cm); temples come back, ears stay free.
@@ -96,7 +97,8 @@ def _regions(layout: Layout, model: FaceModel, size: int) -> Regions:
     lips = polygon(marks[48:60], 0.05)
     height = np.interp(z, *_HAIRLINE)
     scalp = smoothstep((y - eyes[1] - height) / 1.2 + 0.5)
-    scalp = scalp.astype(np.float32)
+    ears = soft(_ears(layout, model, size), 0.15)
+    scalp = (scalp * (1 - np.clip(2 * soft(ears, 0.3), 0, 1))).astype(np.float32)
     mouth = marks3[48:60].mean(axis=0)
     nose_foot = marks3[33]
     corner = abs(marks3[54, 0])
@@ -128,8 +130,27 @@ def _regions(layout: Layout, model: FaceModel, size: int) -> Regions:
         lid_line=np.clip(grown - 0.3 * eye_hole, 0, 1),
         under_eyes=about(below, np.array([1.5, 0.6, 2.0])),
         face=smoothstep((8.5 - away) / 2 + 0.5).astype(np.float32),
-        ears=((abs(x) > 7.4) & (abs(y - eyes[1] + 2) < 4)).astype(np.float32),
+        ears=ears,
     )
+
+
+def skin_classes(model: FaceModel) -> np.ndarray:
+    """Of each skin triangle, the class of ``scene.Parsing``: face and scalp are skin, then ears and the neck."""
+    marks = model.landmarks68.at(model.vertices)
+    x, y, z = model.vertices[model.triangles[model.triangles_of("skin")]].mean(axis=1).T
+    chin, nose = marks[8], marks[33]
+    classes = np.full(len(x), Parsing.SKIN, np.uint8)
+    under = chin[1] + 0.2 + np.interp(z, [-4, 1.5, 5, chin[2] - 1], [3.5, 3.0, 0.8, -0.6])
+    classes[y < under] = Parsing.NECK
+    ear = (abs(x) > abs(marks[0, 0]) + 0.15) & (z < marks[1, 2] + 0.3) & (abs(y - nose[1] - 2.2) < 4)
+    classes[ear] = Parsing.EAR
+    return classes
+
+
+def _ears(layout: Layout, model: FaceModel, size: int) -> np.ndarray:
+    """(size, size) 0 or 1: the chart of the ears."""
+    corner = model.vertices[model.triangles[model.triangles_of("skin")]][skin_classes(model) == Parsing.EAR]
+    return layout.paint(corner, corner, size)[1].astype(np.float32)
 
 
 def _line(marks: np.ndarray, size: int, scale: float) -> np.ndarray:

@@ -178,7 +178,8 @@ def _roots(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.random
     """The scalp under hair takes the hair's colour; a bald one stays skin."""
     if traits.scalp_cover <= 0:
         return
-    ragged = region.scalp + 0.35 * noise(draws, region.size, 90) * (region.scalp > 0.02)
+    edge = region.scalp * (1 - region.scalp) * 4
+    ragged = region.scalp + 0.3 * noise(draws, region.size, region.size // 5) * edge
     grain = 0.8 + 0.2 * noise(draws, region.size, region.size // 2)
     amount = (np.clip(ragged * 1.1, 0, 1) * np.clip(grain, 0.3, 1) * traits.scalp_cover)[..., None]
     albedo += (traits.hair_colour * 0.75 - albedo) * amount

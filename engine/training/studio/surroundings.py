@@ -37,14 +37,15 @@ def surroundings() -> Iterator[tuple[str, bool, np.ndarray, np.ndarray, np.ndarr
     """Of each place: name, whether it is held out, harmonics (9, 3), mirror map and panorama, as ``library.Environment``
     has them; mean radiance about ½."""
     rays, solid = _rays(_HEIGHT, _WIDTH)
-    coarse, _ = _rays(*_MIRROR)
+    coarse, share = _rays(*_MIRROR)
+    lobe = (coarse.reshape(-1, 3) @ coarse.reshape(-1, 3).T).clip(0) ** _SHARPNESS * share.ravel()
+    lobe /= lobe.sum(axis=1, keepdims=True)
     for name, (held, zenith, horizon, ground, lamps) in _PLACES.items():
         panorama = _panorama(name, rays, zenith, horizon, ground, lamps)
         panorama *= 0.5 / ((panorama.mean(axis=2) * solid).sum() / (4 * np.pi))
         basis = _harmonics(rays)
         moments = np.einsum("hwc,hwk,hw->kc", panorama, basis, solid) * _BANDS[:, None]
-        lobe = (coarse.reshape(-1, 3) @ rays[::2, ::2].reshape(-1, 3).T).clip(0) ** _SHARPNESS * solid[::2, ::2].ravel()
-        mirror = lobe @ panorama[::2, ::2].reshape(-1, 3) / lobe.sum(axis=1, keepdims=True)
+        mirror = lobe @ cv2.resize(panorama, _MIRROR[::-1], interpolation=cv2.INTER_AREA).reshape(-1, 3)
         yield (
             name,
             held,
