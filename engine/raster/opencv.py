@@ -64,7 +64,8 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
     camera[:, 1] = (height / 2 - pixels[:, 1]) * z / focal
     camera[:, 2] = -z
     count = len(triangles)
-    colour, indices = _labels(count)
+    capacity = 1 << max(count - 1, 0).bit_length()  # a power of two, so that pictures of any count share the labels
+    colour, indices = (labels[: length * count] for labels, length in zip(_labels(capacity), (3, 1), strict=True))
     colour_buffer = np.full((height, width, 3), -1, np.float32)
     depth_buffer = np.full((height, width), _FAR, np.float32)
     if count:  # OpenCV refuses an empty scene
@@ -83,7 +84,7 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
     label = colour_buffer.reshape(-1, 3)
     pixel = np.flatnonzero(label[:, 0] >= 0)  # empty depths come back inexact, empty labels do not
     label = label[pixel]
-    triangle = np.clip(np.rint(label[:, 0] * count), 0, count - 1).astype(np.intp)
+    triangle = np.clip(np.rint(label[:, 0] * capacity), 0, count - 1).astype(np.intp)
     barycentric = label
     barycentric[:, 0] = 1 - label[:, 1] - label[:, 2]
     return Fragments(shape, pixel, triangle, barycentric, depth_buffer.reshape(-1)[pixel])
@@ -95,14 +96,14 @@ def depth_image(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, sh
     return fragments.image(fragments.depth, np.inf)
 
 
-@functools.lru_cache(maxsize=8)
-def _labels(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Per unshared vertex: triangle number scaled into 0…1, and the second and third barycentric."""
-    colour = np.zeros((count, 3, 3), np.float32)
-    colour[:, :, 0] = (np.arange(count, dtype=np.float32) / count)[:, None]
+@functools.lru_cache(maxsize=4)
+def _labels(capacity: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per unshared vertex: triangle number scaled into 0…1, and the second and third barycentric; indices."""
+    colour = np.zeros((capacity, 3, 3), np.float32)
+    colour[:, :, 0] = (np.arange(capacity, dtype=np.float32) / capacity)[:, None]
     colour[:, 1, 1] = 1
     colour[:, 2, 2] = 1
-    return colour.reshape(-1, 3), np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+    return colour.reshape(-1, 3), np.arange(3 * capacity, dtype=np.int32).reshape(-1, 3)
 
 
 @functools.lru_cache(maxsize=1)

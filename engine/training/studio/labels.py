@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from engine.face import model as face_model
-from engine.face import pncc
 from engine.face.model import Anchors, FaceModel
 from engine.training.sample import Frame
 from engine.training.studio.render import Picture
@@ -18,7 +17,6 @@ def frame(picture: Picture, person: int, model: FaceModel | None = None) -> Fram
     """The picture with all its labels."""
     model = model or face_model.load()
     scene, size, head = picture.scene, picture.size, picture.scene.head
-    pixels, depth = scene.project(head.vertices, size)
     landmarks68, visible68, _ = _landmarks(picture, model.landmarks68)
     dense, dense_visible, dense_depth = _landmarks(picture, model.dense)
     centre = -float(head.translation[2])
@@ -28,7 +26,7 @@ def frame(picture: Picture, person: int, model: FaceModel | None = None) -> Fram
         person=person,
         matte=picture.matte,
         parsing=picture.parsing,
-        pncc=pncc.draw(model, pixels, depth, size).astype(np.float16),
+        pncc=picture.pncc,
         depth=picture.depth.astype(np.float16),
         landmarks68=landmarks68,
         visible68=visible68,

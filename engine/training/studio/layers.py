@@ -28,24 +28,36 @@ class Seen:
     ends: tuple[int, ...]
 
     def composite(self, colour: Tensor) -> Tensor:
-        """Colours (C, P) as the pictures they make, premultiplied by coverage, which is the last row: (C + 1, pixels)."""
+        """Colours (C, P) as the pictures they make, premultiplied by the coverage in the last row: (C + 1, pixels)."""
         height, width = self.fragments.shape
         share = torch.cat([colour * self.weight, self.weight[None]])
         picture = torch.zeros(len(share), height * width, device=colour.device)
         start = 0
         for end in self.ends:
             pixel = self.fragments.pixel[start:end]
-            picture[:, pixel] = picture[:, pixel] + share[:, start:end] if start else share[:, start:end]
+            picture.index_add_(1, pixel, share[:, start:end])
             start = end
         return picture
 
 
+def nearer(one: Fragments, other: Fragments) -> Fragments:
+    """Of two opaque drawings, what is seen of them together."""
+    if not len(other.pixel):
+        return one
+    before, behind = _map(other.depth, other, float("inf")), _map(one.depth, one, float("inf"))
+    first = select(one, (one.depth <= before.index_select(0, one.pixel)).nonzero()[:, 0])
+    return _join([first, select(other, (other.depth < behind.index_select(0, other.pixel)).nonzero()[:, 0])])
+
+
 def nearer_than_opaque(slots: Sequence[Fragments]) -> list[Fragments]:
     """Drops fragments of layers (all slots but the first) that lie behind what is opaque."""
-    if len(slots) == 1:
-        return list(slots)
+    if not any(len(layer.pixel) for layer in slots[1:]):
+        return list(slots[:1])
     wall = _map(slots[0].depth, slots[0], float("inf"))
-    return [slots[0], *(select(layer, (layer.depth < wall[layer.pixel]).nonzero()[:, 0]) for layer in slots[1:])]
+    return [
+        slots[0],
+        *(select(layer, (layer.depth < wall.index_select(0, layer.pixel)).nonzero()[:, 0]) for layer in slots[1:]),
+    ]
 
 
 def resolve(slots: Sequence[Fragments], rgba: Sequence[Tensor]) -> tuple[Seen, Fragments]:
@@ -59,14 +71,15 @@ def resolve(slots: Sequence[Fragments], rgba: Sequence[Tensor]) -> tuple[Seen, F
         labelled.append(select(fragments, ((before > 0.5) & (before - weight <= 0.5)).nonzero()[:, 0]))
         seen = (weight > _INVISIBLE).nonzero()[:, 0]
         kept.append(select(fragments, seen))
-        colours.append(colour[:, seen])
-        weights.append(weight[seen])
+        whole = len(seen) == len(weight)
+        colours.append(colour if whole else colour.index_select(1, seen))
+        weights.append(weight if whole else weight.index_select(0, seen))
     ends = tuple(torch.tensor([len(weight) for weight in weights]).cumsum(0).tolist())
     return Seen(_join(kept), torch.cat(colours, 1), torch.cat(weights), ends), _join(labelled)
 
 
 def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[Tensor]:
-    """Per slot and fragment (P,): the share of light that all nearer fragments of other layers let through to the eye."""
+    """Per slot and fragment (P,): the share of its light that all nearer fragments of other layers let through."""
     depths = [_map(layer.depth, layer, float("inf")) for layer in slots[1:]]
     clear = [_map(1 - a, layer, 1.0) for layer, a in zip(slots[1:], alpha[1:], strict=True)]
     through = []
@@ -74,15 +87,18 @@ def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[T
         product = torch.ones_like(fragments.depth)
         for other, (depth, passes) in enumerate(zip(depths, clear, strict=True), start=1):
             if other != k:
-                there = depth[fragments.pixel]
+                there = depth.index_select(0, fragments.pixel)
                 nearer = there < fragments.depth if other > k else there <= fragments.depth
-                product = product * torch.where(nearer, passes[fragments.pixel], 1.0)
+                product = product * torch.where(nearer, passes.index_select(0, fragments.pixel), 1.0)
         through.append(product)
     return through
 
 
 def select(fragments: Fragments, index: Tensor) -> Fragments:
-    return Fragments(fragments.shape, *(field[index] for field in fragments.fields()))
+    """The fragments of these ascending indices."""
+    if len(index) == len(fragments.pixel):
+        return fragments
+    return Fragments(fragments.shape, *(field.index_select(0, index) for field in fragments.fields()))
 
 
 def _join(parts: Sequence[Fragments]) -> Fragments:

@@ -16,11 +16,12 @@ from engine.training.studio.scene import Lens
 _GREY = 0.6  # exposure 1 shows a white matt surface in light 1 a little below white
 
 
-def tone(linear: Tensor, gain: Tensor) -> Tensor:
-    """Linear light (3, …) times ``gain`` (broadcast) as display values 0…1: a film-like shoulder (Narkowicz, "ACES
-    filmic tone mapping curve", 2016), then the display's gamma."""
-    x = (linear * (gain * _GREY)).clamp_(min=0)
-    return ((x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14)).clamp_(0, 1) ** (1 / 2.2)
+def tone(linear: Tensor) -> Tensor:
+    """Linear light as display values 0…1: a film-like shoulder (Narkowicz, "ACES filmic tone mapping curve", 2016),
+    then the display's gamma."""
+    x = (linear * _GREY).clamp_(min=0)
+    curve = (x * (2.51 * x + 0.03)).div_((x * (2.43 * x + 0.59)).add_(0.14))
+    return curve.clamp_(0, 1).pow_(1 / 2.2)
 
 
 def gain(lens: Lens) -> np.ndarray:
@@ -40,8 +41,9 @@ def develop(display: np.ndarray, lens: Lens) -> np.ndarray:
         display = display + spread * _normal(lens.seed, display.size).reshape(display.shape)
     picture = cv2.convertScaleAbs(np.clip(display, 0, 1), alpha=255)
     if lens.jpeg:
-        _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, lens.jpeg])
-        picture = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, lens.jpeg])[1]
+        picture = cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
     return picture
 
 

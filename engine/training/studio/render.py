@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.face import model as face_model
+from engine.face import pncc
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio import layers, lens, shading, surfaces, texels
 from engine.training.studio.layers import Seen
-from engine.training.studio.scene import Parsing, Scene
+from engine.training.studio.scene import Material, Parsing, Scene
 from engine.training.studio.surfaces import Heap
 from engine.training.studio.texels import Texels
 
@@ -38,9 +40,10 @@ FULL = Profile(2, True)
 class Picture:
     """One scene as it was drawn, ``size`` pixels wide.
 
-    ``image`` (S, S, 3) uint8, ``matte`` (S, S) uint8, ``parsing`` (S, S) uint8, ``depth`` (S, S) float32 cm, infinity in
-    the background. The surface that each covered pixel is labelled by: ``pixel`` (P,) row · S + column, ``mesh`` (P,) of
-    the scene, ``corners`` (P, 3) vertices of that mesh, ``barycentric`` (P, 3).
+    ``image`` (S, S, 3) uint8, ``matte`` (S, S) uint8, ``parsing`` (S, S) uint8, ``depth`` (S, S) float32 cm, infinity
+    in the background, ``pncc`` (S, S, 3) float16 of the head alone. The surface that each covered pixel is labelled
+    by: ``pixel`` (P,) row · S + column, ``mesh`` (P,) of the scene, ``corners`` (P, 3) vertices of that mesh,
+    ``barycentric`` (P, 3).
     """
 
     scene: Scene
@@ -49,6 +52,7 @@ class Picture:
     matte: np.ndarray
     parsing: np.ndarray
     depth: np.ndarray
+    pncc: np.ndarray
     pixel: np.ndarray
     mesh: np.ndarray
     corners: np.ndarray
@@ -61,7 +65,7 @@ def render(scene: Scene, size: int, profile: Profile = TRAINING, rasteriser: str
 
 
 def render_many(scenes: Sequence[Scene], size: int, profile: Profile = TRAINING, device: str = "cuda") -> list[Picture]:
-    """Draw scenes together on a device with the torch rasteriser; as many as its memory holds is the caller's affair."""
+    """Draw scenes together on a device with the torch rasteriser; how many its memory holds is the caller's affair."""
     return _render(scenes, size, profile, "torch", device)
 
 
@@ -71,12 +75,14 @@ def _render(scenes: Sequence[Scene], size: int, profile: Profile, rasteriser: st
     fine = _visible(heap, size * profile.samples, rasteriser)
     plain = fine if profile.samples == 1 else _visible(heap, size, rasteriser)
     colour, matte = _shade(heap, fine, size, profile)
-    parsing = _parsing(heap, plain)
-    return _pictures(heap, plain.labelled, parsing, colour, matte, size)
+    return _pictures(heap, plain, colour, matte, size)
 
 
 @dataclass(frozen=True)
 class _Visible:
+    """What is ``seen``, the fragments that pixels are ``labelled`` by, and the ``head`` alone, whatever covers it."""
+
+    head: Fragments
     seen: Seen
     labelled: Fragments
     texels: Texels
@@ -84,14 +90,15 @@ class _Visible:
 
 def _visible(heap: Heap, width: int, rasteriser: str) -> _Visible:
     """Which fragments are seen in pictures of this width, and through how much of what lies before them."""
-    slots = layers.nearer_than_opaque(heap.fragments(width, rasteriser))
+    head, rest, *others = heap.fragments(width, rasteriser)
+    slots = layers.nearer_than_opaque([layers.nearer(head, rest), *others])
     places = [heap.texture_place(fragments) for fragments in slots]
     found = texels.texels(
         [texture for scene in heap.scenes for texture in scene.textures], _shrink(heap, slots, width), heap.device
     )
-    rgba = [found.colours(heap.texture[f.triangle], uv) for f, uv in zip(slots, places, strict=True)]
+    rgba = [found.colours(heap.texture.index_select(0, f.triangle), uv) for f, uv in zip(slots, places, strict=True)]
     seen, labelled = layers.resolve(slots, rgba)
-    return _Visible(seen, labelled, found)
+    return _Visible(head, seen, labelled, found)
 
 
 def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
@@ -100,75 +107,89 @@ def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
     triangle = torch.cat([fragments.triangle for fragments in slots])
     drawn = torch.bincount(triangle, minlength=len(heap.triangles))  # pixels of each triangle
     index = drawn.nonzero()[:, 0]
-    corners, uv, texture = heap.place[heap.triangles[index]] * width, heap.uv[index], heap.texture[index]
-    area = torch.tensor([t.rgba.shape[0] * t.rgba.shape[1] for t in textures], device=heap.device)[texture]
-    octaves = 0.5 * torch.log2((_area(uv) * area).clamp(min=1e-6) / _area(corners).clamp(min=1e-6))
+    texture = heap.texture[index]
+    in_pixels = _area(*(heap.place[heap.triangles[index]] * width).unbind(1))
+    texels = torch.tensor([t.rgba.shape[0] * t.rgba.shape[1] for t in textures], device=heap.device)[texture]
+    in_texels = _area(*heap.uv.t()[index].split(2, 1)) * texels
+    octaves = 0.5 * torch.log2(in_texels.clamp(min=1e-6) / in_pixels.clamp(min=1e-6))
     weight = drawn[index].float()
     total = torch.zeros(len(textures), device=heap.device).index_add_(0, texture, weight)
     mean = torch.zeros(len(textures), device=heap.device).index_add_(0, texture, weight * octaves) / total.clamp(min=1)
     return mean.round().clamp(0, 8).int().tolist()
 
 
-def _area(corners: Tensor) -> Tensor:
-    """Of triangles (T, 3, 2)."""
-    along, across = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Of triangles with these corners (T, 2)."""
+    along, across = b - a, c - a
     return 0.5 * (along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]).abs()
 
 
 def _shade(heap: Heap, visible: _Visible, size: int, profile: Profile) -> tuple[Tensor, Tensor]:
-    """Display colours (B, 3, S, S) before the lens' faults, and coverage (B, S, S)."""
+    """Display colours (3, B, S, S) before the lens' faults, and coverage (B, S, S)."""
     seen, count, width = visible.seen, len(heap.scenes), size * profile.samples
-    attributes = heap.interpolate(seen.fragments)
-    scene = heap.scene[seen.fragments.triangle]
+    material = heap.material.index_select(0, seen.fragments.triangle)
+    normal = heap.gather(heap.normal, seen.fragments)
+    hair = (material == Material.HAIR).nonzero()[:, 0]
     surface = shading.Surface(
-        position=attributes[:3],
-        normal=attributes[3:6],
-        tangent=attributes[7:],
-        occlusion=attributes[6],
+        position=heap.position(seen.fragments, width),
+        normal=normal[:3],
+        occlusion=normal[3],
         albedo=shading.linear(seen.rgba[:3]),
         alpha=seen.rgba[3],
-        material=heap.material[seen.fragments.triangle],
-        scene=scene,
+        material=material,
+        scene=heap.scene.index_select(0, seen.fragments.triangle),
+        hair=hair,
+        tangent=heap.gather(heap.tangent, layers.select(seen.fragments, hair)),
     )
     lights = shading.lights([s.light for s in heap.scenes], heap.device)
-    light = shading.radiance(surface, lights)
-    picture = seen.composite(light).view(4, count, width, width)
-    gains = torch.from_numpy(np.stack([lens.gain(s.lens) for s in heap.scenes]).T.copy()).to(heap.device)
-    coverage = picture[3]
-    front = lens.tone(picture[:3] / coverage.clamp(min=1e-4), gains[:, :, None, None]) * coverage
-    layers_of_picture = torch.cat([front, coverage[None]]).permute(1, 0, 2, 3)
+    picture = seen.composite(shading.radiance(surface, lights)).view(4, count, width, width)
+    behind = torch.stack([lens.backdrop(s.background, width) for s in heap.scenes], 1).to(heap.device)
+    gains = torch.from_numpy(np.stack([lens.gain(s.lens) for s in heap.scenes], 1)).to(heap.device)
+    display = lens.tone((picture[:3] + behind * (1 - picture[3])) * gains[:, :, None, None])
     if profile.samples > 1:
-        layers_of_picture = torch.nn.functional.avg_pool2d(layers_of_picture, profile.samples)
-    behind = torch.stack([lens.backdrop(s.background, size) for s in heap.scenes]).to(heap.device)
-    behind = lens.tone(behind, gains.t()[:, :, None, None])
-    matte = layers_of_picture[:, 3]
-    return layers_of_picture[:, :3] + behind * (1 - matte[:, None]), matte
+        display, matte = (torch.nn.functional.avg_pool2d(x, profile.samples) for x in (display, picture[3]))
+        return display, matte
+    return display, picture[3]
 
 
 def _parsing(heap: Heap, visible: _Visible) -> Tensor:
     """The class of every labelled fragment: its texture's word, else its triangle's."""
     labelled = visible.labelled
-    painted = visible.texels.classes(heap.texture[labelled.triangle], heap.texture_place(labelled)).long()
-    return torch.where(painted > 0, painted, heap.parsing[labelled.triangle])
+    painted = visible.texels.classes(
+        heap.texture.index_select(0, labelled.triangle), heap.texture_place(labelled)
+    ).long()
+    return torch.where(painted > 0, painted, heap.parsing.index_select(0, labelled.triangle))
 
 
-def _pictures(
-    heap: Heap, labelled: Fragments, parsing: Tensor, colour: Tensor, matte: Tensor, size: int
-) -> list[Picture]:
+def _code(heap: Heap, head: Fragments) -> Tensor:
+    """The projected normalised coordinate code of the heads alone, (B · S, S, 3) float16."""
+    code = pncc.normalised_coordinates(face_model.load())
+    table = torch.zeros(3, len(heap.depth), device=heap.device)
+    for scene, first in zip(heap.scenes, heap.first_vertex, strict=True):
+        for mesh, start in zip(scene.meshes, first, strict=True):
+            if mesh.name == surfaces.HEAD:
+                table[:, start : start + len(code)] = torch.from_numpy(code.T).to(heap.device)
+    height, width = head.shape
+    picture = torch.zeros(height * width, 3, dtype=torch.float16, device=heap.device)
+    picture[head.pixel] = heap.gather(table, head).t().half()
+    return picture.view(height, width, 3)
+
+
+def _pictures(heap: Heap, visible: _Visible, colour: Tensor, matte: Tensor, size: int) -> list[Picture]:
     """Back to arrays, scene by scene."""
-    order = torch.argsort(labelled.pixel)
-    pixel, triangle, barycentric, depth = (field[order].cpu().numpy() for field in labelled.fields())
-    parsing_at = parsing[order].to(torch.uint8).cpu().numpy()
-    colours = colour.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    pixel, triangle, barycentric, depth = (field.cpu().numpy() for field in visible.labelled.fields())
+    parsing = _parsing(heap, visible).to(torch.uint8).cpu().numpy()
+    codes = _code(heap, visible.head).cpu().numpy()
+    colours = colour.permute(1, 2, 3, 0).contiguous().cpu().numpy()
     mattes = (matte * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
     corners, mesh = heap.triangles.cpu().numpy()[triangle], heap.mesh.cpu().numpy()[triangle]
-    bounds = np.searchsorted(pixel, np.arange(len(heap.scenes) + 1) * size * size)
+    image = pixel // (size * size)
     pictures = []
     for k, scene in enumerate(heap.scenes):
-        part = slice(bounds[k], bounds[k + 1])
+        part = np.flatnonzero(image == k) if len(heap.scenes) > 1 else slice(None)
         place = pixel[part] - k * size * size
         classes = np.full(size * size, Parsing.BACKGROUND, np.uint8)
-        classes[place] = parsing_at[part]
+        classes[place] = parsing[part]
         far = np.full(size * size, np.inf, np.float32)
         far[place] = depth[part]
         first = np.array(heap.first_vertex[k])
@@ -180,6 +201,7 @@ def _pictures(
                 matte=mattes[k],
                 parsing=classes.reshape(size, size),
                 depth=far.reshape(size, size),
+                pncc=codes[k * size : (k + 1) * size],
                 pixel=place,
                 mesh=mesh[part],
                 corners=corners[part] - first[mesh[part], None],

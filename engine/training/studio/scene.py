@@ -65,6 +65,8 @@ class Mesh:
     ``texture`` (T,) index into the scene's textures, ``material`` (T,) and ``parsing`` (T,) of the enums above,
     ``occlusion`` (N,) how much of the sky is seen, 0…1; ``tangents`` (N, 3) unit, along the hair, or None.
 
+    The mesh named ``head`` is the face model's: its vertices are the scene's ``head.vertices``.
+
     ``layer``: meshes of layer 0 are opaque and hide each other; meshes of a higher layer have alpha and are composited
     over what lies behind them, sorted by depth at every pixel. Cards that overlap belong in different layers.
     """

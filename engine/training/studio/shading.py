@@ -36,8 +36,8 @@ _SHINE, _TINTED_SHINE = 90.0, 14.0  # exponents of hair's two highlights
 
 @dataclass(frozen=True)
 class Lights:
-    """The lights of a batch as tensors: ``harmonics`` (B, 3, 9), ``mirror`` (B, h, w, 3), ``turn`` (B, 3, 3), ``key`` and
-    ``key_colour`` (B, 3)."""
+    """The lights of a batch as tensors: ``harmonics`` (B, 3, 9), ``mirror`` (B, h, w, 3), ``turn`` (B, 3, 3), ``key``
+    and ``key_colour`` (B, 3)."""
 
     harmonics: Tensor
     mirror: Tensor
@@ -47,12 +47,12 @@ class Lights:
 
     def at(self, values: Tensor, scene: Tensor) -> Tensor:
         """Vectors (B, 3) as they hold for fragments of scenes (P,): (3, P), or (3, 1) for a batch of one."""
-        return values[0][:, None] if len(values) == 1 else values.t()[:, scene]
+        return values[0][:, None] if len(values) == 1 else values.t().index_select(1, scene)
 
-    def irradiance(self, direction: Tensor, scene: Tensor, keep: Tensor | None = None) -> Tensor:
-        """What a white matt surface facing ``direction`` shows, (3, P); ``keep`` (3, 9) damps the bands."""
+    def irradiance(self, basis: Tensor, scene: Tensor, keep: Tensor | None = None) -> Tensor:
+        """What a white matt surface shows, (3, P), that faces where ``basis`` (9, P) was taken (see
+        :func:`harmonic_basis`); ``keep`` (3, 9) damps the bands."""
         harmonics = self.harmonics if keep is None else self.harmonics * keep
-        basis = harmonic_basis(direction)
         if len(harmonics) == 1:
             return (harmonics[0] @ basis).clamp_(min=0)
         return torch.einsum("pck,kp->cp", harmonics[scene], basis).clamp_(min=0)
@@ -91,24 +91,26 @@ def lights(of: Sequence[Light], device: torch.device) -> Lights:
 
 @dataclass(frozen=True)
 class Surface:
-    """What is shaded, P fragments: ``position``, ``normal`` and ``tangent`` (3, P) camera space, ``occlusion`` (P,),
-    ``albedo`` (3, P) linear, ``alpha``, ``material`` and ``scene`` (P,)."""
+    """What is shaded, P fragments: ``position`` and ``normal`` (3, P) in camera space, ``occlusion`` (P,), ``albedo``
+    (3, P) linear, ``alpha``, ``material`` and ``scene`` (P,); ``hair`` (H,) which of them are hair, and their
+    ``tangent`` (3, H)."""
 
     position: Tensor
     normal: Tensor
-    tangent: Tensor
     occlusion: Tensor
     albedo: Tensor
     alpha: Tensor
     material: Tensor
     scene: Tensor
+    hair: Tensor
+    tangent: Tensor
 
 
 def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tensor:
     """Linear light towards the camera, (3, P). ``lit`` (P,) 0…1 is how much of the key light arrives."""
     material, scene = surface.material, surface.scene
     table = torch.tensor(_MATERIALS, device=material.device).t().contiguous()
-    straight, _, sharpness, *wrap = table[:, material]
+    straight, _, sharpness, *wrap = table.index_select(1, material)
     skin = material == Material.SKIN
     view = -unit(surface.position)
     normal = unit(surface.normal)
@@ -119,39 +121,44 @@ def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tens
     key_colour = key_colour if lit is None else key_colour * lit
 
     scatter = torch.from_numpy(_SCATTER.T.copy()).to(material.device)
-    around = torch.where(skin, light.irradiance(normal, scene, scatter), light.irradiance(normal, scene))
+    basis = harmonic_basis(normal)
+    around = torch.where(skin, light.irradiance(basis, scene, scatter), light.irradiance(basis, scene))
     around = around * bounced_occlusion(surface.occlusion, surface.albedo)
     towards_key = dot(normal, key)
     edge = torch.stack(wrap)
     from_key = ((towards_key + edge) / (1 + edge) ** 2).clamp(min=0) * key_colour
     matt = surface.albedo * (around + from_key * surface.occlusion.sqrt())
 
-    fresnel = straight + (1 - straight) * _GRAZING * (1 - facing) ** 5
+    fresnel = straight + (1 - straight) * _GRAZING * _fifth(1 - facing)
     unhidden = surface.occlusion * surface.occlusion
     half = unit(view + key)
     highlight = (sharpness + 8) / 8 * dot(normal, half).clamp(0, 1) ** sharpness * towards_key.clamp(0, 1)
-    shine = light.irradiance(mirrored, scene) * unhidden + highlight * key_colour
+    shine = light.irradiance(harmonic_basis(mirrored), scene) * unhidden + highlight * key_colour
     colour = matt + fresnel * shine
 
-    for special, shaded in ((_is_glossy(material), _glossy), (material == Material.HAIR, _hair)):
-        index = special.nonzero()[:, 0]
-        if len(index):
-            part = _Part(
-                *(t[:, index] for t in (surface.albedo, normal, surface.tangent, view, mirrored, matt, around)),
-                *(t[:, index] if t.shape[1] > 1 else t for t in (key, key_colour)),
-                *(t[index] for t in (surface.alpha, unhidden, fresnel, highlight, facing, material, scene)),
-            )
-            colour[:, index] = shaded(part, light, table)
+    def part(index: Tensor) -> _Part:
+        vectors = surface.albedo, normal, view, mirrored, matt, around
+        scalars = surface.alpha, unhidden, fresnel, highlight, material, scene
+        return _Part(
+            *(vector.index_select(1, index) for vector in vectors),
+            *(vector.index_select(1, index) if vector.shape[1] > 1 else vector for vector in (key, key_colour)),
+            *(scalar.index_select(0, index) for scalar in scalars),
+        )
+
+    glossy = _is_glossy(material).nonzero()[:, 0]
+    if len(glossy):
+        colour[:, glossy] = _glossy(part(glossy), light, table[1])
+    if len(surface.hair):
+        colour[:, surface.hair] = _hair(part(surface.hair), light, surface.tangent)
     return colour
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Fragments of one special material, with what is already known of them."""
+    """Fragments of special materials, with what is already known of them."""
 
     albedo: Tensor
     normal: Tensor
-    tangent: Tensor
     view: Tensor
     mirrored: Tensor
     matt: Tensor
@@ -162,7 +169,6 @@ class _Part:
     unhidden: Tensor
     fresnel: Tensor
     highlight: Tensor
-    facing: Tensor
     material: Tensor
     scene: Tensor
 
@@ -172,10 +178,10 @@ def _is_glossy(material: Tensor) -> Tensor:
     return wet | (material >= Material.METAL)
 
 
-def _glossy(part: _Part, light: Lights, table: Tensor) -> Tensor:
+def _glossy(part: _Part, light: Lights, mirrors: Tensor) -> Tensor:
     """What is wet or polished reflects its surroundings; metal in its own colour, glass over what lies behind it."""
-    share = table[1][part.material]
-    broad = light.irradiance(part.mirrored, part.scene)
+    share = mirrors[part.material]
+    broad = light.irradiance(harmonic_basis(part.mirrored), part.scene)
     seen = broad + (light.reflection(part.mirrored, part.scene) - broad) * share
     shine = seen * part.unhidden + part.highlight * part.key_colour
     metal = part.material == Material.METAL
@@ -185,10 +191,10 @@ def _glossy(part: _Part, light: Lights, table: Tensor) -> Tensor:
     return torch.where(metal, part.matt * 0.2, part.matt) + shine
 
 
-def _hair(part: _Part, light: Lights, table: Tensor) -> Tensor:
+def _hair(part: _Part, light: Lights, tangent: Tensor) -> Tensor:
     """Two highlights along the strands (Kajiya and Kay, "Rendering fur with three dimensional textures", 1989; the
     second, coloured and shifted, after Scheuermann, "Practical real-time hair rendering and shading", 2004)."""
-    tangent = unit(part.tangent)
+    tangent = unit(tangent)
     half = unit(part.view + part.key)
     lit_side = (dot(part.normal, part.key) * 0.6 + 0.4).clamp(0, 1)
     across = (1 - dot(tangent, part.key) ** 2).clamp(0, 1).sqrt()
@@ -197,7 +203,7 @@ def _hair(part: _Part, light: Lights, table: Tensor) -> Tensor:
     )
     shine = 0.10 * first**_SHINE + part.albedo * (0.6 * second**_TINTED_SHINE)
     from_key = (part.albedo * across + shine) * lit_side * part.key_colour
-    glow = light.irradiance(unit(part.mirrored + part.normal), part.scene) * (0.03 * part.unhidden)
+    glow = light.irradiance(harmonic_basis(unit(part.mirrored + part.normal)), part.scene) * (0.03 * part.unhidden)
     return part.albedo * part.around + from_key + glow
 
 
@@ -229,6 +235,10 @@ def harmonic_basis(direction: Tensor) -> Tensor:
 def linear(display: Tensor) -> Tensor:
     """sRGB in 0…1 → linear light, by a cubic that stays within 0.002 of the standard's curve."""
     return display * (display * (display * 0.305306011 + 0.682171111) + 0.012522878)
+
+
+def _fifth(x: Tensor) -> Tensor:
+    return x * (x * x) ** 2
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

@@ -9,30 +9,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.raster import opencv, torch_scatter
+from engine.raster import cull, opencv, torch_scatter
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio.scene import Material, Mesh, Scene
 
+HEAD = "head"  # the name of the mesh that is the face model's own
 _NEAREST = 1.0  # cm: what comes closer to the camera is not drawn
+_CHANNELS_FIRST = ("normal", "tangent", "uv")
 _CLOSED = (Material.SKIN, Material.EYE, Material.TEETH, Material.GUMS)  # seen from the front only
-_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Heap:
     """What can be seen of the meshes of ``scenes``, less all that faces away or lies outside the pictures.
 
-    Per vertex: ``place`` (N, 2) in widths of the image, ``depth`` (N,) cm, ``attributes`` (N, 10): position 3, normal 3,
-    occlusion, tangent 3. Per triangle: ``triangles`` (T, 3), ``uv`` (T, 3, 2), ``texture`` (T,) counted over all scenes,
-    ``material``, ``parsing``, ``scene``, ``slot`` (0 is opaque, then the layers from the first up), ``mesh`` (T,) counted
-    within its scene. ``first_vertex`` holds, per scene and mesh, where its vertices start.
+    Per vertex: ``place`` (N, 2) in widths of the image, ``depth`` (N,) cm, ``normal`` (4, N) with the occlusion as its
+    fourth, ``tangent`` (3, N). Per triangle: ``triangles`` (T, 3), ``uv`` (6, T), ``texture`` (T,) counted over all
+    scenes, ``material``, ``parsing``, ``scene``, ``slot`` (T,): 0 the head, 1 all else that is opaque, then the layers
+    from the first up; ``mesh`` (T,) counted within its scene. ``first_vertex`` holds, per scene and mesh, where its
+    vertices start.
     """
 
     scenes: Sequence[Scene]
     slots: int
+    first_vertex: list[list[int]]
     place: Tensor
     depth: Tensor
-    attributes: Tensor
+    normal: Tensor
+    tangent: Tensor
     triangles: Tensor
     uv: Tensor
     texture: Tensor
@@ -41,7 +45,6 @@ class Heap:
     scene: Tensor
     slot: Tensor
     mesh: Tensor
-    first_vertex: list[list[int]]
 
     @property
     def device(self) -> torch.device:
@@ -75,47 +78,64 @@ class Heap:
             parts = []
             for image in range(len(self.scenes)):
                 chosen = np.flatnonzero((slot == k) & (scene == image))
-                drawn = opencv.rasterise(place, depth, triangles[chosen], (size, size))
-                fields = drawn.pixel + image * size * size, chosen[drawn.triangle], drawn.barycentric, drawn.depth
-                parts.append([torch.from_numpy(np.ascontiguousarray(field)) for field in fields])
-            fields = [torch.cat(field) if len(field) > 1 else field[0] for field in zip(*parts, strict=True)]
-            slots.append(Fragments((len(self.scenes) * size, size), *fields))
+                pixel, triangle, *others = _drawn_by_opencv(place, depth, triangles[chosen], size)
+                parts.append((pixel + image * size * size, chosen[triangle], *others))
+            fields = (np.concatenate(field) if len(parts) > 1 else field[0] for field in zip(*parts, strict=True))
+            slots.append(Fragments((len(self.scenes) * size, size), *(torch.from_numpy(field) for field in fields)))
         return slots
 
-    def interpolate(self, fragments: Fragments) -> Tensor:
-        """The attributes at fragments, channels first: (10, P)."""
-        corners = self.triangles[fragments.triangle]
-        weights = fragments.barycentric
-        rows = [self.attributes[corners[:, k]] * weights[:, k : k + 1] for k in range(3)]
-        return (rows[0] + rows[1] + rows[2]).t().contiguous()
+    def gather(self, values: Tensor, fragments: Fragments) -> Tensor:
+        """Values of vertices (C, N) at fragments, (C, P)."""
+        corners = self.triangles.index_select(0, fragments.triangle).t().contiguous()
+        weights = fragments.barycentric.t().contiguous()
+        a, b, c = (values.index_select(1, corners[k]) for k in range(3))
+        return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
 
     def texture_place(self, fragments: Fragments) -> Tensor:
-        """Where fragments lie on their textures, (P, 2) in 0…1."""
-        return torch.bmm(fragments.barycentric[:, None], self.uv[fragments.triangle])[:, 0]
+        """Where fragments lie on their textures, (2, P) in 0…1."""
+        a, b, c = self.uv.index_select(1, fragments.triangle).split(2)
+        weights = fragments.barycentric.t().contiguous()
+        return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
+
+    def position(self, fragments: Fragments, width: int) -> Tensor:
+        """Where in camera space fragments of pictures of this width lie, (3, P) cm."""
+        area = width * width
+        focal = torch.tensor([scene.focal for scene in self.scenes], device=self.device)
+        focal = focal if len(focal) == 1 else focal[torch.div(fragments.pixel, area, rounding_mode="floor")]
+        row = torch.div(fragments.pixel, width, rounding_mode="floor")
+        column = fragments.pixel - row * width
+        scale = fragments.depth / (focal * width)
+        x = (column + (0.5 - width / 2)) * scale
+        y = ((width / 2 - 0.5) - row.remainder(width)) * scale
+        return torch.stack([x, y, -fragments.depth])
 
 
 def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
     """Lay the scenes' visible triangles together."""
     layers = sorted({mesh.layer for scene in scenes for mesh in scene.meshes if mesh.layer > 0})
-    slot_of = {0: 0, **{layer: k + 1 for k, layer in enumerate(layers)}}
+    slot_of = {0: 1, **{layer: k + 2 for k, layer in enumerate(layers)}}
     vertex_rows, triangle_rows = [], []
     first_vertex, start, first_texture = [], 0, 0
     for number, scene in enumerate(scenes):
         starts = []
         for index, mesh in enumerate(scene.meshes):
             place, depth = scene.project(mesh.vertices, 1)
+            normal = np.concatenate([mesh.normals.T, mesh.occlusion[None]]).astype(np.float32)
+            tangent = np.zeros((3, len(depth)), np.float32)
+            if mesh.tangents is not None:
+                tangent[:] = mesh.tangents.T
+            vertex_rows.append((place, depth, normal, tangent))
             kept = _seen(mesh, place, depth)
-            vertex_rows.append((place, depth, _attributes(mesh)))
             same = np.full(len(kept), 1, np.int64)
             triangle_rows.append(
                 (
                     mesh.triangles[kept].astype(np.int64) + start,
-                    mesh.uv[kept].astype(np.float32),
+                    mesh.uv[kept].reshape(-1, 6).T.astype(np.float32),
                     mesh.texture[kept].astype(np.int64) + first_texture,
                     mesh.material[kept].astype(np.int64),
                     mesh.parsing[kept].astype(np.int64),
                     same * number,
-                    same * slot_of[mesh.layer],
+                    same * (0 if mesh.name == HEAD else slot_of[mesh.layer]),
                     same * index,
                 )
             )
@@ -123,25 +143,45 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
             start += len(mesh.vertices)
         first_vertex.append(starts)
         first_texture += len(scene.textures)
-    vertices = [torch.from_numpy(np.concatenate(rows)).to(device) for rows in zip(*vertex_rows, strict=True)]
-    triangles = [torch.from_numpy(np.concatenate(rows)).to(device) for rows in zip(*triangle_rows, strict=True)]
-    return Heap(scenes, len(slot_of), *vertices, *triangles, first_vertex)
+    vertices = ("place", "depth", "normal", "tangent"), vertex_rows
+    triangles = ("triangles", "uv", "texture", "material", "parsing", "scene", "slot", "mesh"), triangle_rows
+    columns = {
+        name: torch.from_numpy(np.concatenate(parts, axis=int(name in _CHANNELS_FIRST))).to(device)
+        for names, rows in (vertices, triangles)
+        for name, parts in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    return Heap(scenes=scenes, slots=len(slot_of) + 1, first_vertex=first_vertex, **columns)
 
 
 def _seen(mesh: Mesh, place: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Triangles that face the camera or have two sides, and touch the picture."""
-    if not len(mesh.triangles):
-        return _NONE
-    x, y, z = (values[mesh.triangles] for values in (place[:, 0], place[:, 1], depth))
-    turned = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (y[:, 1] - y[:, 0]) * (x[:, 2] - x[:, 0])
-    facing = (turned < 0) | (mesh.material > max(_CLOSED))
-    inside = (x.max(1) > 0) & (x.min(1) < 1) & (y.max(1) > 0) & (y.min(1) < 1) & (z.min(1) > _NEAREST)
-    return np.flatnonzero(facing & inside)
+    corners = mesh.triangles.T
+    seen = cull.facing(place.T[:, corners]) | (mesh.material > max(_CLOSED))
+    for values in place.T:  # a triangle wholly on one side of the picture shows nothing
+        for beyond in (values <= 0, values >= 1):
+            if beyond.any():
+                a, b, c = beyond[corners]
+                seen &= ~(a & b & c)
+    if (depth < _NEAREST).any():
+        a, b, c = (depth < _NEAREST)[corners]
+        seen &= ~(a | b | c)
+    return np.flatnonzero(seen)
 
 
-def _attributes(mesh: Mesh) -> np.ndarray:
-    table = np.zeros((len(mesh.vertices), 10), np.float32)
-    table[:, :3], table[:, 3:6], table[:, 6] = mesh.vertices, mesh.normals, mesh.occlusion
-    if mesh.tangents is not None:
-        table[:, 7:] = mesh.tangents
-    return table
+def _drawn_by_opencv(
+    place: np.ndarray, depth: np.ndarray, triangles: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pixel, triangle, barycentrics and depth of what is drawn, looking only at the rectangle that holds it."""
+    corners = place.T[:, triangles.T]
+    kept = cull.holding_centres(corners, (size, size))
+    if not len(kept):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
+    corners = corners[:, :, kept].reshape(2, -1)
+    left, top = np.clip(np.floor(corners.min(axis=1)), 0, size - 1).astype(np.int64)
+    right, bottom = np.clip(np.ceil(corners.max(axis=1)), 1, size).astype(np.int64)
+    pixels = corners.T - np.array([left, top], np.float32)
+    own = np.arange(3 * len(kept)).reshape(3, -1).T
+    near = depth[triangles[kept].T.reshape(-1)]
+    drawn = opencv.rasterise(pixels, near, own, (int(bottom - top), int(right - left)))
+    pixel = (drawn.rows + top) * size + drawn.columns + left
+    return pixel, kept[drawn.triangle], np.ascontiguousarray(drawn.barycentric), drawn.depth

@@ -18,43 +18,41 @@ _shrunk: weakref.WeakKeyDictionary[Texture, dict[int, np.ndarray]] = weakref.Wea
 
 @dataclass(frozen=True)
 class Texels:
-    """All texels of some textures in one row: ``rgba`` (X,) int32 holding four bytes; per texture ``first`` (K,) and
-    ``width``, ``height`` (K,). ``parsing`` (Y,) uint8 with its own ``parsing_first``, −1 where a texture has none."""
+    """All texels of some textures in one row, each texture with its edge repeated around it: ``rgba`` (X,) int32
+    holding four bytes. Per texture: ``size`` (K, 2) float width and height without the edge, ``layout`` (K, 2) where
+    its first texel is and how far apart its rows are. ``parsing`` (Y,) uint8 with ``parsing_first`` (K,), −1 where a
+    texture has none, and ``parsing_size`` (K, 2)."""
 
     rgba: Tensor
-    first: Tensor
-    width: Tensor
-    height: Tensor
+    size: Tensor
+    layout: Tensor
     parsing: Tensor
     parsing_first: Tensor
     parsing_size: Tensor
 
     def colours(self, texture: Tensor, uv: Tensor) -> Tensor:
-        """Bilinear colours and alpha, (4, P) in 0…1 of sRGB, at ``uv`` (P, 2) of textures (P,); edges are stretched."""
-        width, height = self.width[texture], self.height[texture]
-        x, y = uv[:, 0] * width - 0.5, uv[:, 1] * height - 0.5
-        left, top = x.floor(), y.floor()
-        x, y = x - left, y - top
-        left, top, width, height = left.long(), top.long(), width.long(), height.long()
-        zero = torch.zeros_like(left)
-        columns = torch.minimum(left.clamp(min=0), width - 1), torch.maximum(torch.minimum(left + 1, width - 1), zero)
-        rows = torch.minimum(top.clamp(min=0), height - 1), torch.maximum(torch.minimum(top + 1, height - 1), zero)
-        first = self.first[texture]
-        upper, lower = first + rows[0] * width, first + rows[1] * width
-        (a, b), (c, d) = [[self._bytes(row + column) for column in columns] for row in (upper, lower)]
-        top_row = a + (b - a) * x[:, None]
-        return ((top_row + ((c + (d - c) * x[:, None]) - top_row) * y[:, None]) * (1 / 255)).t().contiguous()
+        """Bilinear colours and alpha, (4, P) in 0…1 of sRGB, at ``uv`` (2, P) of textures (P,); edges are stretched."""
+        at = torch.addcmul(uv.new_tensor(0.5), uv.clamp(0, 1), self.size.index_select(0, texture).t())
+        corner = at.floor()
+        x, y = (at - corner)[:, :, None]
+        column, row = corner.long()
+        first, stride = self.layout.index_select(0, texture).t()
+        a = torch.addcmul(first + column, row, stride)
+        upper = torch.lerp(self._bytes(a), self._bytes(a + 1), x)
+        a += stride
+        lower = torch.lerp(self._bytes(a), self._bytes(a + 1), x)
+        return torch.lerp(upper, lower, y).t().contiguous().mul_(1 / 255)
 
     def _bytes(self, index: Tensor) -> Tensor:
-        return self.rgba[index].view(torch.uint8).view(-1, 4).float()
+        return self.rgba.index_select(0, index).view(torch.uint8).view(-1, 4).float()
 
     def classes(self, texture: Tensor, uv: Tensor) -> Tensor:
         """The nearest parsing class (P,) uint8, 0 where the texture says nothing."""
-        first = self.parsing_first[texture]
-        width, height = self.parsing_size[texture].unbind(1)
-        column = torch.minimum((uv[:, 0] * width).long().clamp(min=0), width - 1)
-        row = torch.minimum((uv[:, 1] * height).long().clamp(min=0), height - 1)
-        return torch.where(first < 0, 0, self.parsing[(first + row * width + column).clamp(min=0)])
+        first = self.parsing_first.index_select(0, texture)
+        width, height = self.parsing_size.index_select(0, texture).t()
+        column = torch.minimum((uv[0] * width).long().clamp(min=0), width - 1)
+        row = torch.minimum((uv[1] * height).long().clamp(min=0), height - 1)
+        return torch.where(first < 0, 0, self.parsing.index_select(0, (first + row * width + column).clamp(min=0)))
 
 
 def texels(textures: Sequence[Texture], shrink: Sequence[int], device: torch.device) -> Texels:
@@ -77,9 +75,8 @@ def texels(textures: Sequence[Texture], shrink: Sequence[int], device: torch.dev
 
     return Texels(
         rgba=tensor(np.concatenate([image.reshape(-1).view(np.int32) for image in images])),
-        first=tensor(first),
-        width=tensor(np.array([image.shape[1] for image in images], np.float32)),
-        height=tensor(np.array([image.shape[0] for image in images], np.float32)),
+        size=tensor(np.array([(image.shape[1] - 2, image.shape[0] - 2) for image in images], np.float32)),
+        layout=tensor(np.column_stack([first, [image.shape[1] for image in images]])),
         parsing=tensor(np.concatenate(parsing)),
         parsing_first=tensor(np.array(starts)),
         parsing_size=tensor(np.array(sizes)),
@@ -87,13 +84,11 @@ def texels(textures: Sequence[Texture], shrink: Sequence[int], device: torch.dev
 
 
 def _smaller(texture: Texture, level: int) -> np.ndarray:
-    """The texture halved ``level`` times, remembered as long as the texture lives."""
+    """The texture halved ``level`` times, with its edge repeated once; remembered as long as the texture lives."""
     levels = _shrunk.setdefault(texture, {})
     if level not in levels:
         height, width = texture.rgba.shape[:2]
         size = max(1, width >> level), max(1, height >> level)
-        same = size == (width, height)
-        levels[level] = np.ascontiguousarray(
-            texture.rgba if same else cv2.resize(texture.rgba, size, interpolation=cv2.INTER_AREA)
-        )
+        small = texture.rgba if level == 0 else cv2.resize(texture.rgba, size, interpolation=cv2.INTER_AREA)
+        levels[level] = cv2.copyMakeBorder(small, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     return levels[level]
