@@ -201,12 +201,11 @@ def _tiles(moment: Moment, outputs: list[tuple[str, Picture]]) -> list[Tile]:
 
 def _sets(options: argparse.Namespace) -> Iterator[TestSet]:
     modes = ("self", "cross") if options.direction == "both" else (options.direction,)
-    samples = held_out(options.assets) if options.set == "synthetic" else None
     for mode in modes:
-        if samples is None:
-            yield Clips(Path(options.set), mode, options.frames, options.motion)
+        if options.set == "synthetic":
+            yield Pairs("synthetic", held_out(options.assets, mode == "cross"), options.pairs, options.size, mode)
         else:
-            yield Pairs("synthetic", samples, options.pairs, options.size, mode)
+            yield Clips(Path(options.set), mode, options.frames, options.motion)
 
 
 @contextlib.contextmanager

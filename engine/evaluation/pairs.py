@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from engine.errors import EngineError
+from engine.evaluation.exact import RATE, exact_performance, kept, labelled, placed
 from engine.evaluation.pictures import Moment, Picture
 from engine.evaluation.testsets import Shot, TestSet
-from engine.face.camera import FOCAL_PER_SIDE
 from engine.face.detector import Detector
 from engine.face.subject import FaceFit, fit_portraits
 from engine.media.image import encode_png, write_atomic
 from engine.motion.performance import Performance
-from engine.protocol import Driving
 from engine.training.sample import Frame, Pair, Samples
 
-_RATE = Fraction(25)  # a performance must have one
+_SEED = 404  # of the studio's test set, for good: no training draws from it
 
 
 @dataclass(frozen=True)
 class PairShot(Shot):
     """``moment`` is the one thing to answer."""
 
-    moment: Moment | None = None
+    moment: Moment
 
     def moments(self) -> Iterator[Moment]:
-        assert self.moment is not None
         yield self.moment
 
 
 class Pairs(TestSet):
     """The first ``count`` pairs of ``samples``, each one shot of one frame.
 
-    ``self``: the source portrait answers the driving frame, motion relative to the source, which is known to the
-    driver. ``cross``: ``cross_source`` answers the same driving frame, motion absolute; ``cross`` is the truth.
-    Drivers are fitted frame by frame, without smoothing, since nothing moves from source to driver.
+    ``self``: the source portrait answers the driving frame. ``cross``: ``cross_source`` answers it, ``cross`` is the
+    truth. Drivers are fitted frame by frame, without smoothing, since nothing moves from source to driver. Motion is
+    relative to the portrait's own state, which comes to the driver's absolute state. Where the head stands is not the
+    driver's to say in ``cross``, since both people stand before cameras of their own: it is taken from the labels.
     """
 
     truth = True
@@ -49,40 +48,31 @@ class Pairs(TestSet):
         self._samples, self._count, self._size = samples, count, size
         self._unseen: list[int] = []
         self._unpaired: list[int] = []
-        self.exact = self._answer(samples.pair(0, size))[1].landmarks68 is not None
+        self.exact = labelled(samples.pair(0, size).driving)
 
     def shots(self, folder: Path, detector: Detector) -> Iterator[Shot]:
         for number in range(self._count):
             pair = self._samples.pair(number, self._size)
-            source, truth = self._answer(pair)
-            if source is truth:
+            answer = _answer(pair, self.mode)
+            if answer is None:
                 self._unpaired.append(number)
                 continue
-            shot = self._shot(number, pair, source, truth, folder, detector)
+            shot = self._shot(number, pair, *answer, folder, detector)
             if shot is None:
                 self._unseen.append(number)
             else:
                 yield shot
 
     def remarks(self) -> list[str]:
-        relative = "relative to the portrait, the driver's other frame" if self.mode == "self" else "absolute"
-        remarks = [f"Motion {relative}. Drivers are fitted frame by frame."]
+        remarks = ["Drivers are fitted frame by frame, without smoothing; the motion is relative to the portrait."]
         if self._unseen:
             remarks.append(
                 f"{len(self._unseen)} of {self._count} pairs are left out for every system, because the detector that "
                 f"drives found no face in the portrait or in the driver: {', '.join(map(str, self._unseen))}."
             )
         if self._unpaired:
-            remarks.append(f"{len(self._unpaired)} of {self._count} pairs know no other identity.")
+            remarks.append(f"{len(self._unpaired)} of {self._count} pairs do not show the motion on anyone else.")
         return remarks
-
-    def _answer(self, pair: Pair) -> tuple[Frame, Frame]:
-        """The portrait and the truth; the same frame twice where there is none."""
-        if self.mode == "self":
-            return pair.source, pair.driving
-        if pair.cross is None or pair.cross_source is None:
-            return pair.driving, pair.driving
-        return pair.cross_source, pair.cross
 
     def _shot(
         self, number: int, pair: Pair, source: Frame, truth: Frame, folder: Path, detector: Detector
@@ -91,92 +81,106 @@ class Pairs(TestSet):
         portrait = folder / f"{label}_portrait.png"
         write_atomic(portrait, encode_png(source.image))
         try:
-            fits = fit_portraits([(portrait, frame.image) for frame in (pair.source, pair.driving)], detector)
-            if source is not pair.source:
-                fit_portraits([(portrait, source.image)], detector)  # as the pipeline will
+            driver = fit_portraits([(portrait, frame.image) for frame in (pair.source, pair.driving)], detector)
+            own = driver[0] if self.mode == "self" else fit_portraits([(portrait, source.image)], detector)[0]
         except EngineError as fault:
             if fault.code != "no_face":
                 raise
             return None
-        fitted = _performance(fits, detector.name, (self._size, self._size))
-        exact = _exact(fitted, pair)
-        moment = Moment(
-            shot=label,
-            identity=label,
-            index=1,
-            source=Picture(source.image),
-            driver=Picture(pair.driving.image),
-            truth=Picture(truth.image),
-            rotation=truth.rotation,
-            landmarks68=truth.landmarks68,
-            visible68=truth.visible68,
-        )
+        fitted = _fitted(driver, own, detector.name, self._size)
+        if self.mode == "cross":
+            fitted = replace(fitted, translation=np.stack([placed(frame) for frame in (source, truth)]))
+        exact = None
+        if labelled(source) and labelled(truth):
+            exact = exact_performance([source, truth], detector.name, fitted.offsets.shape[1], neutral=0)
         return PairShot(
             label=label,
             portrait=portrait,
-            driving=_kept(fitted, folder / f"{label}_fitted.performance"),
+            driving=kept(fitted, folder / f"{label}_fitted.performance"),
+            exact_driving=None if exact is None else kept(exact, folder / f"{label}_exact.performance"),
             frames=(1,),
-            motion="relative" if self.mode == "self" else "absolute",
+            motion="relative",
             neutral=0,
-            exact_driving=None if exact is None else _kept(exact, folder / f"{label}_exact.performance"),
-            moment=moment,
+            moment=Moment(
+                shot=label,
+                identity=label,
+                index=1,
+                source=Picture(source.image),
+                driver=Picture(pair.driving.image),
+                truth=Picture(truth.image),
+                rotation=truth.rotation,
+                landmarks68=truth.landmarks68,
+                visible68=truth.visible68,
+            ),
         )
 
 
-def _performance(fits: list[FaceFit], detector: str, size: tuple[int, int]) -> Performance:
-    """Unrelated frames of one person as a performance, each as it was fitted."""
-    model = fits[0].model
+def _answer(pair: Pair, mode: str) -> tuple[Frame, Frame] | None:
+    """The portrait and the truth; None where the pair does not know."""
+    if mode == "self":
+        return pair.source, pair.driving
+    if pair.cross is None or pair.cross_source is None or not (labelled(pair.cross) and labelled(pair.cross_source)):
+        return None
+    return pair.cross_source, pair.cross
+
+
+def _fitted(driver: list[FaceFit], own: FaceFit, detector: str, size: int) -> Performance:
+    """From the portrait's own state to the driver's; ``driver`` has the fits of its two frames, as they are."""
+    fits, model = [own, driver[1]], own.model
     return Performance(
         expression_names=model.expression_names,
         expression=np.stack([fit.expression for fit in fits]),
         rotation=np.stack([fit.pose.rotation for fit in fits]),
         translation=np.stack([fit.pose.translation for fit in fits]),
         gaze=np.stack([fit.gaze for fit in fits]),
-        offsets=np.stack([fit.offsets for fit in fits]),
+        offsets=np.stack([fit.offsets for fit in driver]),  # of one person's skin: never from another's
         confidence=np.array([fit.observation.confidence for fit in fits]),
         residual=np.array([fit.residual for fit in fits]),
         valid=np.ones(len(fits), bool),
-        identity=fits[0].identity,
+        identity=driver[1].identity,
         start=0,
-        fps=_RATE,
-        size=size,
+        fps=RATE,
+        size=(size, size),
         neutral=0,
         detector=detector,
         model=model.sha256,
     )
 
 
-def _exact(fitted: Performance, pair: Pair) -> Performance | None:
-    """``fitted`` with the studio's coefficients in place of what was measured; None where they are not known."""
-    frames = (pair.source, pair.driving)
-    names = ("identity", "expression", "gaze", "rotation", "translation", "focal")
-    if any(getattr(frame, name) is None for frame in frames for name in names):
-        return None
-    expression = np.stack([np.asarray(frame.expression, np.float64) for frame in frames])
-    if expression.shape != fitted.expression.shape:  # another face model's
-        return None
-    # The engine's camera has one focal length: the same picture, to first order, with the head at another depth.
-    stretch = [np.array([1, 1, FOCAL_PER_SIDE / float(frame.focal or 1)]) for frame in frames]
-    return replace(
-        fitted,
-        expression=expression,
-        rotation=np.stack([np.asarray(frame.rotation, np.float64) for frame in frames]),
-        translation=np.stack([np.asarray(f.translation, np.float64) * s for f, s in zip(frames, stretch)]),
-        gaze=np.stack([np.asarray(frame.gaze, np.float64) for frame in frames]),
-        offsets=np.zeros_like(fitted.offsets),
-        identity=np.asarray(pair.driving.identity, np.float64),
-        confidence=np.ones(len(frames)),
-        residual=np.zeros(len(frames)),
-    )
+class OnePairEach(Samples):
+    """Of a studio's endless pairs one for every person, and none whose driving frame is the source itself."""
+
+    def __init__(self, studio) -> None:
+        self._studio = studio
+        self._numbers: list[int] = []
+
+    def pair(self, number: int, size: int) -> Pair:
+        first = self._first(number)
+        for other in itertools.count(first):
+            if self._studio.person(other) == self._studio.person(first):
+                pair = self._studio.pair(other, size)
+                if not np.array_equal(pair.source.image, pair.driving.image):
+                    return pair
+        raise AssertionError("numbers do not end")
+
+    def describe(self) -> dict[str, object]:
+        return {**self._studio.describe(), "pairs": "one of every person"}
+
+    def _first(self, number: int) -> int:
+        """The number of the first pair of the person of that ``number``."""
+        people = {self._studio.person(known) for known in self._numbers}
+        start = self._numbers[-1] + 1 if self._numbers else 0
+        for candidate in itertools.count(start):
+            if len(self._numbers) > number:
+                break
+            if self._studio.person(candidate) not in people:
+                people.add(self._studio.person(candidate))
+                self._numbers.append(candidate)
+        return self._numbers[number]
 
 
-def _kept(performance: Performance, path: Path) -> Driving:
-    performance.save(path)
-    return Driving("performance", str(path))
+def held_out(assets: Path | None, cross: bool) -> Samples:
+    """The studio's pairs of people, skins, hair and surroundings that no training has seen, fully lit."""
+    from engine.training.studio.dataset import Options, StudioSamples
 
-
-def held_out(assets: Path | None) -> Samples:
-    """The studio's pairs of people, hairs and surroundings that no training has seen; see its dataset."""
-    from engine.training.studio.dataset import Studio
-
-    return Studio(assets, split="test")
+    return OnePairEach(StudioSamples(assets, _SEED, "held-out", Options(cross=cross, profile="full")))
