@@ -11,6 +11,10 @@ from engine.cli.console import reported
 # arguments, returns an exit code and may raise EngineError.
 COMMANDS = {
     "face-model": ("engine.training.face_model.recipe", "learn the 3-D face model from head assets"),
+    "run": ("engine.training.run", "train what a recipe says, or go on with it"),
+    "export": ("engine.training.export", "make a run's weights into files that ship"),
+    "throughput": ("engine.training.throughput", "measure how fast the studio and the recipes are here"),
+    "sheet": ("engine.training.studio.sheet", "draw a contact sheet of the studio's people and labels"),
     "shards": ("engine.training.shards", "render samples ahead, or cut clips into them"),
 }
 

@@ -81,6 +81,6 @@ def light_inside(points: np.ndarray, lip_upper: np.ndarray, lip_lower: np.ndarra
     depth = np.clip(front - points[:, 2], 0, None)
     middle = (lip_upper[1] + lip_lower[1]) / 2
     beside = np.clip(np.abs(points[:, 1] - middle) - gap / 2 + 0.15, 0, None)
-    reach = 0.55 + 0.75 * gap
+    reach = 0.5 + 0.5 * gap
     entry = 0.30 + 0.55 * min(gap / 0.9, 1)
-    return (entry * np.exp(-depth * 0.62 / reach - beside * 0.55)).clip(0.012, 1).astype(np.float32)
+    return (entry * np.exp(-depth * 0.7 / reach - beside * 0.55)).clip(0.012, 1).astype(np.float32)

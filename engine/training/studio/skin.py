@@ -12,7 +12,7 @@ from engine.training.studio.scene import Parsing, Texture
 from engine.training.studio.traits import Traits
 
 # Skin from the fairest to the darkest, sRGB, in equal steps of the trait ``melanin``.
-TONES = np.array([[240, 211, 195], [228, 188, 163], [206, 159, 128], [170, 120, 88], [122, 80, 58], [74, 49, 39]])
+TONES = np.array([[240, 211, 195], [228, 188, 163], [206, 159, 128], [168, 122, 94], [117, 83, 65], [70, 51, 43]])
 _LARGEST_GAIN = 1.7  # by which an albedo is lightened or darkened before its own marks would show wrongly
 _BLOOD = np.array([0.15, 1.0, 0.75])  # optical density of haemoglobin and of melanin in red, green and blue
 _PIGMENT = np.array([0.55, 0.95, 1.3])
@@ -115,7 +115,7 @@ def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndar
         wobble = draws.normal(0, 0.06 * cm, points.shape)
         line = region.curve(points + wobble, width)
         flank = np.roll(line, int(round(0.12 * cm)) or 1, axis=0)
-        deep[:] += amount * (line - 0.35 * flank)
+        deep[:] += 1.4 * amount * (line - 0.35 * flank)
 
     old = traits.wrinkles
     for side in (0, 1):
