@@ -55,7 +55,12 @@ OF_PAIR = ("flow", "flow_visible")
 
 def collate(pairs: Sequence[Pair], wanted: Iterable[str]) -> Batch:
     """Tensors on the CPU of the ``wanted`` keys. Raises EngineError ``missing_label`` where the data lack one."""
-    return {key: torch.from_numpy(np.stack([_array(pair, key) for pair in pairs])) for key in sorted(wanted)}
+    return {key: torch.from_numpy(array) for key, array in arrays(pairs, wanted).items()}
+
+
+def arrays(pairs: Sequence[Pair], wanted: Iterable[str]) -> dict[str, np.ndarray]:
+    """The same before torch sees it, as it travels between processes."""
+    return {key: np.stack([_array(pair, key) for pair in pairs]) for key in sorted(wanted)}
 
 
 def to_grid(pixels: Any, size: int) -> Any:
@@ -77,8 +82,9 @@ def identity_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """``image`` (B, C, H, W) looked up at the grid plus ``flow`` (B, 2, h, w): (B, C, h, w). The sum is made in fp32:
-    a bf16 coordinate near 1 is half a pixel wide."""
-    grid = identity_grid(flow.shape[2], flow.shape[3], flow) + flow.float().permute(0, 2, 3, 1)
+    a bf16 coordinate near 1 is half a pixel wide. A flow that is not a number counts as none: looked up, it would end
+    the process and not only the run."""
+    grid = identity_grid(flow.shape[2], flow.shape[3], flow) + flow.float().nan_to_num().permute(0, 2, 3, 1)
     with torch.autocast(image.device.type, enabled=False):
         return functional.grid_sample(image.float(), grid, "bilinear", "border", align_corners=True).to(image.dtype)
 

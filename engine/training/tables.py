@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import types
 import typing
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 from engine.errors import EngineError
@@ -13,8 +12,8 @@ T = TypeVar("T")
 
 
 def build(kind: type[T], table: dict[str, Any], where: str) -> T:
-    """``kind`` (a dataclass of plain values and tuples of them) from ``table``; ``where`` says whose table it is, such
-    as ``toy.toml, [options]``. A ValueError of its ``__post_init__`` is reported the same way.
+    """``kind``, a dataclass of plain values, tuples, dicts and dataclasses, from ``table``; ``where`` says whose table
+    it is, such as ``toy.toml, [options]``. A ValueError of its ``__post_init__`` is reported the same way.
 
     Raises EngineError ``bad_recipe``.
     """
@@ -38,20 +37,26 @@ def fault(where: str, reason: str, remedy: str) -> EngineError:
 
 
 def _value(hint: Any, value: Any, where: str, key: str) -> Any:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        choices = [choice for choice in typing.get_args(hint) if choice is not types.NoneType]
-        return None if value is None else _value(choices[0], value, where, key)
-    if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if is_dataclass(hint):
+        if isinstance(value, dict):
+            return build(typing.cast(type, hint), value, f"{where}, [{key}]")
+    elif origin is tuple:
         if isinstance(value, (list, tuple)) and (inner[-1] is Ellipsis or len(inner) == len(value)):
             return tuple(_value(inner[0], each, where, key) for each in value)
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif hint is Any or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool))):
+    elif origin is dict:
+        if isinstance(value, dict):
+            return {name: _value(inner[1], each, where, f"{key}.{name}") for name, each in value.items()}
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     raise fault(where, f"{key} is {value!r} and should be {_name(hint)}", "Correct the value.")
 
 
 def _name(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "a table"}
-    return names.get(hint, str(hint).replace("typing.", ""))
+    if typing.get_origin(hint) is tuple:
+        return f"a list, each of it {_name(typing.get_args(hint)[0])}"
+    return names.get(hint, "a table")

@@ -1,0 +1,158 @@
+"""Batches for the loop, in order, made ahead of it. Which pairs a step sees depends on the step's number alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from engine.errors import EngineError
+from engine.training.batch import Batch, arrays
+from engine.training.recipe import Data, Recipe
+from engine.training.sample import Pair, Samples
+
+if TYPE_CHECKING:
+    from engine.training.shards import ShardSamples
+
+_AHEAD = 3  # batches in flight beyond the one in use, for each worker
+_KEPT_BACK = 16  # of shards without a held-out folder, one pair in so many is not trained on
+
+Opener = Callable[[], Samples]
+
+
+@dataclass(frozen=True)
+class Open:
+    """Opens a recipe's data, here or in a worker process; ``held_out`` those that are measured and not trained on."""
+
+    data: Data
+    assets: Path | None = None
+    held_out: bool = False
+
+    def __call__(self) -> Samples:
+        if self.data.source == "studio":
+            from engine.training.studio.dataset import StudioSamples
+
+            split = "held-out" if self.held_out else "train"
+            return StudioSamples(seed=self.data.seed, split=split, assets=self.assets)
+        own = bool(self.data.held_out)  # a folder to measure on
+        folder = self.data.held_out if self.held_out and own else self.data.path
+        if not folder:
+            raise EngineError("no_data", f"This recipe trains on {self.data.source}.", "Say where with --data DIR.")
+        if self.data.source == "footage":
+            from engine.training.footage import FootageSamples
+
+            return FootageSamples(Path(folder), self.data.seed + self.held_out)
+        from engine.training.shards import ShardSamples
+
+        samples = ShardSamples(Path(folder))
+        return samples if own else KeptBack(samples, self.held_out)
+
+
+class KeptBack(Samples):
+    """Every sixteenth pair of a folder of shards, or all the others."""
+
+    def __init__(self, samples: ShardSamples, held_out: bool) -> None:
+        """Raises EngineError ``no_data`` where there are fewer than sixteen pairs."""
+        self._samples, self._held_out, self._rounds = samples, held_out, len(samples) // _KEPT_BACK
+        if not self._rounds:
+            raise EngineError("no_data", f"These data hold {len(samples)} pairs.", f"Give {_KEPT_BACK} or more.")
+
+    def pair(self, number: int, size: int) -> Pair:
+        rounds, place = (number, -1) if self._held_out else divmod(number, _KEPT_BACK - 1)
+        return self._samples.pair(rounds % self._rounds * _KEPT_BACK + place + 1, size)
+
+    def describe(self) -> dict[str, object]:
+        return {**self._samples.describe(), "kept_back": f"one pair in {_KEPT_BACK}"}
+
+
+def position(recipe: Recipe, step: int) -> int:
+    """The number of the first pair that ``step`` (from 0) sees."""
+    total = 0
+    for stage in recipe.stages:
+        taken = min(step, stage.steps)
+        total += taken * stage.batch
+        step -= taken
+    return total
+
+
+class Feed:
+    """A context that gives the batch of each step from ``start`` on. ``samples`` are what ``opener`` opens; worker
+    processes open their own."""
+
+    def __init__(
+        self, opener: Opener, samples: Samples, recipe: Recipe, wanted: Collection[str], start: int = 0
+    ) -> None:
+        self._waited = self._worked = 0.0
+        self._recipe, self._wanted, self._next = recipe, tuple(wanted), start
+        self._workers = recipe.data.workers
+        self._samples = None if self._workers > 1 else samples
+        self._pool: Executor | None = None
+        if self._workers == 1:
+            self._pool = ThreadPoolExecutor(1, "data")
+        elif self._workers > 1:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._workers, context, initializer=_start, initargs=(opener,))
+        self._pending: deque[Future[tuple[dict[str, np.ndarray], float]]] = deque()
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def take(self) -> Batch:
+        """The next step's batch, on the CPU."""
+        began = time.perf_counter()
+        if self._pool is None:
+            made, seconds = _make(self._samples, *self._order(self._next))
+            self._next += 1
+        else:
+            while len(self._pending) < 1 + _AHEAD * self._workers and self._next < self._recipe.steps:
+                self._pending.append(self._submit(self._next))
+                self._next += 1
+            made, seconds = self._pending.popleft().result()
+        self._waited += time.perf_counter() - began
+        self._worked += seconds
+        return {key: torch.from_numpy(array) for key, array in made.items()}
+
+    def times(self) -> tuple[float, float]:
+        """Since the last call: the seconds that the loop stood still for data, and those spent on making them."""
+        times = self._waited, self._worked
+        self._waited = self._worked = 0.0
+        return times
+
+    def _order(self, step: int) -> tuple[range, int, tuple[str, ...]]:
+        first, stage = position(self._recipe, step), self._recipe.stage_at(step)
+        return range(first, first + stage.batch), stage.size, self._wanted
+
+    def _submit(self, step: int) -> Future[tuple[dict[str, np.ndarray], float]]:
+        assert self._pool is not None
+        return self._pool.submit(_make, self._samples, *self._order(step))
+
+
+_SAMPLES: Samples | None = None  # a worker process's own
+
+
+def _start(opener: Opener) -> None:
+    global _SAMPLES
+    torch.set_num_threads(1)
+    _SAMPLES = opener()
+
+
+def _make(
+    samples: Samples | None, numbers: range, size: int, wanted: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], float]:
+    """The batch and the seconds it took."""
+    began, samples = time.perf_counter(), samples or _SAMPLES
+    assert samples is not None
+    return arrays([samples.pair(number, size) for number in numbers], wanted), time.perf_counter() - began

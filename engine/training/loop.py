@@ -1,0 +1,236 @@
+"""The one loop that trains everything. Read :meth:`Trainer.run`, then :meth:`Trainer.step`."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from engine.errors import EngineError
+from engine.media.image import write_atomic, write_fault
+from engine.training import checkpoint
+from engine.training.batch import Batch
+from engine.training.feed import Feed, Opener, position
+from engine.training.recipe import Optimiser, Recipe, fingerprint
+from engine.training.report import Report
+from engine.training.task import Task
+from engine.training.tasks import create
+
+RECIPE = "recipe.json"
+
+
+class Trainer:
+    """A run in ``folder``: recipe.json, log.jsonl, curves.png, samples/, and the two latest checkpoints.
+
+    ``task`` is what is being trained, ``average`` the same with its weights averaged (EMA): that is what is measured,
+    shown and exported. Everything random follows from the recipe's seed and ``done``, the steps done so far.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, opener: Opener) -> None:
+        self.recipe, self.folder, self.done, self.seconds = recipe, folder, 0, 0.0
+        torch.set_num_threads(recipe.threads)
+        self.device = choose_device(recipe.device)
+        self._opener, self._samples = opener, opener()
+        self.data: dict[str, Any] = json.loads(json.dumps(self._samples.describe()))
+        seed(recipe.seed, -1)
+        self.task: Task = create(recipe.task, recipe.options, f"{recipe.name}.toml, [options]")
+        self.task.to(self.device)
+        self.average = copy.deepcopy(self.task)
+        self.average.train(False)
+        self.parameters = {group: _parameters(self.task, group) for group in sorted({*self.task.groups.values()})}
+        self.optimisers = {group: _adam(self.parameters[group], recipe.optimiser(group)) for group in self.parameters}
+        self._stop = False
+
+    def run(self, report: Report, minutes: float | None = None) -> bool:
+        """Train to the recipe's end, the time's, or a signal (SIGINT, SIGTERM); True at the recipe's end.
+
+        A checkpoint is always left. Raises EngineError ``diverged``, and whatever data and disk bring about.
+        """
+        self._claim_folder()
+        report.open(self.done)
+        began, recipe = time.monotonic(), self.recipe
+        workers = Feed(self._opener, self._samples, recipe, self.task.fields, self.done)
+        with self._signals(), workers as feed, contextlib.closing(report):
+            while self.done < recipe.steps:
+                stage, started = recipe.stage_at(self.done), time.monotonic()
+                losses, norms = self.step(self._on_device(feed.take()))
+                report.add(losses, norms, stage, time.monotonic() - started, feed)
+                self.seconds += time.monotonic() - started
+                over = self._stop or (minutes is not None and time.monotonic() - began > 60 * minutes)
+                last = over or self.done == recipe.steps
+                measure = last or self.done % recipe.measure_every == 0
+                keep = last or self.done % recipe.checkpoint_every == 0
+                if measure or keep or self.done % recipe.log_every == 0:
+                    report.row(self.done, self.seconds, self.average if measure else None)
+                if keep:  # only after the row, which lets nothing pass that is not a number
+                    self.save()
+                if over:
+                    break
+        return self.done == recipe.steps
+
+    def step(self, batch: Batch) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+        """One step of every group down the gradient of its own losses; returns losses and gradient norms by group."""
+        recipe = self.recipe
+        seed(recipe.seed, self.done)
+        self.task.train(True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            losses = self.task.losses(batch, recipe.stage_at(self.done))
+        for group, parameters in self.parameters.items():
+            for parameter in parameters:
+                parameter.grad = None
+            total = torch.stack([loss.float() for loss in losses[group].values()]).sum()
+            total.backward(inputs=parameters, retain_graph=len(self.parameters) > 1)
+        norms = {}
+        for group, optimiser in self.optimisers.items():
+            norms[group] = nn.utils.clip_grad_norm_(self.parameters[group], recipe.clip or float("inf"))
+            optimiser.param_groups[0]["lr"] = recipe.learning_rate(self.done) * recipe.optimiser(group).rate
+            optimiser.step()
+        self.done += 1
+        self._follow()
+        return losses, norms
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the averaged weights trail. Early on the decay is small, so that the random start is soon forgotten."""
+        decay = min(self.recipe.ema, self.done / (self.done + 10))
+        trained = self.task.state(averaged=True)
+        for name, tensor in self.average.state(averaged=True).items():
+            if tensor.is_floating_point():
+                tensor.lerp_(trained[name], 1 - decay)
+            else:
+                tensor.copy_(trained[name])
+
+    def save(self) -> Path:
+        """Write a checkpoint of this moment."""
+        state = {
+            "position": position(self.recipe, self.done),
+            "seconds": round(self.seconds, 2),
+            "recipe": fingerprint(self.recipe),
+            "data": self.data,
+        }
+        return checkpoint.write(self.folder, self.done, state, self.tensors())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a checkpoint holds: networks, averages, optimisers."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.task.state().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state(averaged=True).items()}
+        for group, optimiser in self.optimisers.items():
+            tensors |= checkpoint.optimiser_tensors(f"optimiser.{group}", optimiser)
+        return tensors
+
+    def resume(self) -> int:
+        """Go on from the folder's newest checkpoint; returns its step. Raises EngineError ``no_checkpoint``,
+        ``bad_checkpoint``, or ``other_run`` where recipe or data are not those that the folder was made with."""
+        path = checkpoint.newest(self.folder)
+        if path is None:
+            raise EngineError("no_checkpoint", f"{self.folder} holds no checkpoint.", "Leave --resume out.")
+        found = checkpoint.read(path)
+        for name, now in (("recipe", fingerprint(self.recipe)), ("data", self.data)):
+            if found.state.get(name) != now:
+                raise EngineError(
+                    "other_run",
+                    f"{path} was made with another {name}.",
+                    f"Undo the change of the {name}, or train into another --out folder.",
+                )
+        try:
+            self.task.load_state(_under("network.", found.tensors))
+            self.average.load_state(_under("average.", found.tensors), averaged=True)
+            for group, optimiser in self.optimisers.items():
+                checkpoint.restore_optimiser(f"optimiser.{group}", optimiser, found.tensors)
+        except (RuntimeError, KeyError, ValueError) as fault:
+            raise EngineError(
+                "bad_checkpoint", f"{path} does not fit the networks: {fault}.", "Begin again."
+            ) from fault
+        self.done, self.seconds = int(found.state["step"]), float(found.state["seconds"])
+        return self.done
+
+    def start_from(self, path: Path) -> None:
+        """Take an exported file's weights as the start, to train on with other data or another recipe.
+
+        Raises EngineError ``bad_weights`` where it is no such file or does not fit.
+        """
+        try:
+            tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+            for task in (self.task, self.average):
+                task.load_state(tensors, averaged=True)
+        except (OSError, RuntimeError, SafetensorError) as fault:
+            raise EngineError(
+                "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give what its export wrote."
+            ) from fault
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return {key: tensor.to(self.device, non_blocking=True) for key, tensor in batch.items()}
+
+    def _claim_folder(self) -> None:
+        if self.done == 0 and checkpoint.newest(self.folder) is not None:
+            raise EngineError(
+                "run_exists", f"{self.folder} holds a run already.", "Add --resume, or choose another --out folder."
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise write_fault(self.folder, fault) from fault
+        record = {"recipe": asdict(self.recipe), "data": self.data, "torch": torch.__version__}
+        write_atomic(self.folder / RECIPE, (json.dumps(record, indent=1) + "\n").encode())
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the run after the step at hand, with a checkpoint; a second one ends it at once."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        previous = {}
+        with contextlib.suppress(ValueError):  # outside the main thread there are no signals
+            previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes CUDA where there is one. Raises EngineError ``no_device``."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as fault:
+        raise EngineError("no_device", f"There is no device {name!r} here.", "Use --device cpu or auto.") from fault
+
+
+def seed(number: int, step: int) -> None:
+    """Torch's random state as it is at the start of every ``step``."""
+    digest = hashlib.sha256(f"{number} {step}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def _parameters(task: Task, group: str) -> list[nn.Parameter]:
+    networks = [task.networks[name] for name in sorted(task.groups) if task.groups[name] == group]
+    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _adam(parameters: list[nn.Parameter], chosen: Optimiser) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if chosen.kind == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=0.0, betas=chosen.betas, eps=chosen.eps, weight_decay=chosen.weight_decay)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,82 @@
+"""``python -m engine train run RECIPE``: train what a recipe says, or go on with it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.training.recipe import Recipe, read
+
+
+def command(argv: list[str]) -> int:
+    """0 at the recipe's end and 3 where time or a signal ended the run before it."""
+    parser = argparse.ArgumentParser(prog="engine train run", description=__doc__)
+    parser.add_argument("recipe", type=Path, help="a TOML file, or the name of a shipped recipe")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
+    parser.add_argument("--data", metavar="DIR", help="folder of shards or of clips; its kind is seen by its content")
+    parser.add_argument("--held-out", metavar="DIR", help="another one to measure on")
+    parser.add_argument("--assets", type=Path, metavar="DIR", help="the studio's head assets")
+    parser.add_argument("--minutes", type=float, help="end with a checkpoint after so long")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="begin with the weights of an export")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--threads", type=int, help="torch's on the CPU; a run repeats bit by bit only with as many")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files")
+    options = parser.parse_args(argv)
+    if options.minutes is not None and not (math.isfinite(options.minutes) and options.minutes > 0):
+        parser.error("--minutes should be above 0")
+    need_torch()
+    recipe = with_data(read(options.recipe), options.data, options.held_out)
+    if options.device:
+        recipe = replace(recipe, device=options.device)
+    if options.threads:
+        recipe = replace(recipe, threads=options.threads)
+    return _train(recipe, options)
+
+
+def _train(recipe: Recipe, options: argparse.Namespace) -> int:
+    from engine.training.feed import Open
+    from engine.training.loop import Trainer
+    from engine.training.report import Report
+
+    folder = options.out or Path("runs") / recipe.name
+    trainer = Trainer(recipe, folder, Open(recipe.data, options.assets))
+    if options.resume:
+        print(f"resumed at step {trainer.resume()} of {recipe.steps}")
+    elif options.start:
+        trainer.start_from(options.start)
+    report = Report(recipe, folder, Open(recipe.data, options.assets, held_out=True), board=options.tensorboard)
+    whole = trainer.run(report, options.minutes)
+    print(f"{'finished' if whole else 'stopped'} at step {trainer.done} of {recipe.steps}; {folder}")
+    return 0 if whole else 3
+
+
+def with_data(recipe: Recipe, folder: str | None, held_out: str | None = None) -> Recipe:
+    """The recipe on other data: shards where the folder holds their index, else clips of the user's own."""
+    data = recipe.data
+    if folder is not None:
+        from engine.training.shards import INDEX
+
+        source = "shards" if (Path(folder) / INDEX).exists() else "footage"
+        data = replace(data, source=source, path=folder, held_out="")
+    if held_out is not None:
+        data = replace(data, held_out=held_out)
+    return replace(recipe, data=data)
+
+
+def need_torch() -> None:
+    """Raises EngineError ``no_torch`` before anything is imported that cannot do without."""
+    # OpenMP's threads spin while they wait; on a machine that does anything else they cost more than they give.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        import torch  # noqa: F401
+    except ImportError as fault:
+        raise EngineError(
+            "no_torch",
+            f"Training needs torch, which this Python has not ({fault}).",
+            "Make the training environment with `scripts/setup training` and use its Python.",
+        ) from fault

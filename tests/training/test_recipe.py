@@ -1,0 +1,97 @@
+"""Recipes are read whole or refused with file, key and remedy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from engine.errors import EngineError
+from engine.training import recipe
+from engine.training.tasks import create
+
+GOOD = """
+task = "toy"
+[options]
+width = 8
+[optimisers.discriminator]
+rate = 4.0
+betas = [0.0, 0.9]
+[[stages]]
+size = 64
+steps = 10
+batch = 4
+learning_rate = 1e-3
+[[stages]]
+size = 128
+steps = 5
+batch = 2
+learning_rate = 5e-4
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_says_what_happens_at_every_step(tmp_path):
+    read = recipe.read(written(tmp_path, 'warmup = 4\nschedule = "cosine"\n' + GOOD))
+    assert read.name == "mine" and read.steps == 15
+    assert [read.stage_at(step).size for step in (0, 9, 10, 14, 15)] == [64, 64, 128, 128, 128]
+    assert read.optimiser("discriminator").betas == (0.0, 0.9) and read.optimiser("generator").rate == 1
+    assert read.learning_rate(0) == pytest.approx(1e-3 / 4)
+    assert read.learning_rate(10) == pytest.approx(5e-4 * 0.25)  # cos(2π/3) = −1/2
+    assert recipe.parse(json.loads(json.dumps(asdict(read))), "run", "other") == read
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("steps = 10", "stepz = 10"), r"mine.toml, \[stages\].*no key 'stepz'.*steps"),
+        (("steps = 10\n", ""), "the key 'steps' is missing"),
+        (("steps = 10", "steps = 0"), "steps and batch should be 1 or more"),
+        (
+            ("rate = 4.0\nbetas = [0.0, 0.9]", "betas = [0.9]"),
+            r"betas is \[0.9\] and should be a list, each of it a number",
+        ),
+        (("steps = 10", "steps = true"), "steps is True and should be a whole number"),
+        (("batch = 4", 'batch = "4"'), "batch is '4' and should be a whole number"),
+        (("size = 64", "size = 65"), "size is 65 and should be a multiple of 8"),
+        (("rate = 4.0", "rate = -1"), r"\[optimisers.discriminator\].*rate and eps should be above 0"),
+        (('task = "toy"', ""), "the key 'task' is missing"),
+        (('task = "toy"', 'task = "toy"\nprecision = "fp16"'), "precision should be one of fp32, bf16"),
+        (('task = "toy"', 'task = "toy"\nstages = 3'), "TOML"),
+        (('task = "toy"', 'task = "toy"\ndata = 3'), "data is 3 and should be a table"),
+        (("[options]", "[options"), "it is not TOML"),
+    ],
+)
+def test_a_fault_names_file_key_and_remedy(tmp_path, change, says):
+    with pytest.raises(EngineError, match=says) as caught:
+        recipe.read(written(tmp_path, GOOD.replace(*change)))
+    assert caught.value.code == "bad_recipe" and "mine.toml" in caught.value.text and caught.value.remedy
+
+
+def test_unknown_recipes_tasks_and_options_are_named():
+    with pytest.raises(EngineError, match="one of: .*toy"):
+        recipe.read(Path("no-such"))
+    with pytest.raises(EngineError, match="one of: .*toy"):
+        create("no-such", {})
+    with pytest.raises(EngineError, match=r"x.toml, \[options\]: there is no key 'wide'"):
+        create("toy", {"wide": 3}, "x.toml, [options]")
+
+
+def test_every_shipped_recipe_is_sound():
+    for path in sorted(recipe.FOLDER.glob("*.toml")):
+        read = recipe.read(path)
+        assert create(read.task, read.options, path.name).networks
+
+
+def test_what_decides_the_outcome_is_in_the_fingerprint(tmp_path):
+    base = recipe.read(written(tmp_path, GOOD))
+    for line, differs in (("seed = 3", True), ("log_every = 3", False), ("device = 'cpu'", False), ("ema = 0.5", True)):
+        other = recipe.read(written(tmp_path, f"{line}\n{GOOD}"))
+        assert (recipe.fingerprint(other) != recipe.fingerprint(base)) == differs, line
