@@ -43,7 +43,7 @@ def open(
 
     ``device`` ``auto`` is CUDA where it works, else the CPU, and says so when CUDA was there and did not work. Any
     other that cannot be had is an EngineError, unless ``allow_fallback``: then the CPU, said through ``warn``.
-    ``precision`` ``auto`` is bf16 on processors made for it, else fp32.
+    ``precision`` ``auto`` is bf16 on processors with AMX, else fp32 (AVX-512's bf16 alone is the slower of the two).
 
     Raises EngineError: ``missing_network``, ``network_refused``, ``no_device``, ``out_of_memory``,
     ``two_onnxruntimes``.

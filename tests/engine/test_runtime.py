@@ -50,12 +50,21 @@ def test_the_runtimes_agree_in_fp32():
 
 
 @half
-def test_bf16_is_near_fp32_and_chosen_where_the_processor_has_it():
+def test_bf16_is_near_fp32():
     given = feeds(4)
-    session = runtime.open(NETWORKS / "warp.onnx", "cpu")
+    session = runtime.open(NETWORKS / "warp.onnx", "cpu", "bf16")
     assert session.describe() == "OpenVINO, cpu, bf16"
     exact = runtime.open(NETWORKS / "warp.onnx", "cpu", "fp32").run(given)
     np.testing.assert_allclose(session.run(given)["mean"], exact["mean"], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("features", "precision"), [({"avx512_bf16", "amx_bf16"}, "bf16"), ({"avx512_bf16"}, "fp32"), (set(), "fp32")]
+)
+@half
+def test_bf16_is_chosen_only_where_it_is_the_faster(monkeypatch, features, precision):
+    monkeypatch.setattr("engine.device.processor_features", lambda: frozenset(features))
+    assert runtime.open(NETWORKS / "warp.onnx", "cpu").precision == precision
 
 
 def test_what_the_processor_lacks_is_refused_not_emulated(monkeypatch):

@@ -1,0 +1,113 @@
+"""The face regressor in torch: trained here, exported to ONNX, run from there.
+
+One convolutional trunk without normalisation layers, a coarse answer from all of it, then every point is mended by what
+the finest feature map shows under it. The same map gives the matte.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.face.regressor.layout import DENSE, IRIS, LANDMARKS68, OUTPUTS, POINTS, SIZE
+
+_WIDTHS = (24, 48, 96, 160)  # at a half, a quarter, an eighth and a sixteenth of the picture
+_DEPTHS = (1, 2, 3, 2)
+_FINE = 32
+_CODE = 192
+_ROUNDS = 2
+
+
+class Residual(nn.Module):
+    """x + f(x), with f zero at first: that is what lets it train without normalisation (SkipInit, De and Smith 2020)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(functional.relu(self.first(functional.relu(x))))
+
+
+class FaceRegressor(nn.Module):
+    """``mean`` (POINTS, 3): the mean face as it lies in an ideal crop; ``expressions`` how many the face model has.
+
+    ``forward``: crop (B, 3, SIZE, SIZE) in −1…1 → the outputs of :data:`engine.face.regressor.layout.OUTPUTS` in that
+    order; points lie on the grid of the crop, where −1 and 1 are the centres of the first and last pixel.
+    """
+
+    def __init__(self, mean: Tensor, expressions: int) -> None:
+        super().__init__()
+        self.mean = nn.Buffer(mean)
+        stages, before = [], 3
+        for width, depth in zip(_WIDTHS, _DEPTHS):
+            down = nn.Conv2d(before, width, 3, stride=2, padding=1)
+            stages.append(nn.Sequential(down, *(Residual(width) for _ in range(depth))))
+            before = width
+        self.stages = nn.ModuleList(stages)
+        self.across = nn.ModuleList(nn.Conv2d(width, _FINE, 1) for width in _WIDTHS)
+        self.mix = nn.ModuleList(nn.Conv2d(_FINE, _FINE, 3, padding=1) for _ in _WIDTHS[:-1])
+        cells = (SIZE // 2 ** len(_WIDTHS)) ** 2
+        self.squeeze = nn.Conv2d(_WIDTHS[-1], 32, 1)
+        self.code = nn.Linear(32 * cells, _CODE)
+        self.coarse = nn.Linear(_CODE, POINTS * 3)
+        self.pose = nn.Linear(_CODE, 6)
+        self.expression = nn.Linear(_CODE, expressions)
+        self.gaze = nn.Linear(_CODE, 4)
+        self.confidence = nn.Linear(_CODE, 1)
+        self.context = nn.Linear(_CODE, 64)
+        self.point = nn.Parameter(torch.randn(1, 64, POINTS, 1) * 0.1)
+        self.under = nn.Conv2d(_FINE, 64, 1)
+        self.step = nn.Conv2d(64, 2, 1)
+        self.matte = nn.Sequential(nn.Conv2d(_FINE, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 4, 3, padding=1))
+        for layer in (self.coarse, self.step):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
+        maps, x = [], crop
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        fine = self.across[-1](maps[-1])
+        for level in range(len(self.mix) - 1, -1, -1):
+            fine = functional.interpolate(fine, scale_factor=2.0) + self.across[level](maps[level])
+            fine = functional.relu(self.mix[level](functional.relu(fine)))
+        code = functional.relu(self.code(functional.relu(self.squeeze(functional.relu(maps[-1]))).flatten(1)))
+        coarse = self.mean + self.coarse(code).float().view(-1, POINTS, 3)
+        points = coarse
+        for _ in range(_ROUNDS):
+            points = points + self._mend(fine, code, points)
+        matte = torch.sigmoid(functional.pixel_shuffle(self.matte(fine), 2).float())
+        answers = {
+            "landmarks68": points[:, :LANDMARKS68, :2],
+            "dense": points[:, LANDMARKS68 : LANDMARKS68 + DENSE],
+            "iris": points[:, LANDMARKS68 + DENSE :, :2].reshape(-1, 2, IRIS // 2, 2),
+            "pose": self.pose(code).float(),
+            "expression": torch.sigmoid(self.expression(code).float()),
+            "gaze": self.gaze(code).float().view(-1, 2, 2),
+            "confidence": torch.sigmoid(self.confidence(code).float()),
+            "matte": matte,
+            "coarse": coarse,
+        }
+        return tuple(answers[name] for name in OUTPUTS) + ((coarse,) if self.training else ())
+
+    def _mend(self, fine: Tensor, code: Tensor, points: Tensor) -> Tensor:
+        """How far each point (B, P, 3) should move in the picture, from the features under it; fp32, as bf16 rounds
+        places of half a pixel away."""
+        places = points[:, :, None, :2].detach()
+        with torch.autocast(fine.device.type, enabled=False):
+            seen = functional.grid_sample(fine.float(), places, "bilinear", "border", align_corners=True)
+        hidden = functional.relu(self.under(seen) + self.point + self.context(code)[:, :, None, None])
+        moved = self.step(hidden).float()[..., 0].transpose(1, 2)
+        return functional.pad(moved, (0, 1))
+
+
+def rotation(six: Tensor) -> Tensor:
+    """(B, 6) → rotation matrices (B, 3, 3): two columns, made orthonormal (Zhou et al. 2019, section 4.2)."""
+    first = functional.normalize(six[:, :3], dim=1)
+    second = functional.normalize(six[:, 3:] - (first * six[:, 3:]).sum(1, keepdim=True) * first, dim=1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=2)
