@@ -141,7 +141,8 @@ def _prepare(library: Library) -> _Fixed:
     height = model.vertices[:, 1] - 0.12 * model.vertices[:, 2]
     neck = smoothstep((height - _NECK_FOOT) / (_NECK_TOP - _NECK_FOOT)).astype(np.float32)
     neck[np.setdiff1d(np.arange(len(neck)), model.vertices_of("skin"))] = 1
-    inner = np.setdiff1d(model.vertices_of("mouth", "gums", "tongue", "teeth_upper", "teeth_lower"), model.vertices_of("skin"))
+    cavity = model.vertices_of("mouth", "gums", "tongue", "teeth_upper", "teeth_lower")
+    inner = np.setdiff1d(cavity, model.vertices_of("skin"))
     return _Fixed(
         normals=Normals(model.triangles, len(model.vertices)),
         uv=uv,

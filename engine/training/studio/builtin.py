@@ -1,4 +1,4 @@
-"""The library without assets: the shipped face model's heads, and skins, brows, irises and surroundings by procedure."""
+"""The library without assets: the shipped face model's heads; skins, brows, irises and surroundings by procedure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def library(model: FaceModel) -> Library:
         brows=tuple(_brow(region, k) for k in range(_BROWS)),
         irises=tuple(_iris(name, *colours) for name, colours in _IRISES.items()),
         environments=tuple(
-            Environment(f"env-{name}", held, *maps) for name, held, *maps in surroundings()  # type: ignore[arg-type]
+            Environment(f"env-{name}", held, *maps)
+            for name, held, *maps in surroundings()  # type: ignore[arg-type]
         ),
         hair=(),
         digest=digest_of(model, VERSION),
@@ -103,6 +104,7 @@ def _iris(name: str, inner: tuple[int, int, int], outer: tuple[int, int, int]) -
     fibres = cv2.remap(grid, u - 0.5, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     share = np.clip((radius - 0.3) / 0.7, 0, 1)[..., None]
     colour = linear(np.array(inner) / 255) * (1 - share) + linear(np.array(outer) / 255) * share
-    colour = colour * np.exp(0.28 * fibres)[..., None] * (1 + 0.25 * np.exp(-(((radius - 0.42) / 0.06) ** 2)))[..., None]
+    ruff = np.exp(-(((radius - 0.42) / 0.06) ** 2))
+    colour = colour * (np.exp(0.28 * fibres) * (1 + 0.25 * ruff))[..., None]
     darkness = float(np.clip(1 - np.mean(inner + outer) / 140, 0, 1))
     return Iris(f"iris-{name}", False, display(colour), 0.3, darkness)

@@ -1,8 +1,8 @@
 """The library of a folder of assets: heads, skins, brows and occlusion carried onto our topology and layout.
 
 Besides the files that ``engine.training.face_model.assets`` describes, the folder holds ``hair.npz`` (``names``; for
-each ``_v``, ``_uv``, ``_tri``, ``_tex`` on the first head at rest) and ``env.npz`` (``names``, ``sh`` (E, 9, 3), ``spec1``
-(E, h, w, 3), ``bg`` (E, H, W, 3); latitude-longitude maps whose middle column is +z).
+each ``_v``, ``_uv``, ``_tri``, ``_tex`` on the first head at rest) and ``env.npz`` (``names``, ``sh`` (E, 9, 3),
+``spec1`` (E, h, w, 3), ``bg`` (E, H, W, 3); latitude-longitude maps whose middle column is +z).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from engine.errors import EngineError
 from engine.face import detector as detectors
 from engine.face.model import FaceModel
 from engine.media.image import whole_file
-from engine.training.face_model import carry, correspondence, second_source, statistics, surface, topology
 from engine.training.face_model import assets as head_assets
+from engine.training.face_model import carry, correspondence, second_source, statistics, surface, topology
 from engine.training.studio import anatomy, layout, regions
 from engine.training.studio.layout import Layout
 from engine.training.studio.library import (
@@ -120,8 +120,8 @@ def _derive(model: FaceModel, folder: Path) -> dict[str, np.ndarray]:
 def _skins(
     model: FaceModel, chart: Layout, head: head_assets.AnnotatedHead, ours: np.ndarray, folder: Path
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Names (S,), albedos (S, SIZE, SIZE, 3) and brows (B, SIZE, SIZE) in our layout: the first head, moved onto the mean
-    head, is drawn into it with its own texture coordinates as colours."""
+    """Names (S,), albedos (S, SIZE, SIZE, 3) and brows (B, SIZE, SIZE) in our layout: the first head, moved onto the
+    mean head, is drawn into it with its own texture coordinates as colours."""
     skin = model.vertices_of("skin")
     move = carry.moving_affine(ours[skin], head.vertices, 1.0, neighbours=60, ridge=0.1)
     moved = head.vertices + move @ (model.vertices - ours)[skin]

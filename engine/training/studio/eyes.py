@@ -56,7 +56,8 @@ def _veins(draws: np.random.Generator, radius: np.ndarray) -> np.ndarray:
         for _ in range(int(draws.integers(4, 12))):
             heading += draws.normal(0, 0.35)
             path.append(path[-1] + 0.022 * SIZE * np.array([np.cos(heading), np.sin(heading)]))
-        cv2.polylines(canvas, [np.round(np.array(path) * 16).astype(np.int32)], False, draws.uniform(0.15, 0.6), 1, 16, 4)
+        bends = np.round(np.array(path) * 16).astype(np.int32)
+        cv2.polylines(canvas, [bends], False, draws.uniform(0.15, 0.6), 1, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(canvas, (0, 0), 0.6) * smoothstep((radius - 1.15) / 0.5)
 
 
@@ -111,7 +112,9 @@ def lash_strips(eyes: tuple[Eye, Eye]) -> Lashes:
     return Lashes(np.concatenate(triangles), np.concatenate(uv).astype(np.float32))
 
 
-def lash_points(head: np.ndarray, eyes: tuple[Eye, Eye], centres: np.ndarray, length: float) -> tuple[np.ndarray, np.ndarray]:
+def lash_points(
+    head: np.ndarray, eyes: tuple[Eye, Eye], centres: np.ndarray, length: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and unit tangents (L, 3) of the strips on a ``head`` (N, 3) at rest: they stand out from the ball and
     curl away from the other lid."""
     points, tangents = [], []
@@ -122,7 +125,8 @@ def lash_points(head: np.ndarray, eyes: tuple[Eye, Eye], centres: np.ndarray, le
             out /= np.linalg.norm(out, axis=1, keepdims=True)
             lid = np.cross(out, np.array([1.0, 0, 0]))
             lid *= np.sign(lid[:, 1:2]) * up
-            fan = np.linspace(-1, 1, len(margin))[:, None] ** 3 * np.sign(root[-1, 0] - root[0, 0]) * np.array([0.55, 0, 0])
+            outward = np.array([0.55 * np.sign(root[-1, 0] - root[0, 0]), 0, 0])
+            fan = np.linspace(-1, 1, len(margin))[:, None] ** 3 * outward
             long = length * part * (0.55 + 0.45 * np.sin(np.linspace(0.5, 2.6, len(margin))))[:, None]
             straight = out * 0.8 + fan + lid * 0.25
             grown = [root + long * (straight * s + lid * 0.55 * s**2) for s in _LASH_ROWS]

@@ -74,9 +74,9 @@ class Iris(Item):
 
 @dataclass(frozen=True, eq=False)
 class Environment(Item):
-    """``harmonics`` (9, 3): irradiance over π (what a white surface sends back) as real spherical harmonics in the usual
-    order; ``mirror`` (h, w, 3) blurred radiance and ``panorama`` (H, W, 3) linear radiance, latitude-longitude maps as in
-    ``scene.Light``: row 0 is +y, the middle column −z, to the right +x."""
+    """``harmonics`` (9, 3): irradiance over π (what a white surface sends back) as real spherical harmonics in the
+    usual order; ``mirror`` (h, w, 3) blurred radiance and ``panorama`` (H, W, 3) linear radiance, latitude-longitude
+    maps as in ``scene.Light``: row 0 is +y, the middle column −z, to the right +x."""
 
     harmonics: np.ndarray
     mirror: np.ndarray

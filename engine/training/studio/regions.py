@@ -49,7 +49,8 @@ class Regions:
         """A soft stroke (S, S), 0…1, through ``points`` (P, 2) in texels, ``width`` cm."""
         canvas = np.zeros((self.size, self.size), np.float32)
         thick = max(1, int(round(width * self.scale)))
-        cv2.polylines(canvas, [np.round(_spline(points, False) * 16).astype(np.int32)], False, 1.0, thick, cv2.LINE_AA, 4)
+        bends = np.round(_spline(points, False) * 16).astype(np.int32)
+        cv2.polylines(canvas, [bends], False, 1.0, thick, cv2.LINE_AA, 4)
         return cv2.GaussianBlur(canvas, (0, 0), max(0.5, width * self.scale * 0.45))
 
     def shave(self, albedo: np.ndarray) -> np.ndarray:
@@ -102,7 +103,7 @@ def _regions(layout: Layout, model: FaceModel, size: int) -> Regions:
     mouth = marks3[48:60].mean(axis=0)
     nose_foot = marks3[33]
     corner = abs(marks3[54, 0])
-    # The beard's edge runs from the ear's foot to beside the mouth's corner, up to the nose's wings, and over the throat.
+    # The beard's edge runs from the ear's foot to beside the mouth's corner and up to the nose; below is the throat.
     edge = np.interp(abs(x), [0, corner * 0.7, corner * 1.15, 4.2, 6.0, 7.3], np.array([0, 0, -0.6, 0.6, 2.6, 5.5]))
     jaw = smoothstep((nose_foot[1] - 0.3 + edge - y) / 0.9 + 0.5) * smoothstep((z - 1.2) / 1.5 + 0.5)
     throat = smoothstep((y - marks3[8, 1] + 2.6) / 2.5 + 0.5)

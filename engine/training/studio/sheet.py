@@ -1,4 +1,4 @@
-"""``python -m engine train sheet``: a contact sheet of the studio's people, with their labels if wanted, for the eye."""
+"""``python -m engine train sheet``: a contact sheet of the studio's people, with labels if wanted, for the eye."""
 
 from __future__ import annotations
 

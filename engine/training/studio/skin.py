@@ -30,7 +30,8 @@ def linear(srgb: np.ndarray) -> np.ndarray:
 def display(light: np.ndarray) -> np.ndarray:
     """Linear 0…1 → sRGB uint8."""
     light = np.clip(light, 0, 1)
-    return (np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055) * 255 + 0.5).astype(np.uint8)
+    srgb = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return (srgb * 255 + 0.5).astype(np.uint8)
 
 
 _LINEAR = linear(np.arange(256) / 255).astype(np.float32)
@@ -125,7 +126,8 @@ def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndar
         start = wing + out * 0.35 * cm + [0, -0.5 * cm]
         bend = (wing + corner) / 2 + out * 0.95 * cm
         fold(np.stack([start, bend, corner + out * 0.75 * cm + [0, 0.5 * cm]]), 0.16, 0.10 + 0.75 * old)
-        fold(np.stack([corner + out * 0.3 * cm + [0, 0.3 * cm], corner + out * 0.6 * cm + [0, 1.8 * cm]]), 0.12, 0.5 * old)
+        sad = np.stack([corner + out * 0.3 * cm + [0, 0.3 * cm], corner + out * 0.6 * cm + [0, 1.8 * cm]])
+        fold(sad, 0.12, 0.5 * old)
         for turn in (-0.55, -0.15, 0.25, 0.6):
             reach = draws.uniform(0.9, 1.7) * cm
             direction = np.array([out[0] * np.cos(turn), np.sin(turn)])
@@ -133,7 +135,8 @@ def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndar
             fold(np.stack([begin, begin + direction * reach * 0.5, begin + direction * reach]), 0.06, 0.55 * old - 0.04)
         bag = (outer + inner) / 2 + [0, 1.05 * cm]
         fold(np.stack([inner + [0, 0.45 * cm], bag, outer + [0, 0.75 * cm]]), 0.13, 0.10 + 0.45 * old)
-        fold(np.stack([inner + [0, -0.35 * cm], (outer + inner) / 2 + [0, -0.72 * cm], outer + [0, -0.3 * cm]]), 0.10, 0.35)
+        crease = np.stack([inner + [0, -0.35 * cm], (outer + inner) / 2 + [0, -0.72 * cm], outer + [0, -0.3 * cm]])
+        fold(crease, 0.10, 0.35)
         fold(np.stack([m[21 + side] + [0, -0.5 * cm], m[21 + side] + [0, 0.5 * cm]]), 0.09, 0.45 * old - 0.05)
     for rank in range(4):
         height = m[19, 1] - (1.0 + 0.95 * rank + draws.normal(0, 0.1)) * cm
@@ -145,7 +148,8 @@ def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndar
         fold(np.array([[x, top - 0.55 * cm], [x, top - 0.1 * cm]]), 0.05, 0.35 * old - 0.08)
     for k in range(3):
         y = m[8, 1] + (2.2 + 1.6 * k) * cm
-        fold(np.stack([np.linspace(m[5, 0], m[11, 0], 5), y + np.array([-0.5, 0, 0.2, 0, -0.5]) * cm], 1), 0.12, 0.5 * old)
+        ring = np.stack([np.linspace(m[5, 0], m[11, 0], 5), y + np.array([-0.5, 0, 0.2, 0, -0.5]) * cm], axis=1)
+        fold(ring, 0.12, 0.5 * old)
     crepe = old * 0.10 * noise(draws, region.size, int(2.2 * region.size / cm)) * region.face
     spots = np.clip(noise(draws, region.size, int(0.9 * region.size / cm)) - 2.0, 0, 0.5) * old * (1 - region.lips)
     return (deep + crepe)[..., None] * np.array([0.45, 0.6, 0.65]) + spots[..., None] * _PIGMENT * 0.7

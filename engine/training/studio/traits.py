@@ -1,4 +1,4 @@
-"""What a person looks like, drawn together: hair goes with skin, beards with the face's shape, grey and lines with age."""
+"""What a person looks like, drawn together: hair goes with skin, beards with the face's shape, grey with age."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _GREY = np.array([0.42, 0.41, 0.39])
 class Traits:
     """Ages in years; shares and strengths 0…1 unless said; colours (3,) linear.
 
-    ``melanin`` from fair to dark, ``blood`` and ``sallow`` optical densities that shift the tone, ``flush`` of cheeks and
-    nose, ``tired`` rings under the eyes, ``wrinkles``, ``freckles``, ``moles`` their number, ``stubble``, ``grey`` share
-    of hair, ``scalp_cover`` by hair too short or too deep for strands, ``iris`` wanted darkness, ``pupil`` radius by the
-    iris', ``sclera`` yellowness, ``teeth`` yellowness, ``lash`` length in cm.
+    ``melanin`` from fair to dark, ``blood`` and ``sallow`` optical densities that shift the tone, ``flush`` of cheeks
+    and nose, ``tired`` rings under the eyes, ``wrinkles``, ``freckles``, ``moles`` their number, ``stubble``, ``grey``
+    share of hair, ``scalp_cover`` by hair too short or too deep for strands, ``iris`` wanted darkness, ``pupil`` radius
+    by the iris', ``sclera`` yellowness, ``teeth`` yellowness, ``lash`` length in cm.
     """
 
     age: float
