@@ -36,15 +36,14 @@ from engine.pipeline import render
 from engine.protocol import Job
 
 QUALITY = 90  # of the ceiling's JPEG
+_SETS = "the studio's held-out pairs; its takes of people who act, or who turn through ±60 degrees; a folder of clips"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("systems", nargs="+", metavar="SYSTEM", help=f"one or more of {', '.join(systems.names())}")
-    parser.add_argument(
-        "--set", default="synthetic", metavar="synthetic|DIR", help="held-out pairs, or a folder of clips"
-    )
+    parser.add_argument("--set", default="synthetic", metavar="synthetic|acting|turning|DIR", help=_SETS)
     parser.add_argument("--direction", choices=("self", "cross", "both"), default="both", help="(default: both)")
-    parser.add_argument("--pairs", type=int, default=24, metavar="N", help="synthetic pairs (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=24, metavar="N", help="pairs, or takes (default: %(default)s)")
     parser.add_argument("--size", type=int, default=256, help="synthetic pictures' side (default: %(default)s)")
     parser.add_argument("--assets", type=Path, metavar="DIR", help="the studio's head assets; none: its own heads")
     parser.add_argument("--frames", help="of each clip, like 0-199x5; default: all")
@@ -204,6 +203,10 @@ def _sets(options: argparse.Namespace) -> Iterator[TestSet]:
     for mode in modes:
         if options.set == "synthetic":
             yield Pairs("synthetic", held_out(options.assets, mode == "cross"), options.pairs, options.size, mode)
+        elif options.set in ("acting", "turning"):
+            from engine.evaluation.acted import Takes  # the studio's renderer needs torch
+
+            yield Takes(options.set, options.assets, options.pairs, options.size, mode)
         else:
             yield Clips(Path(options.set), mode, options.frames, options.motion)
 
