@@ -1,0 +1,97 @@
+"""``evaluate compare`` on the studio's held-out people, at the smallest size that shows anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.evaluation.acted import Takes
+from engine.evaluation.cli import main
+from engine.evaluation.pairs import Pairs, held_out
+from engine.evaluation.scores import angles
+from engine.face import detector
+from engine.media.image import read_image
+from engine.motion.performance import Performance
+from tests.engine.faces import degrees_between
+
+SIZE = 160
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]:
+    out = tmp_path_factory.mktemp("out")
+    arguments = ["compare", "null", "mesh_warp", "--pairs", "2", "--size", str(SIZE), "--out", str(out)]
+    assert main(arguments) == 0
+    return out, json.loads((out / "compare.json").read_text())
+
+
+def figure(record: dict, contestant: str, name: str) -> float:
+    found = next(c for c in record["contestants"] if c["label"] == contestant)
+    return found["figures"][name]["value"]
+
+
+def test_systems_are_driven_by_fitted_and_by_true_motion(compared: tuple[Path, list[dict]]) -> None:
+    labels = ["copy of the source", "null", "mesh_warp", "mesh_warp, true motion", "truth encoded again"]
+    assert [r["mode"] for r in compared[1]] == ["self", "cross"]
+    for record in compared[1]:
+        assert [c["label"] for c in record["contestants"]] == labels
+        assert record["shots"]
+
+
+def test_the_landmarks_of_the_truth_are_exact(compared: tuple[Path, list[dict]]) -> None:
+    """The ceiling is not zero, since a landmarker looks at it; moved heads come nearer to it than the floor."""
+    for record in compared[1]:
+        floor, ceiling = (figure(record, name, "akd-mp") for name in ("copy of the source", "truth encoded again"))
+        assert 0 < ceiling < floor
+        for system in ("mesh_warp", "mesh_warp, true motion"):
+            assert figure(record, system, "akd-mp") < floor
+        assert record["contestants"][-1]["figures"]["L1D"]["n"] == len(record["shots"])
+
+
+def test_pairs_show_each_person_once_and_never_the_portrait_again() -> None:
+    samples = held_out(None, cross=False)
+    pairs = [samples.pair(number, 64) for number in (0, 1, 2)]
+    assert len({pair.source.person for pair in pairs}) == 3
+    for pair in pairs:
+        assert pair.source.person == pair.driving.person
+        assert not np.array_equal(pair.source.image, pair.driving.image)
+    again = held_out(None, cross=False).pair(2, 64)
+    assert np.array_equal(again.driving.image, pairs[2].driving.image)
+
+
+def test_the_true_motion_of_cross_is_that_of_the_driver_on_the_others_face(tmp_path: Path) -> None:
+    samples = held_out(None, cross=True)
+    test = Pairs("synthetic", samples, 1, SIZE, "cross")
+    shot = next(iter(test.shots(tmp_path, detector.create("mediapipe"))))
+    assert shot.exact_driving is not None
+    exact, fitted = (Performance.load(Path(d.path)) for d in (shot.exact_driving, shot.driving))
+    pair = samples.pair(0, SIZE)
+    assert pair.driving.expression is not None and pair.driving.rotation is not None
+    assert exact.expression[1] == pytest.approx(pair.driving.expression, abs=1e-6)
+    assert exact.rotation[1] == pytest.approx(pair.driving.rotation, abs=1e-5)
+    assert exact.translation[1] == pytest.approx(fitted.translation[1])  # both from the labels
+    missed, turned = (
+        degrees_between(rotation, exact.rotation[1]) for rotation in (fitted.rotation[1], exact.rotation[0])
+    )
+    assert missed < turned
+    (moment,) = shot.moments()
+    assert np.array_equal(read_image(shot.portrait), moment.source.rgb)
+
+
+def test_a_turning_head_passes_every_angle_and_flows_exactly(tmp_path: Path) -> None:
+    test = Takes("turning", None, 1, 96, "self")
+    shot = next(iter(test.shots(tmp_path, detector.create("mediapipe"))))
+    moments = list(shot.moments())
+    yaws = [angles(moment.rotation)[0] for moment in moments if moment.rotation is not None]
+    assert yaws == pytest.approx([yaw for yaw in range(-60, 61, 2) if yaw], abs=0.1)
+    assert tuple(moment.index for moment in moments) == shot.frames
+    before, after = moments[40], moments[41]
+    assert before.truth and after.truth and after.flow is not None and after.flow_visible is not None
+    y, x = np.nonzero(after.flow_visible)
+    there = np.rint(np.stack([x, y]) + after.flow[y, x].T.astype(float)).astype(int).clip(0, 95)
+    now = after.truth.rgb[y, x].astype(float)
+    followed, stayed = (np.abs(now - before.truth.rgb[p[1], p[0]]).mean() for p in (there, np.stack([x, y])))
+    assert followed < 0.7 * stayed

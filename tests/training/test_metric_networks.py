@@ -1,0 +1,159 @@
+"""The judge's networks from files: LPIPS against its formula through plain torch layers, ONNX embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from safetensors.torch import save_file
+from torch import nn
+
+from engine.errors import EngineError
+from engine.evaluation.cabinet import Cabinet, WeightPaths
+from engine.evaluation.features import layer_distance
+from engine.evaluation.landmarkers import Landmarker
+from engine.evaluation.networks import ArcFace, Inception, Lpips, OnnxFile, similarity
+from engine.evaluation.pictures import Moment, Picture
+from engine.face.detector import Observation
+
+ALEXNET = (  # torchvision's `features`, with fewer channels
+    *(nn.Conv2d(3, 8, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 12, 5, 1, 2), nn.ReLU()),
+    *(nn.MaxPool2d(3, 2), nn.Conv2d(12, 10, 3, 1, 1), nn.ReLU(), nn.Conv2d(10, 9, 3, 1, 1), nn.ReLU()),
+    *(nn.Conv2d(9, 7, 3, 1, 1), nn.ReLU()),
+)
+SLICES, CHANNELS = (2, 5, 8, 10, 12), (8, 12, 10, 9, 7)  # after which LPIPS looks
+
+
+def pictures() -> tuple[Picture, Picture]:
+    random = np.random.default_rng(4)
+    a, b = random.integers(0, 256, (2, 80, 96, 3), dtype=np.uint8)
+    return Picture(a), Picture(b)
+
+
+@pytest.fixture
+def alexnet(tmp_path: Path) -> tuple[Path, nn.Sequential, list[torch.Tensor]]:
+    """A file in LPIPS' layout, and what is in it."""
+    torch.manual_seed(0)
+    network = nn.Sequential(*ALEXNET)
+    for layer in network:
+        if isinstance(layer, nn.Conv2d):
+            layer.reset_parameters()
+    heads = [torch.rand(1, count, 1, 1) for count in CHANNELS]
+    tensors = {f"features.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
+    tensors |= {f"lin{k}.model.1.weight": head for k, head in enumerate(heads)}
+    save_file(tensors, str(tmp_path / "alex.safetensors"))
+    return tmp_path / "alex.safetensors", network, heads
+
+
+def test_lpips_from_a_file_is_lpips(alexnet: tuple[Path, nn.Sequential, list[torch.Tensor]]) -> None:
+    path, network, heads = alexnet
+    lpips = Lpips(path)
+    a, b = pictures()
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    with torch.no_grad():
+        x = torch.stack([torch.from_numpy(p.rgb).float() / 127.5 - 1 for p in (a, b)])
+        x = ((x - shift) / scale).permute(0, 3, 1, 2)
+        expected = 0.0
+        start = 0
+        for stop, head in zip(SLICES, heads):
+            x = network[start:stop](x)
+            start = stop
+            unit = x / (x.norm(dim=1, keepdim=True) + 1e-10)
+            expected += float(((unit[0] - unit[1]) ** 2 * head[0]).sum(dim=0).mean())
+    assert layer_distance(a.seen(lpips), b.seen(lpips), lpips.heads) == pytest.approx(expected, rel=1e-4)
+    assert layer_distance(a.seen(lpips), a.seen(lpips), lpips.heads) == 0
+    assert lpips.name == "LPIPS"
+
+
+def test_a_file_that_is_no_lpips_is_refused_in_words(tmp_path: Path, alexnet) -> None:
+    path, network, heads = alexnet
+    broken = tmp_path / "broken.safetensors"
+    tensors = {f"features.{name}": tensor for name, tensor in network.state_dict().items()}
+    for extra in ({}, {f"lin{k}.model.1.weight": torch.rand(1, 3, 1, 1) for k in range(5)}):
+        save_file({**tensors, **extra}, str(broken))
+        with pytest.raises(EngineError, match="broken.safetensors"):
+            Lpips(broken)
+    broken.write_bytes(b"nothing")
+    with pytest.raises(EngineError, match="broken.safetensors"):
+        Lpips(broken)
+
+
+def write_pooling(path: Path, size: int) -> Path:
+    """A network in ONNX: the mean of every channel of a ``size``² picture."""
+    graph = helper.make_graph(
+        [helper.make_node("GlobalAveragePool", ["x"], ["y"])],
+        "mean",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, size, size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 1, 1])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
+    return path
+
+
+def test_inception_sees_the_whole_picture_at_299(tmp_path: Path) -> None:
+    eye = Inception(write_pooling(tmp_path / "mean.onnx", 299))
+    colour = Picture(np.full((90, 70, 3), (10, 100, 250), np.uint8))
+    assert colour.seen(eye) == pytest.approx([10, 100, 250], abs=1e-2)
+
+
+class Corners(Landmarker):
+    """Sees the five points of ArcFace's template, in the left half of the picture and twice as large."""
+
+    def __init__(self) -> None:
+        self.name, self.suffix = "mediapipe", "mp"
+
+    def __call__(self, picture: Picture) -> Observation | None:
+        from engine.evaluation.networks import _ARCFACE_POINTS as points
+
+        marks = np.zeros((68, 2))
+        places = [list(range(36, 42)), list(range(42, 48)), [30], [48], [54]]
+        for place, point in zip(places, points, strict=True):
+            marks[place] = 2 * point
+        return Observation(marks, None, None, 1.0) if picture.rgb.max() else None
+
+
+def test_arcface_sees_the_aligned_face(tmp_path: Path) -> None:
+    eye = ArcFace(write_pooling(tmp_path / "mean.onnx", 112), Corners())
+    rgb = np.zeros((300, 500, 3), np.uint8)
+    rgb[:226, :226] = 255  # the face; everything else is black
+    assert Picture(rgb).seen(eye) == pytest.approx([1, 1, 1], abs=0.02)
+    assert Picture(np.zeros((300, 500, 3), np.uint8)).seen(eye) is None
+
+
+def test_similarity_recovers_a_turn_a_scale_and_a_shift() -> None:
+    points = np.random.default_rng(1).normal(size=(5, 2))
+    turn = 1.7 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    assert similarity(points, points @ turn.T + [3, -8]) == pytest.approx(np.hstack([turn, [[3], [-8]]]))
+
+
+def test_what_is_no_network_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("text")
+    with pytest.raises(EngineError, match="text.onnx"):
+        OnnxFile(tmp_path / "text.onnx")
+    eye = OnnxFile(write_pooling(tmp_path / "mean.onnx", 112))
+    with pytest.raises(EngineError, match="mean.onnx"):
+        eye(np.zeros((1, 3, 64, 64), np.float32))
+
+
+def test_papers_names_come_with_their_networks(tmp_path: Path, alexnet) -> None:
+    path = write_pooling(tmp_path / "mean.onnx", 299)
+    bare, full = Cabinet(Corners(), WeightPaths()), Cabinet(Corners(), WeightPaths(alexnet[0], path, path))
+    papers = {"LPIPS", "FID", "CSIM"}
+    assert papers <= bare.missing.keys() and not papers & full.missing.keys()
+    assert not papers & {score.name for score in bare.scores(True, True)}
+    given = {score.name: score for score in full.scores(True, True)}
+    assert papers <= given.keys()
+    assert {given[name].weights_path for name in papers} == {alexnet[0], path}
+    assert all(score.stand_in_for is None for name, score in given.items() if name in papers)
+
+
+def test_there_is_no_fid_of_a_few_pictures(tmp_path: Path) -> None:
+    cabinet = Cabinet(Corners(), WeightPaths(inception=write_pooling(tmp_path / "mean.onnx", 299)))
+    fid = next(score for score in cabinet.scores(True, True) if score.name == "FID")
+    a, b = pictures()
+    fid.update(a, Moment("a", "a", 0, a, a, b))
+    assert fid.value() is None and fid.note() == "no FID below 2048 pictures"
