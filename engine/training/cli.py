@@ -15,7 +15,7 @@ COMMANDS = {
     "export": ("engine.training.export", "make a run's weights into files that ship"),
     "throughput": ("engine.training.throughput", "measure how fast the studio and the recipes are here"),
     "sheet": ("engine.training.studio.sheet", "draw a contact sheet of the studio's people and labels"),
-    "shards": ("engine.training.shards", "render samples ahead, or cut clips into them"),
+    "shards": ("engine.training.shard_writer", "render samples ahead, or cut clips into them"),
 }
 
 

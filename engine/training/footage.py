@@ -22,6 +22,7 @@ import numpy as np
 from engine.cli.footage import driving_from
 from engine.errors import EngineError
 from engine.face import model as face_model
+from engine.face import pncc
 from engine.face.anatomy import anatomy
 from engine.face.camera import Pose
 from engine.face.gaze import EYES, eyeball
@@ -35,7 +36,8 @@ from engine.training.portrait import Portrait, portrait_of
 from engine.training.records import Layout, Parts
 from engine.training.resize import smaller_frame
 from engine.training.sample import Frame, Pair, Samples
-from engine.training.shards import Plan, Records, write
+from engine.training.shard_writer import write
+from engine.training.shards import Plan, Records
 from engine.training.studio.randomness import draws
 
 MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mxf", ".mpg", ".mts"})
@@ -174,6 +176,7 @@ def drawn(frame: Frame, vertices: np.ndarray):
         matte=frame.matte if frame.matte is not None else np.zeros((size, size), np.uint8),
         parsing=np.zeros((size, size), np.uint8),
         depth=fragments.image(fragments.depth, np.inf),
+        pncc=fragments.image(fragments.gather(pncc.normalised_coordinates(model), model.triangles).astype(np.float16)),
         pixel=fragments.pixel,
         mesh=np.zeros(len(fragments.pixel), np.intp),
         corners=model.triangles[fragments.triangle],

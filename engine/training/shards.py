@@ -6,28 +6,17 @@ interrupted build goes on where it stopped. A shard is hashed when it is first r
 
 from __future__ import annotations
 
-import argparse
-import functools
 import hashlib
 import json
-import multiprocessing
-import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from engine.cli.console import Console
 from engine.errors import EngineError
-from engine.face import model as face_model
-from engine.media.image import whole_file, write_atomic, write_fault
-from engine.progress import Progress
-from engine.training.records import FIELDS, MAX_SIZE, Layout, Parts
+from engine.training.records import Layout
 from engine.training.resize import smaller_pair
 from engine.training.sample import Pair, Samples
 
@@ -35,53 +24,10 @@ INDEX = "shards.json"
 FORMAT = "understudy-shards"
 VERSION = 1
 PAIR = ("source", "driving")
-CROSS = ("cross_source", "cross")
-USUAL = tuple(name for name in FIELDS if name != "depth")
 MAX_COUNT = 10**9
 _SHARD_BYTES = 64 << 20  # what an interruption may cost, and what is hashed at once
 _OPEN = 128  # shards mapped at one time, each of which holds a file open
 _AGAIN = "Delete it and make it again with `python -m engine train shards --out {folder} …`."
-
-
-def command(argv: list[str]) -> int:
-    """``python -m engine train shards``."""
-    parser = argparse.ArgumentParser(
-        "python -m engine train shards",
-        description="Render samples ahead; an interrupted run goes on where it stopped.",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of shards")
-    parser.add_argument("--count", type=int, required=True, metavar="N", help="pairs of frames")
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="(default: %(default)s)")
-    parser.add_argument("--assets", type=Path, metavar="DIR", help="head assets (default: the studio's own)")
-    parser.add_argument("--split", choices=("train", "held-out"), default="train", help="(default: %(default)s)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="take a folder of clips instead of the studio")
-    parser.add_argument("--fields", type=_names, default=USUAL, help=f"commas between (default: {','.join(USUAL)})")
-    parser.add_argument("--cross", action="store_true", help="keep the same motion on another identity too")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render (default: %(default)s)")
-    options = parser.parse_args(argv)
-    make = source(options.assets, options.seed, options.split, options.cross, options.data)
-    progress = Progress(Console(options.count), "render", options.count)
-    build(
-        options.out, make, options.count, options.size, options.fields, options.cross, options.workers, progress.update
-    )
-    print(f"{options.out}: {options.count} pairs, sha256 {Records(options.out).sha256}")
-    return 0
-
-
-def source(assets: Path | None, seed: int, split: str, cross: bool, data: Path | None) -> Callable[[], Samples]:
-    """What makes the samples, as a function that can be sent to another process."""
-    if data is not None:
-        from engine.training.footage import FootageSamples
-
-        return functools.partial(FootageSamples, data, seed=seed)
-    from engine.training.studio.dataset import StudioSamples
-
-    return functools.partial(StudioSamples, assets, seed=seed, split=split, cross=cross)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @dataclass(frozen=True)
@@ -197,129 +143,6 @@ class ShardSamples(Samples):
         return {"kind": "shards", "sha256": self._records.sha256, **plan.to_json()}
 
 
-def build(
-    folder: Path,
-    make: Callable[[], Samples],
-    count: int,
-    size: int,
-    fields: tuple[str, ...] = USUAL,
-    cross: bool = False,
-    workers: int = 1,
-    on_record: Callable[[int], None] = lambda done: None,
-) -> None:
-    """Write the pairs 0…``count`` − 1 of what ``make`` gives; finished shards of the same plan are kept.
-
-    ``make`` is called once in every worker, so it must be a function of a module, or a partial of one. Raises
-    EngineError ``other_shards`` where the folder holds something else, ``disk_full``, ``not_writable``.
-    """
-    samples = make()
-    write(folder, plan_of(samples, count, size, fields, cross), _PairSource(make, size, samples), workers, on_record)
-
-
-def plan_of(samples: Samples, count: int, size: int, fields: tuple[str, ...] = USUAL, cross: bool = False) -> Plan:
-    """The plan of a folder of pairs, labelled by the shipped face model; raises EngineError ``arguments``."""
-    unknown = set(fields) - set(FIELDS)
-    if unknown or "image" not in fields:
-        raise EngineError(
-            "arguments",
-            f"There is no field {', '.join(sorted(unknown))}." if unknown else "Shards without images teach nothing.",
-            f"Choose image and any of {', '.join(FIELDS)}.",
-        )
-    if not (1 <= count <= MAX_COUNT and 16 <= size <= MAX_SIZE):
-        raise EngineError(
-            "arguments", f"{count} samples of {size} pixels cannot be made.", f"Ask for 1 or more of 16…{MAX_SIZE}."
-        )
-    model = face_model.load()
-    kept = tuple(name for name in FIELDS if name in fields)
-    layout = Layout((*PAIR, *CROSS) if cross else PAIR, kept, size, len(model.identity), len(model.expression))
-    return Plan.of(layout, count, samples.describe())
-
-
-class _PairSource:
-    """Pairs as the parts of records. Sent to a worker it leaves its samples behind and makes its own."""
-
-    def __init__(self, make: Callable[[], Samples], size: int, samples: Samples | None = None) -> None:
-        self._make, self._size, self._samples = make, size, samples
-
-    def __call__(self, number: int) -> Parts:
-        if self._samples is None:
-            self._samples = self._make()
-        return vars(self._samples.pair(number, self._size))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _PairSource, (self._make, self._size)
-
-
-def write(
-    folder: Path,
-    plan: Plan,
-    record: Callable[[int], Parts],
-    workers: int = 1,
-    on_record: Callable[[int], None] = lambda done: None,
-) -> None:
-    """Write what is missing of ``plan`` into ``folder``; ``record`` gives the parts of any number."""
-    rows = _resume(folder, plan)
-    missing = [shard for shard in range(plan.shards) if shard not in rows]
-    done = sum(len(plan.numbers(shard)) for shard in rows)
-    on_record(done)
-    try:
-        for shard, row in _finished(folder, plan, record, missing, workers):
-            rows[shard] = row
-            _write_index(folder, plan, rows)
-            done += len(plan.numbers(shard))
-            on_record(done)
-    except EngineError as fault:
-        if fault.code != "disk_full":
-            raise
-        remedy = f"Free some space and run the same command again: the {len(rows)} finished shards stay."
-        raise EngineError("disk_full", fault.text, remedy) from fault
-
-
-def _finished(
-    folder: Path, plan: Plan, record: Callable[[int], Parts], shards: list[int], workers: int
-) -> Iterator[tuple[int, tuple[str, int]]]:
-    if workers <= 1 or len(shards) <= 1:
-        for shard in shards:
-            yield shard, _write_shard(folder, plan, record, shard)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(record,)) as pool:
-        jobs = {pool.submit(_work, folder, plan, shard): shard for shard in shards}
-        try:
-            for job in as_completed(jobs):
-                yield jobs[job], job.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-_RECORD: Callable[[int], Parts] | None = None
-
-
-def _start_worker(record: Callable[[int], Parts]) -> None:
-    global _RECORD
-    _RECORD = record
-    cv2.setNumThreads(1)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-
-
-def _work(folder: Path, plan: Plan, shard: int) -> tuple[str, int]:
-    assert _RECORD is not None
-    return _write_shard(folder, plan, _RECORD, shard)
-
-
-def _write_shard(folder: Path, plan: Plan, record: Callable[[int], Parts], shard: int) -> tuple[str, int]:
-    """(sha256, bytes) of the shard now on disk."""
-    digest, size = hashlib.sha256(), 0
-    with whole_file(folder / shard_name(shard)) as file:
-        for number in plan.numbers(shard):
-            data = plan.layout.pack(record(number)).tobytes()
-            file.write(data)
-            digest.update(data)
-            size += len(data)
-    return digest.hexdigest(), size
-
-
 def read_index(folder: Path) -> tuple[Plan, dict[int, tuple[str, int]]]:
     """The plan of a folder, and (sha256, bytes) of its finished shards by number."""
     path = folder / INDEX
@@ -351,38 +174,3 @@ def shard_name(shard: int) -> str:
 
 def damaged(path: Path, reason: str) -> EngineError:
     return EngineError("bad_shards", f"{path} is damaged: {reason}.", _AGAIN.format(folder=path.parent))
-
-
-def _resume(folder: Path, plan: Plan) -> dict[int, tuple[str, int]]:
-    """The finished shards of a folder that is made or has begun to be made by the same plan."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise write_fault(folder, fault) from fault
-    if not (folder / INDEX).exists():
-        _write_index(folder, plan, {})
-        return {}
-    there, rows = read_index(folder)
-    if there.to_json() != plan.to_json():
-        raise EngineError(
-            "other_shards",
-            f"{folder} holds shards of another kind: {_difference(there.to_json(), plan.to_json())}.",
-            "Choose another folder, or delete this one.",
-        )
-    sizes = {shard: folder / shard_name(shard) for shard in rows}
-    return {k: rows[k] for k, path in sizes.items() if path.is_file() and path.stat().st_size == rows[k][1]}
-
-
-def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    for name in sorted({*there, *wanted}):
-        a, b = there.get(name), wanted.get(name)
-        if isinstance(a, dict) and isinstance(b, dict) and a != b:
-            return f"{name}, {_difference(a, b)}"
-        if a != b:
-            return f"{name} is {a} and not {b}"
-    return "nothing"
-
-
-def _write_index(folder: Path, plan: Plan, rows: dict[int, tuple[str, int]]) -> None:
-    index = {**plan.to_json(), "shards": {str(shard): rows[shard] for shard in sorted(rows)}}
-    write_atomic(folder / INDEX, (json.dumps(index, indent=1) + "\n").encode())

@@ -16,7 +16,8 @@ from engine.training import shards
 from engine.training.records import FIELDS, Layout
 from engine.training.resize import smaller_flow, smaller_pair
 from engine.training.sample import Frame, Pair
-from engine.training.shards import Records, ShardSamples, build
+from engine.training.shard_writer import build
+from engine.training.shards import Records, ShardSamples
 from tests.engine.heads import PlainHeads, known
 
 SIZE, COUNT = 64, 24

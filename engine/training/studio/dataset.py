@@ -1,0 +1,169 @@
+"""The studio as a source of pairs: who sits, what they do, on which stage, all decided by seed, split and number."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engine.training.sample import Frame, Pair, Samples
+from engine.training.studio import labels
+from engine.training.studio.acting import Moment, Take, rotation
+from engine.training.studio.assembly import build
+from engine.training.studio.library import Split, load
+from engine.training.studio.photograph import photograph
+from engine.training.studio.randomness import draws
+from engine.training.studio.render import FULL, TRAINING, Picture, Profile, render
+from engine.training.studio.scene import Scene
+from engine.training.studio.sitter import Sitter, sample_sitter
+from engine.training.studio.stage import Stage, sample_stage
+
+VERSION = 1  # raised whenever the same seed gives other pictures
+PROFILES = {"training": TRAINING, "full": FULL}
+_POOL = 8  # people who take turns, so that a batch is not of one person …
+_SITTINGS = 32  # … for so many pairs each, since painting a person takes longer than taking a picture
+_SECONDS = 6.0  # of acting between which a pair's moments lie
+_BUST = 17.0  # cm below the head's middle at which a sitter ends: the picture must end before
+_SAME = 0.15  # share of pairs whose driving frame is the source itself
+_TURNED_AWAY = np.radians(125.0)  # yaw beyond which no face is seen
+
+
+@dataclass(frozen=True)
+class Options:
+    """What recipes may ask for: ``cross`` adds the driving motion on another identity, ``negatives`` is the share of
+    pairs without a face, ``loose`` the share that is framed carelessly (small, large, off the centre), as a detector
+    meets faces; ``profile`` is one of PROFILES."""
+
+    cross: bool = False
+    negatives: float = 0.0
+    loose: float = 0.0
+    profile: str = "training"
+
+
+class StudioSamples(Samples):
+    """Pairs drawn on the fly. ``split`` ``held-out`` shows skins, hair, environments and a whole source of heads that
+    ``train`` never does. Raises EngineError for ``assets`` that are missing or cannot be used."""
+
+    def __init__(
+        self, assets: Path | None = None, seed: int = 7, split: str = "train", options: Options | None = None
+    ) -> None:
+        self._library, self._seed, self._split = load(assets), seed, Split(split)
+        self._options = options or Options()
+        self._profile: Profile = PROFILES[self._options.profile]
+        self._sitter = functools.lru_cache(maxsize=2 * _POOL)(self._paint)
+
+    def pair(self, number: int, size: int) -> Pair:
+        if self._draws("negative", number).random() < self._options.negatives:
+            return Pair(self._nobody(number, 0, size), self._nobody(number, 1, size))
+        source, driving = (self._drawn(scene, size) for scene in self.scenes(number))
+        cross = self._cross(number, size) if self._options.cross else ()
+        return labelled(source, driving, self.person(number), *cross)
+
+    def scenes(self, number: int) -> tuple[Scene, Scene]:
+        """(source, driving) of a pair, for this renderer or another; one and the same scene in some pairs."""
+        stage, later, here, there = self._take(number)
+        sitter = self._sitter(self.person(number))
+        source = build(sitter, here, stage, here)
+        return source, source if there is here else build(sitter, there, later, here)
+
+    def person(self, number: int) -> int:
+        """The sitter of a pair: of a pool of people each comes in turn, and the pool is exchanged as one."""
+        return number // (_POOL * _SITTINGS) * _POOL + number % _POOL
+
+    def describe(self) -> dict[str, object]:
+        return {
+            "kind": "studio",
+            "version": VERSION,
+            "library": self._library.digest,
+            "seed": self._seed,
+            "split": self._split.value,
+            **vars(self._options),
+        }
+
+    def _cross(self, number: int, size: int) -> tuple[Frame, Frame]:
+        """(a portrait of another person, the pair's driving motion on them), on a stage of their own."""
+        motion = self._take(number)[3]
+        draw = self._draws("cross", number)
+        pool = number // (_POOL * _SITTINGS) * _POOL
+        person = pool + (self.person(number) - pool + 1 + int(draw.integers(_POOL - 1))) % _POOL
+        sitter, stage, still = self._sitter(person), self._stage(draw), two_moments(draw)[0]
+        scenes = build(sitter, still, stage, still), build(sitter, motion, _next_exposure(stage, draw), still)
+        portrait, moved = (labels.frame(self._drawn(scene, size), person) for scene in scenes)
+        return portrait, moved
+
+    def _take(self, number: int) -> tuple[Stage, Stage, Moment, Moment]:
+        """The stage of the source and of the driving frame, and what the person does in them."""
+        draw = self._draws("pair", number)
+        stage, (here, there) = self._stage(draw), two_moments(draw)
+        return stage, _next_exposure(stage, draw), here, here if draw.random() < _SAME else there
+
+    def _drawn(self, scene: Scene, size: int) -> Picture:
+        return render(scene, size, self._profile)
+
+    def _paint(self, person: int) -> Sitter:
+        return sample_sitter(self._library, self._split, self._seed, person)
+
+    def _stage(self, draw: np.random.Generator) -> Stage:
+        stage = sample_stage(self._library.choices(self._split).environments, draw)
+        if draw.random() >= self._options.loose:
+            return stage
+        width = float(stage.distance / stage.focal * np.exp(draw.uniform(np.log(0.75), np.log(1.9))))
+        shift = draw.uniform(-0.3, 0.3, 2) * width
+        shift[1] = min(shift[1], _BUST - width / 2)
+        return replace(stage, focal=stage.distance / width, shift=shift)
+
+    def _nobody(self, number: int, which: int, size: int) -> Frame:
+        """A picture without a face: the stage alone, what is worn without who wears it, the back of a head, or a
+        piece of skin or cloth."""
+        draw = self._draws("nobody", number, which)
+        stage, moment = self._stage(draw), two_moments(draw)[0]
+        sitter = self._sitter(self.person(number))
+        kind = draw.choice(("stage", "worn", "away", "piece"), p=(0.15, 0.2, 0.35, 0.3))
+        if kind == "piece":
+            return Frame(_piece(sitter, draw, size), -1, face=False)
+        if kind == "away":
+            away = rotation(draw.uniform(_TURNED_AWAY, 2 * np.pi - _TURNED_AWAY), 0.0, draw.uniform(-0.3, 0.3))
+            moment = replace(moment, rotation=away, body_rotation=away)
+        scene = build(sitter, moment, stage)
+        if kind != "away":
+            worn = [mesh for mesh in scene.meshes if mesh.name not in ("head", "lashes")]
+            scene = replace(scene, meshes=tuple(worn) if kind == "worn" else ())
+        if not scene.meshes:
+            nothing = np.zeros((size, size, 3), np.float32)
+            return Frame(photograph(scene, nothing, nothing[..., 0]), -1, face=False)
+        return Frame(self._drawn(scene, size).image, -1, face=False)
+
+    def _draws(self, *name: str | int) -> np.random.Generator:
+        return draws(self._seed, "studio", self._split.value, *name)
+
+
+def labelled(
+    source: Picture, driving: Picture, person: int, cross_source: Frame | None = None, cross: Frame | None = None
+) -> Pair:
+    """Two pictures of one person with all that is known of them."""
+    flow, visible = labels.flow(driving, source)
+    return Pair(labels.frame(source, person), labels.frame(driving, person), flow, visible, cross_source, cross)
+
+
+def two_moments(draw: np.random.Generator) -> tuple[Moment, Moment]:
+    """Of one take, or as often of two: what a portrait shows need not be how the film begins."""
+    if draw.random() < 0.5:
+        first, second = Take(draw, _SECONDS).at(np.sort(draw.uniform(0, _SECONDS, 2)))
+        return (first, second) if draw.random() < 0.5 else (second, first)
+    return Take(draw, 0.0).at(np.zeros(1))[0], Take(draw, 0.0).at(np.zeros(1))[0]
+
+
+def _next_exposure(stage: Stage, draw: np.random.Generator) -> Stage:
+    """The same camera a moment later: its noise is never the same twice."""
+    return replace(stage, lens=replace(stage.lens, seed=int(draw.integers(1 << 31))))
+
+
+def _piece(sitter: Sitter, draw: np.random.Generator, size: int) -> np.ndarray:
+    """A piece of one of the sitter's textures, (size, size, 3)."""
+    rgb = sitter.textures[draw.integers(len(sitter.textures))].rgba[..., :3]
+    side = int(min(rgb.shape[:2]) * draw.uniform(0.1, 0.4)) + 1
+    row, column = (int(draw.integers(n - side + 1)) for n in rgb.shape[:2])
+    return cv2.resize(rgb[row : row + side, column : column + side], (size, size), interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,123 @@
+"""The studio as a source of pairs: the same from a seed, other people in other splits, labels that belong together."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import EngineError
+from engine.face import model as face_model
+from engine.training import cli
+from engine.training.records import FRAME_FIELDS
+from engine.training.sample import Frame
+from engine.training.shards import ShardSamples
+from engine.training.studio.dataset import Options, StudioSamples
+from tests.engine.heads import known
+from tests.engine.test_shards import contents
+
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def studio() -> StudioSamples:
+    return StudioSamples(seed=11)
+
+
+def assert_same(a: Frame, b: Frame) -> None:
+    for field in fields(Frame):
+        np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name), field.name)
+
+
+def test_a_seed_and_a_number_make_a_pair_whatever_came_before(studio: StudioSamples) -> None:
+    first = studio.pair(2, SIZE)
+    studio.pair(5, SIZE)
+    for again in (studio.pair(2, SIZE), StudioSamples(seed=11).pair(2, SIZE)):
+        assert_same(first.source, again.source)
+        assert_same(first.driving, again.driving)
+        np.testing.assert_array_equal(known(first.flow), known(again.flow))
+    other = StudioSamples(seed=12).pair(2, SIZE)
+    assert not np.array_equal(other.source.image, first.source.image)
+
+
+def test_every_label_is_there_and_two_frames_are_one_person(studio: StudioSamples) -> None:
+    pairs = [studio.pair(number, SIZE) for number in range(10)]
+    for pair in pairs:
+        assert pair.source.known() == pair.driving.known() == {*FRAME_FIELDS, "person", "face"}
+        assert pair.source.person == pair.driving.person
+        np.testing.assert_array_equal(known(pair.source.identity), known(pair.driving.identity))
+    assert len({pair.source.person for pair in pairs}) == 8  # and then the first of them again
+    model, frame = face_model.load(), pairs[0].driving
+    head = model.deform(model.neutral(known(frame.identity)), known(frame.expression))
+    points = model.landmarks68.at(head) @ known(frame.rotation).T + known(frame.translation)
+    assert frame.focal is not None
+    x, y = SIZE / 2 + points[:, :2].T * [[1], [-1]] * frame.focal * SIZE / -points[:, 2]
+    error = np.hypot(x - known(frame.landmarks68)[:, 0], y - known(frame.landmarks68)[:, 1])
+    assert np.median(error) < 0.02 * SIZE  # the coefficients tell what the picture shows
+
+
+def test_flow_leads_to_the_same_surface(studio: StudioSamples) -> None:
+    moved = 0
+    for number in range(12):
+        pair = studio.pair(number, SIZE)
+        if pair.source is pair.driving or np.array_equal(pair.source.image, pair.driving.image):
+            assert known(pair.flow)[known(pair.flow_visible)].max(initial=0) < 0.01
+            continue
+        flow, visible = known(pair.flow).astype(np.float32), known(pair.flow_visible)
+        rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
+        there = cv2.remap(
+            known(pair.source.pncc).astype(np.float32), columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR
+        )
+        here = known(pair.driving.pncc).astype(np.float32)
+        both = visible & (here > 0).any(axis=2) & (there > 0).any(axis=2)
+        if both.sum() > 200:
+            moved += 1
+            assert np.median(np.abs(there - here)[both]) < 0.02
+    assert moved >= 5
+
+
+def test_what_is_held_out_is_never_trained_on() -> None:
+    train, held = (StudioSamples(seed=11, split=split) for split in ("train", "held-out"))
+    assert train.describe() != held.describe()
+    assert not np.array_equal(train.pair(0, SIZE).source.image, held.pair(0, SIZE).source.image)
+
+
+def test_the_same_motion_on_another_person() -> None:
+    samples = StudioSamples(seed=11, options=Options(cross=True))
+    for number in (0, 3, 7):
+        pair = samples.pair(number, 64)
+        assert pair.cross is not None and pair.cross_source is not None
+        assert pair.cross.person == pair.cross_source.person != pair.driving.person
+        np.testing.assert_allclose(known(pair.cross.expression), known(pair.driving.expression), atol=1e-6)
+        np.testing.assert_allclose(known(pair.cross.rotation), known(pair.driving.rotation), atol=1e-6)
+        assert np.abs(known(pair.cross.identity) - known(pair.driving.identity)).max() > 0.1
+
+
+def test_pictures_of_nobody_have_no_labels() -> None:
+    samples = StudioSamples(seed=11, options=Options(negatives=1.0, loose=0.5))
+    images = [frame.image for n in range(4) for frame in (samples.pair(n, 64).source, samples.pair(n, 64).driving)]
+    assert len({image.tobytes() for image in images}) == len(images)
+    nobody = samples.pair(0, 64).source
+    assert not nobody.face and nobody.known() == {"image", "person", "face"}
+
+
+def test_missing_assets_are_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(EngineError):
+        StudioSamples(tmp_path / "nowhere")
+    asked = ["--out", str(tmp_path / "out"), "--count", "1", "--assets", str(tmp_path / "nowhere")]
+    assert cli.main(["shards", *asked]) == 1
+    said = capsys.readouterr().err
+    assert "nowhere" in said and "Traceback" not in said and not (tmp_path / "out").exists()
+
+
+def test_shards_of_the_studio_are_the_studio(tmp_path: Path, studio: StudioSamples) -> None:
+    asked = ["--count", "6", "--size", str(SIZE), "--seed", "11", "--workers", "2"]
+    for name in ("a", "b"):
+        assert cli.main(["shards", "--out", str(tmp_path / name), *asked]) == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    now, true = ShardSamples(tmp_path / "a").pair(4, SIZE), studio.pair(4, SIZE)
+    np.testing.assert_array_equal(now.driving.image, true.driving.image)
+    np.testing.assert_array_equal(known(now.flow), known(true.flow))
