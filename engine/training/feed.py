@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import time
 from collections import deque
@@ -16,15 +17,17 @@ import numpy as np
 import torch
 
 from engine.errors import EngineError
+from engine.training import tables
 from engine.training.batch import Batch, arrays
 from engine.training.recipe import Data, Recipe
 from engine.training.sample import Pair, Samples
+from engine.training.studio.randomness import draws
 
 if TYPE_CHECKING:
     from engine.training.shards import ShardSamples
 
 _AHEAD = 3  # batches in flight beyond the one in use, for each worker
-_KEPT_BACK = 16  # of shards without a held-out folder, one pair in so many is not trained on
+_KEPT_BACK = 16  # of shards without a held-out folder, the last of so many parts is not trained on: other people
 
 Opener = Callable[[], Samples]
 
@@ -39,10 +42,11 @@ class Open:
 
     def __call__(self) -> Samples:
         if self.data.source == "studio":
-            from engine.training.studio.dataset import StudioSamples
+            from engine.training.studio import dataset
 
+            options = tables.build(dataset.Options, self.data.options, "[data.options]")
             split = "held-out" if self.held_out else "train"
-            return StudioSamples(seed=self.data.seed, split=split, assets=self.assets)
+            return dataset.StudioSamples(self.assets, self.data.seed, split, options)
         own = bool(self.data.held_out)  # a folder to measure on
         folder = self.data.held_out if self.held_out and own else self.data.path
         if not folder:
@@ -54,24 +58,29 @@ class Open:
         from engine.training.shards import ShardSamples
 
         samples = ShardSamples(Path(folder))
-        return samples if own else KeptBack(samples, self.held_out)
+        kept = 0 if own else len(samples) // _KEPT_BACK
+        if self.held_out:
+            return Shuffled(samples, range(len(samples) - kept if kept else 0, len(samples)), self.data.seed)
+        return Shuffled(samples, range(len(samples) - kept), self.data.seed)
 
 
-class KeptBack(Samples):
-    """Every sixteenth pair of a folder of shards, or all the others."""
+class Shuffled(Samples):
+    """These pairs of a folder of shards, in a new order at every pass: neighbours in a folder are of few people."""
 
-    def __init__(self, samples: ShardSamples, held_out: bool) -> None:
-        """Raises EngineError ``no_data`` where there are fewer than sixteen pairs."""
-        self._samples, self._held_out, self._rounds = samples, held_out, len(samples) // _KEPT_BACK
-        if not self._rounds:
-            raise EngineError("no_data", f"These data hold {len(samples)} pairs.", f"Give {_KEPT_BACK} or more.")
+    def __init__(self, samples: ShardSamples, numbers: range, seed: int) -> None:
+        self._samples, self._numbers, self._seed = samples, numbers, seed
+        self._order = functools.lru_cache(maxsize=2)(self._draw_order)
 
     def pair(self, number: int, size: int) -> Pair:
-        rounds, place = (number, -1) if self._held_out else divmod(number, _KEPT_BACK - 1)
-        return self._samples.pair(rounds % self._rounds * _KEPT_BACK + place + 1, size)
+        turn, place = divmod(number, len(self._numbers))
+        return self._samples.pair(self._numbers[self._order(turn)[place]], size)
 
     def describe(self) -> dict[str, object]:
-        return {**self._samples.describe(), "kept_back": f"one pair in {_KEPT_BACK}"}
+        used = [self._numbers.start, self._numbers.stop]
+        return {**self._samples.describe(), "used": used, "order_seed": self._seed}
+
+    def _draw_order(self, turn: int) -> np.ndarray:
+        return draws(self._seed, "order", turn).permutation(len(self._numbers))
 
 
 def position(recipe: Recipe, step: int) -> int:

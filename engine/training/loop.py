@@ -106,8 +106,8 @@ class Trainer:
     def _follow(self) -> None:
         """Let the averaged weights trail. Early on the decay is small, so that the random start is soon forgotten."""
         decay = min(self.recipe.ema, self.done / (self.done + 10))
-        trained = self.task.state(averaged=True)
-        for name, tensor in self.average.state(averaged=True).items():
+        trained = self.task.state(self.task.averaged)
+        for name, tensor in self.average.state(self.task.averaged).items():
             if tensor.is_floating_point():
                 tensor.lerp_(trained[name], 1 - decay)
             else:
@@ -126,7 +126,7 @@ class Trainer:
     def tensors(self) -> dict[str, Tensor]:
         """All that a checkpoint holds: networks, averages, optimisers."""
         tensors = {f"network.{name}": tensor for name, tensor in self.task.state().items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state(averaged=True).items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state(self.task.averaged).items()}
         for group, optimiser in self.optimisers.items():
             tensors |= checkpoint.optimiser_tensors(f"optimiser.{group}", optimiser)
         return tensors
@@ -147,7 +147,7 @@ class Trainer:
                 )
         try:
             self.task.load_state(_under("network.", found.tensors))
-            self.average.load_state(_under("average.", found.tensors), averaged=True)
+            self.average.load_state(_under("average.", found.tensors), self.task.averaged)
             for group, optimiser in self.optimisers.items():
                 checkpoint.restore_optimiser(f"optimiser.{group}", optimiser, found.tensors)
         except (RuntimeError, KeyError, ValueError) as fault:
@@ -165,7 +165,7 @@ class Trainer:
         try:
             tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
             for task in (self.task, self.average):
-                task.load_state(tensors, averaged=True)
+                task.load_state(tensors, task.shipped)
         except (OSError, RuntimeError, SafetensorError) as fault:
             raise EngineError(
                 "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give what its export wrote."

@@ -44,8 +44,8 @@ class Data:
     """Where pairs come from: the studio on the fly, rendered ``shards``, or analysed ``footage`` of the user's own.
 
     ``path`` is the folder of the last two (``--data`` overrides), ``held_out`` another one to measure on; without it
-    the studio uses its own held-out split, of shards every sixteenth pair is kept back, and of footage other pairs of
-    the same clips are measured. ``seed`` draws people and pairs. ``workers`` make batches ahead of the loop: 0 none, 1
+    the studio uses its own held-out split, of shards the last sixteenth is kept back, and of footage other pairs of the
+    same clips are measured. ``seed`` draws people, pairs and their order, ``options`` are the studio's. ``workers`` make batches ahead of the loop: 0 none, 1
     a thread, more that many processes. None of them changes what is trained on.
     """
 
@@ -54,6 +54,7 @@ class Data:
     held_out: str = ""
     seed: int = 1
     workers: int = 1
+    options: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _need(self.source in SOURCES, f"source is {self.source!r} and should be one of {', '.join(SOURCES)}")
@@ -163,6 +164,6 @@ def fingerprint(recipe: Recipe) -> str:
         "task": recipe.task, "options": recipe.options, "stages": recipe.stages, "seed": recipe.seed,
         "precision": recipe.precision, "ema": recipe.ema, "clip": recipe.clip, "schedule": recipe.schedule,
         "warmup": recipe.warmup, "optimisers": recipe.optimisers, "source": recipe.data.source,
-        "data_seed": recipe.data.seed,
+        "data_seed": recipe.data.seed, "data_options": recipe.data.options,
     }  # fmt: skip
     return hashlib.sha256(repr(sorted(decides.items())).encode()).hexdigest()

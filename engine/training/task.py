@@ -8,8 +8,9 @@ seed and the step's number: nothing else may be random, and a task keeps no stat
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from engine.training.batch import Batch
 from engine.training.recipe import Stage
 
 DISCRIMINATOR = "discriminator"
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,19 @@ class Task(ABC):
         self.options: Any = tables.build(self.Options, options, where)
         self.networks: dict[str, nn.Module] = {}
         self.groups: dict[str, str] = {}
+        self.shipped: set[str] = set()
         self.build()
 
     @abstractmethod
     def build(self) -> None:
-        """Fill ``networks`` and ``groups``, through :meth:`add`; torch is seeded by then."""
+        """Fill ``networks``, through :meth:`add`; torch is seeded by then."""
 
-    def add(self, name: str, network: nn.Module, group: str = "generator") -> nn.Module:
-        """Register ``network`` under ``name`` and return it."""
+    def add(self, name: str, network: N, group: str = "generator", ships: bool = True) -> N:
+        """Register ``network`` under ``name`` and return it. One that is only needed to train the others, and every
+        discriminator, does not ship: it is not exported."""
         self.networks[name], self.groups[name] = network, group
+        if ships and group != DISCRIMINATOR:
+            self.shipped.add(name)
         return network
 
     @abstractmethod
@@ -102,18 +108,23 @@ class Task(ABC):
         for network in self.networks.values():
             network.train(on)
 
-    def state(self, averaged: bool = False) -> dict[str, Tensor]:
-        """All tensors of the networks, ``network.tensor``; without the discriminator's where ``averaged``."""
+    @property
+    def averaged(self) -> set[str]:
+        """Networks whose weights are averaged: all but discriminators."""
+        return {name for name, group in self.groups.items() if group != DISCRIMINATOR}
+
+    def state(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        """All tensors of these networks (of all), ``network.tensor``."""
         return {
             f"{name}.{key}": tensor
             for name, network in self.networks.items()
-            if not averaged or self.groups[name] != DISCRIMINATOR
+            if names is None or name in names
             for key, tensor in network.state_dict().items()
         }
 
-    def load_state(self, tensors: dict[str, Tensor], averaged: bool = False) -> None:
+    def load_state(self, tensors: dict[str, Tensor], names: Collection[str] | None = None) -> None:
         """The inverse of :meth:`state`. Raises RuntimeError where names or shapes differ."""
         for name, network in self.networks.items():
-            if not averaged or self.groups[name] != DISCRIMINATOR:
+            if names is None or name in names:
                 own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
                 network.load_state_dict(own)

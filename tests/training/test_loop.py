@@ -99,9 +99,10 @@ def test_who_makes_the_batches_changes_nothing(tiny: Tiny, workers: int):
 def test_what_is_measured_is_not_trained_on(tiny: Tiny):
     data = tiny().data
     train, test = Open(data)(), Open(data, held_out=True)()
-    seen = {train.pair(number, 16).source.image.tobytes() for number in range(400)}
-    held = {test.pair(number, 16).source.image.tobytes() for number in range(400)}
-    assert len(seen) == 180 and len(held) == 12 and not seen & held
+    order = [train.pair(number, 16).source.image.tobytes() for number in range(360)]
+    held = {test.pair(number, 16).source.image.tobytes() for number in range(40)}
+    assert len(set(order)) == 180 and len(held) == 12 and not held & set(order)
+    assert set(order[:180]) == set(order[180:]) and order[:180] != order[180:], "every pass has an order of its own"
 
 
 def test_time_and_signals_end_a_run_with_a_checkpoint(tiny: Tiny, tmp_path: Path):

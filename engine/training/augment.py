@@ -1,0 +1,60 @@
+"""What may happen to a picture without changing what it shows: colour, light, blur, noise, hidden patches.
+
+Random numbers are torch's own, so that the loop's seed of the step decides them. Images are (B, 3, H, W) in −1…1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def photometric(images: Tensor, strength: float = 1.0) -> Tensor:
+    """Another camera, another light: gamma, contrast, brightness, mixed channels, grey, blur, noise. Differs for every
+    image; ``strength`` 0 is none."""
+    light = ((images.float() + 1) / 2).clamp(1e-4, 1)
+    light = light ** torch.exp(0.4 * strength * _normal(images, 1))
+    mix = torch.eye(3, device=images.device) + 0.12 * strength * torch.randn(len(images), 3, 3, device=images.device)
+    light = torch.einsum("bij,bjhw->bihw", mix, light) * torch.exp(0.2 * strength * _normal(images, 3))
+    middle = light.mean(dim=(1, 2, 3), keepdim=True)
+    light = middle + (light - middle) * torch.exp(0.25 * strength * _normal(images, 1))
+    light = light + 0.1 * strength * _normal(images, 1)
+    grey = light.mean(dim=1, keepdim=True).expand_as(light)
+    light = torch.where(_chance(images, 0.15 * strength), grey, light)
+    light = torch.where(_chance(images, 0.3 * strength), _blurred(light), light)
+    light = light + 0.04 * strength * _uniform(images) * torch.randn_like(light)
+    return light.clamp(0, 1) * 2 - 1
+
+
+def hidden(images: Tensor, share: float = 0.35, chance: float = 0.5) -> Tensor:
+    """A rectangle of one colour in front of some pictures, up to ``share`` of them wide (DeVries and Taylor 2017)."""
+    height, width = images.shape[2:]
+    y = torch.linspace(0, 1, height, device=images.device)[None, None, :, None]
+    x = torch.linspace(0, 1, width, device=images.device)[None, None, None, :]
+    inside = ((x - _uniform(images)).abs() < share / 2 * _uniform(images)) & (
+        (y - _uniform(images)).abs() < share / 2 * _uniform(images)
+    )
+    colour = torch.rand(len(images), 3, 1, 1, device=images.device) * 2 - 1
+    return torch.where(inside & _chance(images, chance), colour, images)
+
+
+def _normal(images: Tensor, channels: int) -> Tensor:
+    return torch.randn(len(images), channels, 1, 1, device=images.device)
+
+
+def _uniform(images: Tensor) -> Tensor:
+    return torch.rand(len(images), 1, 1, 1, device=images.device)
+
+
+def _chance(images: Tensor, probability: float) -> Tensor:
+    return _uniform(images) < probability
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """A binomial filter of five taps, twice."""
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
+    kernel = (taps[:, None] * taps)[None, None].expand(3, 1, 5, 5)
+    for _ in range(2):
+        images = functional.conv2d(functional.pad(images, (2, 2, 2, 2), "replicate"), kernel, groups=3)
+    return images

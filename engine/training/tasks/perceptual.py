@@ -1,0 +1,218 @@
+"""A network that looks at faces, taught what there is to see: who, which expression, turned where, which parts where.
+
+Several tasks at once, under heavy changes of colour and light, so that its features describe faces and not pictures
+(systems that train with such a network in place of VGG need features of every depth: parts keep the shallow ones busy).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.errors import EngineError
+from engine.face import model as face_model
+from engine.training import augment, losses
+from engine.training.batch import Batch, to_pixels
+from engine.training.curves import grid
+from engine.training.perceptual import EMBEDDING, KINDS, WIDTHS
+from engine.training.recipe import Stage
+from engine.training.studio.scene import Parsing
+from engine.training.task import Task
+
+_LABELS = ("image", "expression", "rotation", "landmarks68", "parsing", "person")
+_PLACES = 4  # the deepest map is seen at so many places a side for landmarks
+
+
+@dataclass(frozen=True)
+class Options:
+    """``people``: how many sitters the data may have. ``margin`` (radians) and ``scale`` are ArcFace's."""
+
+    kind: str = "plain"
+    people: int = 4096
+    margin: float = 0.2
+    scale: float = 16.0
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r} and should be one of {', '.join(KINDS)}")
+        if self.people < 2:
+            raise ValueError("people should be 2 or more")
+
+
+class Heads(nn.Module):
+    """What is asked of the features, and thrown away afterwards."""
+
+    def __init__(self, widths: tuple[int, ...], expressions: int, people: int) -> None:
+        super().__init__()
+        deepest = widths[-1]
+        self.expression = nn.Linear(2 * deepest, expressions)
+        self.rotation = nn.Linear(2 * deepest, 6)
+        self.squeeze = nn.Conv2d(deepest, 32, 1)
+        self.landmarks = nn.Linear(32 * _PLACES**2, 2 * 68)
+        self.people = nn.Parameter(torch.randn(people, EMBEDDING))
+        self.lateral = nn.ModuleList(nn.Conv2d(width, 32, 1) for width in widths)
+        self.parsing = nn.Conv2d(32, len(Parsing), 3, padding=1)
+
+    def forward(self, maps: list[Tensor], pooled: Tensor) -> dict[str, Tensor]:
+        places = functional.adaptive_avg_pool2d(self.squeeze(maps[-1]), _PLACES).flatten(1)
+        parts = self.lateral[-1](maps[-1])
+        for lateral, shallower in zip(reversed(self.lateral[:-1]), reversed(maps[:-1])):
+            parts = lateral(shallower) + functional.interpolate(parts, size=shallower.shape[2:])
+        return {
+            "expression": self.expression(pooled).float(),
+            "rotation": rotation(self.rotation(pooled).float()),
+            "landmarks": self.landmarks(places).float().unflatten(1, (68, 2)),
+            "parsing": self.parsing(parts).float(),
+        }
+
+
+def rotation(six: Tensor) -> Tensor:
+    """Six numbers, added to the first two columns of no rotation, to (B, 3, 3) by Gram-Schmidt (Zhou et al. 2019)."""
+    x = functional.normalize(six[:, :3] + six.new_tensor([1.0, 0, 0]), dim=1)
+    y = six[:, 3:] + six.new_tensor([0, 1.0, 0])
+    y = functional.normalize(y - (x * y).sum(1, keepdim=True) * x, dim=1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=2)
+
+
+def arcface(embedding: Tensor, people: Tensor, person: Tensor, margin: float, scale: float) -> Tensor:
+    """Cross-entropy of cosines to every person's direction, the right angle made larger by ``margin`` (Deng et al.
+    2019, eq. 3)."""
+    cosine = functional.linear(embedding.float(), functional.normalize(people, dim=1)).clamp(-1 + 1e-6, 1 - 1e-6)
+    right = cosine.gather(1, person[:, None])
+    angle = torch.acos(right) + margin
+    return functional.cross_entropy(scale * cosine.scatter(1, person[:, None], torch.cos(angle)), person)
+
+
+class Perceptual(Task):
+    fields = frozenset(f"{role}_{label}" for role in ("source", "driving") for label in _LABELS)
+    Options = Options
+
+    def build(self) -> None:
+        options = self.options
+        expressions = len(face_model.load().expression)
+        self.eye = self.add("eye", KINDS[options.kind]())
+        self.heads = self.add("heads", Heads(WIDTHS[options.kind], expressions, options.people), ships=False)
+
+    def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
+        truth = _both(batch)
+        if int(truth["person"].max()) >= self.options.people:
+            raise EngineError(
+                "too_many_people",
+                f"The data show person {int(truth['person'].max())}.",
+                "Raise people in the recipe's [options].",
+            )
+        seen = augment.hidden(augment.photometric(truth["image"], self.options.strength))
+        said, embedding = self._look(seen)
+        margin, scale = self.options.margin, self.options.scale
+        return {
+            "generator": {
+                "identity": 0.2 * arcface(embedding, self.heads.people, truth["person"], margin, scale),
+                "expression": 5 * (said["expression"] - truth["expression"]).abs().mean(),
+                "rotation": (said["rotation"] - truth["rotation"]).abs().mean(),
+                "landmarks": 3 * losses.wing(said["landmarks"], truth["landmarks68"]),
+                "parsing": functional.cross_entropy(said["parsing"], _at(truth["parsing"], said["parsing"])),
+            }
+        }
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        said, embedding = self._look(_both(batch)["image"])
+        return {**said, "embedding": embedding}
+
+    def measure(self, batch: Batch) -> dict[str, float]:
+        said = self.predict(batch)
+        return _errors(said, _both(batch)) | {"verification_eer": _eer(said["embedding"], _both(batch)["person"])}
+
+    def floor(self, batch: Batch) -> dict[str, float]:
+        """The means of the truth itself, the commonest class everywhere, and a coin for who it is."""
+        truth = _both(batch)
+        count = len(truth["image"])
+        commonest = functional.one_hot(truth["parsing"].flatten().mode().values, len(Parsing)).float()
+        mean = functional.normalize(truth["rotation"].mean(0)[:, :2], dim=0).T.reshape(1, 6)
+        constant = {
+            "expression": truth["expression"].mean(0, keepdim=True),
+            "rotation": rotation(mean - mean.new_tensor([1.0, 0, 0, 0, 1.0, 0])),
+            "landmarks": truth["landmarks68"].mean(0, keepdim=True),
+            "parsing": commonest[:, None, None].expand(-1, *truth["parsing"].shape[1:])[None],
+        }
+        same = {name: value.expand(count, *value.shape[1:]) for name, value in constant.items()}
+        return _errors(same, truth) | {"verification_eer": 0.5}
+
+    def preview(self, batch: Batch) -> np.ndarray:
+        truth, said = _both(batch), self.predict(batch)
+        pale = truth["image"] * 0.5
+        return grid(
+            [
+                truth["image"],
+                _dotted(pale, truth["landmarks68"], 1.0),
+                _dotted(pale, said["landmarks"], 1.0),
+                _coloured(truth["parsing"]),
+                functional.interpolate(_coloured(said["parsing"].argmax(1)), size=pale.shape[2:]),
+            ]
+        )
+
+    def _look(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        maps = self.eye(images)
+        deepest = maps[-1].float()
+        pooled = torch.cat([deepest.mean(dim=(2, 3)), deepest.amax(dim=(2, 3))], dim=1)
+        return self.heads(maps, pooled), functional.normalize(self.eye.embed(pooled).float(), dim=1)
+
+
+def _both(batch: Batch) -> Batch:
+    """Source and driving pictures as one batch."""
+    return {label: torch.cat([batch[f"source_{label}"], batch[f"driving_{label}"]]) for label in _LABELS}
+
+
+def _at(parsing: Tensor, like: Tensor) -> Tensor:
+    """Classes (B, S, S) at the places of ``like`` (B, C, h, w)."""
+    stride = parsing.shape[1] // like.shape[2]
+    return parsing[:, stride // 2 :: stride, stride // 2 :: stride]
+
+
+def _errors(said: dict[str, Tensor], truth: Batch) -> dict[str, float]:
+    """``expression``: mean |difference| of weights; ``pose_deg``: angle between rotations; ``landmark_px``: distance at
+    256 px; ``parsing``: share of pixels with another class."""
+    trace = (said["rotation"] * truth["rotation"]).sum(dim=(1, 2))
+    angle = torch.acos(((trace - 1) / 2).clamp(-1, 1)).mean() * 180 / math.pi
+    distance = (to_pixels(said["landmarks"], 256) - to_pixels(truth["landmarks68"], 256)).norm(dim=2).mean()
+    wrong = said["parsing"].argmax(1) != _at(truth["parsing"], said["parsing"])
+    return {
+        "expression": float((said["expression"] - truth["expression"]).abs().mean()),
+        "pose_deg": float(angle),
+        "landmark_px": float(distance),
+        "parsing": float(wrong.float().mean()),
+    }
+
+
+def _eer(embedding: Tensor, person: Tensor) -> float:
+    """Equal error rate of telling, by the cosine, whether two pictures of the batch are of one person."""
+    one, other = torch.triu_indices(len(person), len(person), 1, device=person.device)
+    cosine = (embedding[one] * embedding[other]).sum(1)
+    same = person[one] == person[other]
+    if not same.any() or same.all():
+        return 0.5
+    order = cosine.argsort(descending=True)
+    hits = same[order].float().cumsum(0) / same.sum()
+    alarms = (~same[order]).float().cumsum(0) / (~same).sum()
+    crossing = (alarms - (1 - hits)).abs().argmin()
+    return float((alarms[crossing] + 1 - hits[crossing]) / 2)
+
+
+def _dotted(images: Tensor, points: Tensor, value: float) -> Tensor:
+    images, size = images.clone(), images.shape[2]
+    x, y = to_pixels(points, size).floor().long().clamp(0, size - 1).unbind(2)
+    for image, across, down in zip(images, x, y):
+        image[:, down, across] = value
+    return images
+
+
+def _coloured(parsing: Tensor) -> Tensor:
+    """Classes (B, h, w) → (B, 3, h, w) in −1…1, neighbours in the list far apart in colour."""
+    number = parsing[:, None].float()
+    return torch.cat([torch.sin(number * step) for step in (2.4, 1.3, 0.7)], dim=1)
