@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.face.model import FaceModel
 from engine.training.studio import anatomy, layout, regions
-from engine.training.studio.library import Brow, Environment, HeadSource, Iris, Library, Skin, digest_of
+from engine.training.studio.library import Brow, Environment, HeadSource, Iris, Library, Skin, balanced, digest_of
 from engine.training.studio.randomness import draws
 from engine.training.studio.regions import Regions
 from engine.training.studio.skin import display, linear, noise, tone
@@ -43,7 +43,7 @@ def library(model: FaceModel) -> Library:
         brows=tuple(_brow(region, k) for k in range(_BROWS)),
         irises=tuple(_iris(name, *colours) for name, colours in _IRISES.items()),
         environments=tuple(
-            Environment(f"env-{name}", held, *maps)
+            Environment(f"env-{name}", held, *balanced(*maps))
             for name, held, *maps in surroundings()  # type: ignore[arg-type]
         ),
         hair=(),

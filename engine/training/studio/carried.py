@@ -32,6 +32,7 @@ from engine.training.studio.library import (
     Iris,
     Library,
     Skin,
+    balanced,
     digest_of,
 )
 
@@ -169,7 +170,7 @@ def _environments(folder: Path) -> tuple[Environment, ...]:
     for k, name in enumerate(data["names"]):
         mirror, panorama = (_facing(data[key][k].astype(np.float32).clip(0)) for key in ("spec1", "bg"))
         held = str(name) in HELD_OUT_ENVIRONMENTS
-        found.append(Environment(f"env-{name}", held, data["sh"][k].astype(np.float32), mirror, panorama))
+        found.append(Environment(f"env-{name}", held, *balanced(data["sh"][k], mirror, panorama)))
     return tuple(found)
 
 

@@ -25,7 +25,7 @@ def paint(iris: Iris, eye: Eye, traits: Traits, draws: np.random.Generator) -> T
     step = ((np.arange(SIZE) + 0.5) / SIZE - 0.5) / EYE_SHARE * eye.radius / eye.limbus
     x, y = np.meshgrid(step, step)
     radius = np.hypot(x, y)  # in radii of the iris
-    white = np.array([0.62, 0.565, 0.525]) * np.array([1, 1 - 0.08 * traits.sclera, 1 - 0.22 * traits.sclera])
+    white = np.array([0.56, 0.51, 0.475]) * np.array([1, 1 - 0.08 * traits.sclera, 1 - 0.22 * traits.sclera])
     pink = np.clip((radius - 1.3) / 1.2, 0, 1)[..., None] * np.array([0.10, 0.32, 0.30])
     ball = white * np.exp(-pink) * (1 - 0.03 * noise(draws, SIZE, 12)[..., None])
     ball *= np.exp(-_veins(draws, radius)[..., None] * np.array([0.25, 0.9, 0.9]))
@@ -76,7 +76,9 @@ def lid_shade(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndar
     below = ball[:, 1] - _height(lower, ball[:, 0])
     span = np.sort(upper[:, 0])[[0, -1]]
     aside = np.minimum(ball[:, 0] - span[0], span[1] - ball[:, 0])
-    shade = 0.30 + 0.62 * smoothstep((above + 0.05) / 0.45)
+    open_wide = smoothstep((above + below) / 0.35)  # nothing shines through lids that meet
+    shade = (0.30 + 0.62 * smoothstep((above + 0.05) / 0.45)) * (0.15 + 0.85 * open_wide)
+    shade *= smoothstep((np.minimum(above, below) + 0.25) / 0.25)
     shade *= 0.72 + 0.28 * smoothstep((below + 0.05) / 0.25)
     return (shade * (0.65 + 0.35 * smoothstep((aside + 0.05) / 0.5))).astype(np.float32)
 

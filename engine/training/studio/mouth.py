@@ -18,7 +18,7 @@ _COLOURS = {  # linear; one strip of the texture each, in the order of PARTS
     "gums": (0.40, 0.125, 0.115),
     "tongue": (0.36, 0.110, 0.105),
 }
-_TOOTH = np.array([0.70, 0.655, 0.56])
+_TOOTH = np.array([0.66, 0.615, 0.53])
 MATERIALS = {
     "mouth": (Material.GUMS, Parsing.MOUTH),
     "socket": (Material.GUMS, Parsing.EYE),
@@ -82,5 +82,5 @@ def light_inside(points: np.ndarray, lip_upper: np.ndarray, lip_lower: np.ndarra
     middle = (lip_upper[1] + lip_lower[1]) / 2
     beside = np.clip(np.abs(points[:, 1] - middle) - gap / 2 + 0.15, 0, None)
     reach = 0.5 + 0.5 * gap
-    entry = 0.30 + 0.55 * min(gap / 0.9, 1)
+    entry = 0.25 + 0.5 * min(gap / 0.9, 1)
     return (entry * np.exp(-depth * 0.7 / reach - beside * 0.55)).clip(0.012, 1).astype(np.float32)

@@ -21,7 +21,7 @@ _SPREAD = 0.9  # of identities; sources draw their sliders more freely than peop
 @dataclass(frozen=True, eq=False)
 class Sitter:
     """``neutral`` (N, 3) cm in head space, ``identity`` (K,) its coefficients in the face model, ``eye_centres``
-    (2, 3), ``textures`` in the order skin, eye, mouth, lashes; ``sources`` the ids of what it was made from, by kind."""
+    (2, 3), ``textures`` in the order skin, eye, mouth, lashes; ``sources`` ids of what it was made from, by kind."""
 
     library: Library
     split: Split

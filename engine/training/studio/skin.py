@@ -12,7 +12,7 @@ from engine.training.studio.scene import Parsing, Texture
 from engine.training.studio.traits import Traits
 
 # Skin from the fairest to the darkest, sRGB, in equal steps of the trait ``melanin``.
-TONES = np.array([[240, 211, 195], [228, 188, 163], [206, 159, 128], [168, 122, 94], [117, 83, 65], [70, 51, 43]])
+TONES = np.array([[234, 196, 178], [220, 176, 150], [198, 150, 120], [160, 114, 86], [114, 80, 62], [70, 51, 43]])
 _LARGEST_GAIN = 1.7  # by which an albedo is lightened or darkened before its own marks would show wrongly
 _BLOOD = np.array([0.15, 1.0, 0.75])  # optical density of haemoglobin and of melanin in red, green and blue
 _PIGMENT = np.array([0.55, 0.95, 1.3])
@@ -87,8 +87,8 @@ def _marks(region: Regions, traits: Traits, draws: np.random.Generator) -> np.nd
     """Optical density (S, S, 3) of blotches, flush, freckles, moles and tired eyes."""
     size = region.size
     fair = 1 - 0.65 * traits.melanin
-    blood = 0.05 * noise(draws, size, 14) + 0.03 * noise(draws, size, 48)
-    blood += traits.flush * (0.30 * region.cheeks + 0.25 * region.nose + 0.25 * region.ears)
+    blood = 0.06 * noise(draws, size, 9) + 0.045 * noise(draws, size, 26) + 0.03 * noise(draws, size, 60)
+    blood += traits.flush * (0.50 * region.cheeks + 0.42 * region.nose + 0.40 * region.ears)
     blood += 0.20 * region.under_eyes * traits.tired + 0.12 * region.lids
     pigment = 0.035 * noise(draws, size, 20) + 0.025 * noise(draws, size, 150) + 0.02 * noise(draws, size, 400)
     pigment += 0.14 * region.under_eyes * traits.tired + 0.06 * region.lids * traits.melanin

@@ -51,7 +51,7 @@ def surroundings() -> Iterator[tuple[str, bool, np.ndarray, np.ndarray, np.ndarr
             held,
             moments.astype(np.float32),
             mirror.reshape(*_MIRROR, 3).astype(np.float32),
-            panorama.astype(np.float16),
+            panorama.astype(np.float32),
         )
 
 
