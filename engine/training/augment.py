@@ -5,6 +5,8 @@ Random numbers are torch's own, so that the loop's seed of the step decides them
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -37,6 +39,31 @@ def hidden(images: Tensor, share: float = 0.35, chance: float = 0.5) -> Tensor:
     )
     colour = torch.rand(len(images), 3, 1, 1, device=images.device) * 2 - 1
     return torch.where(inside & _chance(images, chance), colour, images)
+
+
+def resampled(images: Tensor, chance: float = 0.25) -> Tensor:
+    """Some pictures as they would be had they been smaller once; how much smaller is one draw for all of them."""
+    size = images.shape[2:]
+    share = float(torch.rand(()) * 0.6 + 0.25)
+    small = functional.interpolate(images, size=[max(8, int(n * share)) for n in size], mode="bilinear", antialias=True)
+    grown = functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
+    return torch.where(_chance(images, chance), grown, images)
+
+
+def coded(images: Tensor, chance: float = 0.3) -> Tensor:
+    """Some pictures after a real JPEG of quality 15…90."""
+    count = len(images)
+    qualities = torch.where(torch.rand(count) < chance, torch.randint(15, 91, (count,)), 0).tolist()
+    chosen = [k for k, quality in enumerate(qualities) if quality]
+    if not chosen:
+        return images
+    pictures = ((images[chosen].float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    out = images.clone()
+    for k, picture in zip(chosen, pictures):
+        code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, qualities[k]])[1]
+        rgb = np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1].transpose(2, 0, 1))
+        out[k] = torch.from_numpy(rgb).to(images) / 127.5 - 1
+    return out
 
 
 def _normal(images: Tensor, channels: int) -> Tensor:

@@ -20,7 +20,7 @@ _ROUNDS = 2
 
 
 class Residual(nn.Module):
-    """x + f(x), with f zero at first: that is what lets it train without normalisation (SkipInit, De and Smith 2020)."""
+    """x + f(x), with f zero at first: so it trains without normalisation (SkipInit, De and Smith 2020)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

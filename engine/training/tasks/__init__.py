@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine.training.task import Task
 
 _TASKS = {
+    "face_regressor": ("engine.training.tasks.face_regressor", "FaceRegressorTask"),
     "perceptual": ("engine.training.tasks.perceptual", "Perceptual"),
     "toy": ("engine.training.tasks.toy", "Toy"),
 }

@@ -1,0 +1,231 @@
+"""The face regressor: one network from a crop to landmarks, pose, expression, gaze, confidence and matte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.face import model as face_model
+from engine.face.regressor.layout import DENSE, LANDMARKS68, MARGIN, OUTPUTS, POINTS, SIZE
+from engine.face.regressor.network import FaceRegressor, rotation
+from engine.training import augment, crops, losses
+from engine.training.batch import Batch
+from engine.training.crops import Crops
+from engine.training.curves import grid
+from engine.training.irises import Irises
+from engine.training.recipe import Stage
+from engine.training.task import Graph, Task
+
+ROLES = ("source", "driving")
+_LABELS = (
+    *("image", "matte", "face", "landmarks68", "visible68", "dense", "dense_visible"),
+    *("identity", "expression", "gaze", "rotation", "translation", "focal"),
+)
+_HIDDEN = 0.3  # what a point counts that is not seen
+_DISTANCE = 60.0  # cm between the camera and the mean face
+
+
+@dataclass(frozen=True)
+class Options:
+    """Weights of the losses."""
+
+    points: float = 10.0
+    coarse: float = 3.0
+    pose: float = 1.0
+    expression: float = 2.0
+    gaze: float = 1.0
+    confidence: float = 0.3
+    matte: float = 1.0
+
+
+class FaceRegressorTask(Task):
+    """Both frames of every pair are used, each once a step, in a random crop."""
+
+    fields = frozenset(f"{role}_{label}" for role in ROLES for label in _LABELS)
+    Options = Options
+
+    def build(self) -> None:
+        expressions = len(face_model.load().expression_names)
+        self.net = self.add("face", FaceRegressor(torch.from_numpy(mean_points()), expressions))
+        self.irises = Irises()
+        weight = torch.ones(POINTS)
+        weight[36:LANDMARKS68] = 2.0  # eyes and lips
+        weight[LANDMARKS68 + DENSE :] = 2.0
+        self.weight = weight
+
+    def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
+        truth = self._cut(batch, *self._random_crops(batch))
+        *answers, coarse = self.net(_seen_by_a_camera(truth["crop"]))
+        made = dict(zip(OUTPUTS, answers))
+        weight, there = truth["weight"], truth["there"]
+        given = self.options
+        return {
+            "generator": {
+                "points": given.points * losses.wing(_points(made), truth["points"], weight),
+                "depth": given.points
+                * 0.2
+                * losses.wing(made["dense"][..., 2:], truth["depth"], there[:, None].expand(-1, DENSE)),
+                "coarse": given.coarse * losses.wing(coarse[..., :2], truth["points"], weight),
+                "pose": given.pose * _mean((rotation(made["pose"]) - truth["rotation"]).square().sum((1, 2)), there),
+                "expression": given.expression * _mean((made["expression"] - truth["expression"]).abs().mean(1), there),
+                "gaze": given.gaze * _mean((made["gaze"] - truth["gaze"]).abs().mean((1, 2)), there),
+                "confidence": given.confidence * _doubt(made["confidence"][:, 0], truth["verdict"]),
+                "matte": given.matte * _matte(made["matte"], truth["matte"]),
+            }
+        }
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        truth = self._cut(batch, *self._ideal_crops(batch))
+        made = dict(zip(OUTPUTS, self.net(truth["crop"])))
+        return {name: made[name] for name in ("landmarks68", "matte", "expression")}
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> dict[str, float]:
+        truth = self._cut(batch, *self._ideal_crops(batch))
+        made = dict(zip(OUTPUTS, self.net(truth["crop"])))
+        return self._errors(made, truth)
+
+    def floor(self, batch: Batch) -> dict[str, float]:
+        """The mean face in the ideal crop, looking ahead, and everything a person."""
+        truth = self._cut(batch, *self._ideal_crops(batch))
+        count, device = len(truth["crop"]), truth["crop"].device
+        points = torch.from_numpy(mean_points()).to(device).expand(count, -1, -1)
+        six = torch.tensor([1.0, 0, 0, 0, 1, 0], device=device).expand(count, -1)
+        made = {
+            "landmarks68": points[:, :LANDMARKS68, :2],
+            "dense": points[:, LANDMARKS68 : LANDMARKS68 + DENSE],
+            "iris": points[:, LANDMARKS68 + DENSE :, :2].reshape(-1, 2, 5, 2),
+            "pose": six,
+            "expression": torch.zeros_like(truth["expression"]),
+            "gaze": torch.zeros_like(truth["gaze"]),
+            "confidence": torch.full((count, 1), 0.5, device=device),
+            "matte": torch.ones_like(truth["matte"]),
+        }
+        return self._errors(made, truth)
+
+    def preview(self, batch: Batch) -> np.ndarray:
+        truth = self._cut(batch, *self._ideal_crops(batch))
+        with torch.no_grad():
+            made = dict(zip(OUTPUTS, self.net(truth["crop"])))
+        rows = [truth["crop"], truth["crop"].clone(), made["matte"].expand(-1, 3, -1, -1) * 2 - 1]
+        for picture, points in zip(rows[1], made["landmarks68"]):
+            x, y = ((points + 1) / 2 * (SIZE - 1)).round().long().clamp(0, SIZE - 1).T
+            picture[:, y, x] = picture.new_tensor([-1.0, 1.0, -1.0])[:, None]
+        return grid(rows)
+
+    def export(self, size: int) -> dict[str, Graph]:
+        return {"frame": Graph(self.net, {"crop": torch.zeros(1, 3, SIZE, SIZE)}, OUTPUTS)}
+
+    def _random_crops(self, batch: Batch) -> tuple[Crops, Tensor]:
+        return crops.sample(_both(batch, "dense"), _both(batch, "face"))
+
+    def _ideal_crops(self, batch: Batch) -> tuple[Crops, Tensor]:
+        """Where a tracked face would be looked for; the middle of a picture without one."""
+        face = _both(batch, "face")
+        centre, half = crops.ideal(_both(batch, "dense"))
+        half = torch.where(face > 0.5, half, torch.full_like(half, 0.7))
+        return Crops(centre, half, torch.zeros_like(half)), face
+
+    def _cut(self, batch: Batch, cut: Crops, verdict: Tensor) -> dict[str, Tensor]:
+        """The crops and all that is true of them. ``there`` (B,): the face's labels count."""
+        image = _both(batch, "image")
+        size = image.shape[2]
+        iris = torch.cat([self.irises(batch, role, size) for role in ROLES])
+        dense = cut.into(_both(batch, "dense"))
+        there = (verdict > 0.5).float()
+        points = torch.cat([cut.into(_both(batch, "landmarks68")), dense[..., :2], cut.into(iris.flatten(1, 2))], dim=1)
+        seen = torch.cat(
+            [_both(batch, "visible68"), _both(batch, "dense_visible"), torch.ones_like(iris[..., 0]).flatten(1)], 1
+        )
+        inside = (points.abs() < 1.1).all(dim=2)
+        return {
+            "crop": cut.cut(image + 1, SIZE) - 1,
+            "matte": cut.cut(_both(batch, "matte"), SIZE),
+            "points": points,
+            "depth": dense[..., 2:],
+            "weight": (_HIDDEN + (1 - _HIDDEN) * seen) * inside * self.weight.to(points.device) * there[:, None],
+            "rotation": crops.rotation_seen(_both(batch, "rotation"), _both(batch, "translation"), cut),
+            "expression": _both(batch, "expression").clamp(0, 1),
+            "gaze": _both(batch, "gaze"),
+            "verdict": verdict,
+            "there": there,
+        }
+
+    def _errors(self, made: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
+        """Percent of the mean face's distance between the outer eye corners (a face's own vanishes in profile),
+        degrees, and means."""
+        there, points = truth["there"], truth["points"]
+        eyes = float(np.linalg.norm(np.subtract(*mean_points()[[36, 45], :2])))
+        off = (_points(made) - points).norm(dim=2) * (100 / eyes)
+        angle = (rotation(made["pose"]).transpose(1, 2) @ truth["rotation"]).diagonal(dim1=1, dim2=2).sum(1)
+        iou = _iou(made["matte"], truth["matte"])
+        return {
+            "landmarks68_%": float(_mean(off[:, :LANDMARKS68].mean(1), there)),
+            "dense_%": float(_mean(off[:, LANDMARKS68 : LANDMARKS68 + DENSE].mean(1), there)),
+            "iris_%": float(_mean(off[:, [LANDMARKS68 + DENSE, LANDMARKS68 + DENSE + 5]].mean(1), there)),
+            "pose_deg": float(_mean(((angle - 1) / 2).clamp(-1, 1).acos().rad2deg(), there)),
+            "gaze_deg": float(_mean((made["gaze"] - truth["gaze"]).rad2deg().norm(dim=2).mean(1), there)),
+            "expression": float(_mean((made["expression"] - truth["expression"]).abs().mean(1), there)),
+            "mistaken": float(((made["confidence"][:, 0] > 0.5).float() - truth["verdict"]).abs().mean()),
+            "matte_miss": float((1 - iou).mean()),
+        }
+
+
+def mean_points() -> np.ndarray:
+    """(POINTS, 3) float32: the mean face seen from the front, in its ideal crop; irises at their lids' middle."""
+    model = face_model.load()
+    centre = model.vertices.mean(axis=0)
+
+    def project(points: np.ndarray) -> np.ndarray:
+        depth = _DISTANCE - (points[:, 2] - centre[2])
+        scale = _DISTANCE / depth[:, None]
+        return np.concatenate([(points[:, :2] - centre[:2]) * scale * [1, -1], depth[:, None] - _DISTANCE], axis=1)
+
+    dense, marks = project(model.dense.at(model.vertices)), project(model.landmarks68.at(model.vertices))
+    low, high = dense[:, :2].min(axis=0), dense[:, :2].max(axis=0)
+    half = MARGIN * (high - low).max() / 2
+    rim = np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]]) * 0.025 * 2 * half / MARGIN
+    irises = [marks[eye, :2].mean(axis=0) + rim for eye in (slice(42, 48), slice(36, 42))]
+    irises = np.concatenate([np.concatenate(irises), np.zeros((10, 1))], axis=1)
+    points = np.concatenate([marks, dense, irises])
+    points[:, :2] -= (low + high) / 2
+    return (points / half).astype(np.float32)
+
+
+def _seen_by_a_camera(crop: Tensor) -> Tensor:
+    """The crop as other cameras, codecs and hands in front of it would show it."""
+    crop = augment.resampled(augment.hidden(augment.hidden(crop, 0.6, 0.25), 0.3, 0.15))
+    return augment.coded(augment.photometric(crop, 0.8))
+
+
+def _both(batch: Batch, label: str) -> Tensor:
+    return torch.cat([batch[f"{role}_{label}"] for role in ROLES])
+
+
+def _points(made: dict[str, Tensor]) -> Tensor:
+    return torch.cat([made["landmarks68"], made["dense"][..., :2], made["iris"].flatten(1, 2)], dim=1)
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _doubt(confidence: Tensor, verdict: Tensor) -> Tensor:
+    """Cross-entropy where there is a verdict."""
+    decided = (verdict >= 0).float()
+    confidence = confidence.clamp(1e-6, 1 - 1e-6)
+    return -_mean(torch.where(verdict > 0.5, confidence, 1 - confidence).log(), decided)
+
+
+def _matte(made: Tensor, truth: Tensor) -> Tensor:
+    return losses.l1(made, truth) + losses.gradient_l1(made, truth) + (1 - _iou(made, truth)).mean() * 0.1
+
+
+def _iou(made: Tensor, truth: Tensor) -> Tensor:
+    """Soft intersection over union, (B,)."""
+    both, either = torch.minimum(made, truth).sum((1, 2, 3)), torch.maximum(made, truth).sum((1, 2, 3))
+    return (both + 1) / (either + 1)
