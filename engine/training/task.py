@@ -100,9 +100,12 @@ class Task(ABC):
     # What the loop does to a task as a whole.
 
     def to(self, device: torch.device) -> None:
-        """Move all modules, also those that are only used."""
-        for module in {*self.networks.values(), *(m for m in vars(self).values() if isinstance(m, nn.Module))}:
-            module.to(device)
+        """Move all modules and tensors, also those that are only used."""
+        for name, value in vars(self).items():
+            if isinstance(value, (nn.Module, Tensor)):
+                setattr(self, name, value.to(device))
+        for network in self.networks.values():
+            network.to(device)
 
     def train(self, on: bool) -> None:
         for network in self.networks.values():

@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 
-from engine.training import shards
 from engine.training.recipe import Recipe, parse
+from engine.training.shard_writer import build
 from tests.training.heads import PlainHeads
-
-FIELDS = ("image", "matte", "landmarks68", "visible68", "dense", "identity", "expression", "rotation", "flow")
 
 
 @pytest.fixture(scope="session")
 def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of shards with 192 pairs of plain heads, 32 px."""
     folder = tmp_path_factory.mktemp("heads")
-    shards.build(folder, PlainHeads, 192, 32, ("image", "landmarks68", "flow", "flow_visible"))
+    build(folder, PlainHeads, 192, 32, ("image", "landmarks68", "flow", "flow_visible"))
     return folder
 
 
