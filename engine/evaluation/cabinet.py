@@ -28,8 +28,9 @@ _FD_LEAST = 10
 
 @dataclass(frozen=True)
 class WeightPaths:
-    """Networks that a user may give; None leaves the paper's metric out."""
+    """Networks that a user may give; without the papers' own, their metrics are left out."""
 
+    metric: Path | None = None  # in place of the shipped one
     lpips: Path | None = None
     inception: Path | None = None
     arcface: Path | None = None
@@ -48,8 +49,10 @@ class Cabinet:
         self.missing: dict[str, str] = {}
         self._net: MetricNet | None = None
         try:
-            self._net = MetricNet()
-        except EngineError as fault:  # said under the table
+            self._net = MetricNet(paths.metric)
+        except EngineError as fault:  # said under the table, unless it was asked for by name
+            if paths.metric is not None:
+                raise
             for name in ("pdist-syn", "bin-pdist-syn", "fd-syn", "idsim-syn", "aed_id-syn"):
                 self.missing[name] = f"{fault.text} {fault.remedy}"
         self._lpips = Lpips(paths.lpips) if paths.lpips else None

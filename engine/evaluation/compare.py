@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--landmarker", default="auto", help="scores them; auto: one that did not drive, if there is one"
     )
+    parser.add_argument(
+        "--metric-net", type=Path, metavar="FILE", help="our network for metrics, if not the shipped one"
+    )
     parser.add_argument("--lpips", type=Path, metavar="FILE", help="LPIPS' backbone and heads, safetensors")
     parser.add_argument("--inception", type=Path, metavar="FILE", help="FID's Inception-v3, ONNX")
     parser.add_argument("--arcface", type=Path, metavar="FILE", help="ArcFace for CSIM, ONNX")
@@ -69,7 +72,7 @@ def main(options: argparse.Namespace) -> int:
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     landmarker = landmarkers.choose(options.landmarker, options.detector)
-    cabinet = Cabinet(landmarker, WeightPaths(options.lpips, options.inception, options.arcface))
+    cabinet = Cabinet(landmarker, WeightPaths(options.metric_net, options.lpips, options.inception, options.arcface))
     texts, record = [], []
     with closing(detector.create(options.detector)) as driver, closing(landmarker), _folder(options.keep) as folder:
         for test in _sets(options):

@@ -51,5 +51,14 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
 
 
+def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
+    """Where as many pairs of one person fall below a threshold of likeness as pairs of two people reach it."""
+    thresholds = np.unique(np.concatenate([same, different, [np.inf]]))
+    missed = (same[:, None] < thresholds).mean(axis=0)
+    alarms = (different[:, None] >= thresholds).mean(axis=0)
+    crossing = np.argmin(np.abs(missed - alarms))
+    return float((missed[crossing] + alarms[crossing]) / 2)
+
+
 def _unit(features: np.ndarray) -> np.ndarray:
     return features / (np.sqrt((features**2).sum(axis=0, keepdims=True)) + 1e-10)

@@ -17,10 +17,10 @@ from engine.errors import EngineError
 from engine.evaluation.landmarkers import Landmarker
 from engine.evaluation.pictures import Eye, Picture
 from engine.face.detector import Observation
-from engine.weights import FOLDER
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 # LPIPS' layers: a maximum's kernel and stride before it (or none), then convolutions by their number in torchvision's
 # `features`, with stride and padding.
@@ -128,18 +128,59 @@ class ArcFace(Eye):
 
 
 class MetricNet:
-    """Our own network for metrics, a different one from that of the losses: three eyes on one pass through it."""
+    """Our own network for metrics, a different one from that of the losses: three eyes on one pass through it.
 
-    def __init__(self) -> None:
-        """Raises EngineError ``metric_weights`` when its file is not there."""
-        path = FOLDER / "perceptual_metric.safetensors"
-        if not path.is_file():
+    ``layers`` gives its layer features, ``pooled`` the mean and largest value (D,) of each of the deepest,
+    ``embedding`` (D,) of length 1 who is seen. Pictures should be framed as the studio frames heads, on which it was
+    trained.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        """The shipped one, or a file; raises EngineError ``missing_package``, ``missing_network``, ``bad_network``."""
+        try:
+            from engine.training import perceptual
+        except ImportError as fault:
             raise EngineError(
-                "metric_weights",
-                f"The network for metrics, {path.name}, is not in {path.parent}.",
-                "Train it with `python -m engine train run perceptual_metric`.",
-            )
-        raise NotImplementedError
+                "missing_package", f"torch cannot be imported ({fault}).", "Use the training environment."
+            ) from fault
+        network = perceptual.load(path or "metric")
+        self.layers: Eye = _Layers(network)
+        self.pooled: Eye = _Pooled(self.layers)
+        self.embedding: Eye | None = None
+        if isinstance(network, perceptual.Sighted):
+            self.embedding = _Embedding(self.pooled, network.embed)
+
+
+class _Layers(Eye):
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def __call__(self, picture: Picture) -> list[np.ndarray]:
+        import torch
+
+        with torch.inference_mode():
+            return [layer[0].float().numpy() for layer in self._network(batch(picture.small) * 2 - 1)]
+
+
+class _Pooled(Eye):
+    def __init__(self, layers: Eye) -> None:
+        self._layers = layers
+
+    def __call__(self, picture: Picture) -> np.ndarray:
+        deepest = picture.seen(self._layers)[-1]
+        return np.concatenate([deepest.mean(axis=(1, 2)), deepest.max(axis=(1, 2))])
+
+
+class _Embedding(Eye):
+    def __init__(self, pooled: Eye, embed: nn.Module) -> None:
+        self._pooled, self._embed = pooled, embed
+
+    def __call__(self, picture: Picture) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            embedding = self._embed(torch.from_numpy(picture.seen(self._pooled))[None])[0].numpy()
+        return embedding / max(float(np.linalg.norm(embedding)), 1e-12)
 
 
 class OnnxFile:

@@ -103,7 +103,7 @@ class Pairs(TestSet):
             neutral=0,
             moment=Moment(
                 shot=label,
-                identity=label,
+                identity=f"person {truth.person}",
                 index=1,
                 source=Picture(source.image),
                 driver=Picture(pair.driving.image),

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.evaluation import pixels
-from engine.evaluation.features import cosine, frechet, layer_distance, split_floor
+from engine.evaluation.features import cosine, equal_error_rate, frechet, layer_distance, split_floor
 from engine.evaluation.landmarkers import Fitting, Landmarker
 from engine.evaluation.metrics import HIGHER, LOWER
 from engine.evaluation.pictures import SIDE, Eye, Moment, Picture, same_size
@@ -124,7 +124,10 @@ class PerceptualDistance(MeanScore):
 
 
 class IdentitySimilarity(MeanScore):
-    """Cosine of the embeddings of output and source (CSIM with ArcFace)."""
+    """Cosine of the embeddings of output and source (CSIM with ArcFace).
+
+    Beside it stands how well the embedding tells people apart on this very set, by sources and truths alone.
+    """
 
     better, needs_weights = HIGHER, True
 
@@ -133,10 +136,24 @@ class IdentitySimilarity(MeanScore):
         self.name = name
         self.stand_in_for = None if name == "CSIM" else "CSIM"
         self._embedding = embedding
+        self._people: list[tuple[str, np.ndarray, np.ndarray]] = []  # identity, and embeddings of source and truth
 
     def measure(self, output: Picture, moment: Moment) -> float | None:
         a, b = output.seen(self._embedding), moment.source.seen(self._embedding)
+        truth = None if moment.truth is None else moment.truth.seen(self._embedding)
+        if b is not None and truth is not None:
+            self._people.append((moment.identity, b, truth))
         return None if a is None or b is None else cosine(a, b)
+
+    def note(self) -> str:
+        people = [person for person, _, _ in self._people]
+        if len(set(people)) < 2:
+            return ""
+        sources, truths = (np.stack([entry[k] for entry in self._people]) for k in (1, 2))
+        likeness = sources @ truths.T / np.outer(np.linalg.norm(sources, axis=1), np.linalg.norm(truths, axis=1))
+        one = np.equal.outer(people, people)
+        rate = equal_error_rate(likeness[np.eye(len(people), dtype=bool)], likeness[~one])
+        return f"{self.name} takes one of {len(set(people))} people for another at an equal error rate of {rate:.1%}"
 
 
 class IdentityDistance(MeanScore):

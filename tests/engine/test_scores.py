@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.evaluation import bootstrap, pixels, signals
-from engine.evaluation.features import frechet, layer_distance, split_floor
+from engine.evaluation.features import equal_error_rate, frechet, layer_distance, split_floor
 from engine.evaluation.landmarkers import Landmarker
 from engine.evaluation.motion_scores import BinDistance, TemporalWarp, bin_of
 from engine.evaluation.pictures import Eye, Moment, Picture
@@ -154,6 +154,19 @@ def test_identity_metrics_by_hand() -> None:
     assert similarity.value() == pytest.approx(1) and similarity.count() == 1
     assert distance.value() == pytest.approx(60**2) and distance.count() == 1
     assert similarity.stand_in_for is None and IdentitySimilarity("idsim-syn", Level()).stand_in_for == "CSIM"
+
+
+def test_the_equal_error_rate_by_hand() -> None:
+    assert equal_error_rate(np.array([0.8, 0.9]), np.array([0.1, 0.2])) == 0
+    assert equal_error_rate(np.array([0.1, 0.9, 0.8, 0.7]), np.array([0.0, 0.2, 0.2, 0.75])) == pytest.approx(0.25)
+    assert equal_error_rate(np.array([0.5]), np.array([0.5])) == pytest.approx(0.5)
+
+
+def test_an_embedding_says_how_well_it_tells_people_apart() -> None:
+    score = IdentitySimilarity("idsim-syn", Level())
+    for person, level in (("a", 10), ("b", 200)):
+        score.update(grey(100), moment(grey(level), source=grey(level + 1), identity=person))
+    assert score.note() == "idsim-syn takes one of 2 people for another at an equal error rate of 0.0%"
 
 
 # Landmarks

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from engine.evaluation.acted import Takes
 from engine.evaluation.cli import main
@@ -15,6 +17,7 @@ from engine.evaluation.scores import angles
 from engine.face import detector
 from engine.media.image import read_image
 from engine.motion.performance import Performance
+from engine.training import perceptual
 from tests.engine.faces import degrees_between
 
 SIZE = 160
@@ -23,8 +26,11 @@ SIZE = 160
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]:
     out = tmp_path_factory.mktemp("out")
+    torch.manual_seed(0)
+    state = {f"eye.{name}": tensor for name, tensor in perceptual.Residual().state_dict().items()}
+    save_file(state, str(out / "net.safetensors"), {"task": "perceptual", "options": '{"kind": "residual"}'})
     arguments = ["compare", "null", "mesh_warp", "--pairs", "2", "--size", str(SIZE), "--out", str(out)]
-    assert main(arguments) == 0
+    assert main([*arguments, "--metric-net", str(out / "net.safetensors")]) == 0
     return out, json.loads((out / "compare.json").read_text())
 
 
@@ -49,6 +55,18 @@ def test_the_landmarks_of_the_truth_are_exact(compared: tuple[Path, list[dict]])
         for system in ("mesh_warp", "mesh_warp, true motion"):
             assert figure(record, system, "akd-mp") < floor
         assert record["contestants"][-1]["figures"]["L1D"]["n"] == len(record["shots"])
+
+
+def test_our_own_network_stands_in_under_names_of_its_own(compared: tuple[Path, list[dict]]) -> None:
+    """Its weights are random here, which is enough to tell a copy from another picture."""
+    own = compared[1][0]
+    for name in ("pdist-syn", "bin-pdist-syn yaw", "aed_id-syn"):
+        floor, ceiling = (figure(own, label, name) for label in ("copy of the source", "truth encoded again"))
+        assert 0 < ceiling < floor, name
+    assert figure(own, "copy of the source", "idsim-syn") == pytest.approx(1)
+    assert own["contestants"][0]["figures"]["fd-syn"]["value"] is None  # of two pictures there is no distribution
+    text = (compared[0] / "compare.md").read_text(encoding="utf-8")
+    assert "no fd-syn below 10 pictures" in text and "| pdist-syn ↓ | LPIPS |" in text
 
 
 def test_pairs_show_each_person_once_and_never_the_portrait_again() -> None:

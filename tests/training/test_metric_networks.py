@@ -16,9 +16,10 @@ from engine.errors import EngineError
 from engine.evaluation.cabinet import Cabinet, WeightPaths
 from engine.evaluation.features import layer_distance
 from engine.evaluation.landmarkers import Landmarker
-from engine.evaluation.networks import ArcFace, Inception, Lpips, OnnxFile, similarity
+from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet, OnnxFile, similarity
 from engine.evaluation.pictures import Moment, Picture
 from engine.face.detector import Observation
+from engine.training import perceptual
 
 ALEXNET = (  # torchvision's `features`, with fewer channels
     *(nn.Conv2d(3, 8, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 12, 5, 1, 2), nn.ReLU()),
@@ -141,7 +142,10 @@ def test_what_is_no_network_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_papers_names_come_with_their_networks(tmp_path: Path, alexnet) -> None:
     path = write_pooling(tmp_path / "mean.onnx", 299)
-    bare, full = Cabinet(Corners(), WeightPaths()), Cabinet(Corners(), WeightPaths(alexnet[0], path, path))
+    bare, full = (
+        Cabinet(Corners(), WeightPaths()),
+        Cabinet(Corners(), WeightPaths(lpips=alexnet[0], inception=path, arcface=path)),
+    )
     papers = {"LPIPS", "FID", "CSIM"}
     assert papers <= bare.missing.keys() and not papers & full.missing.keys()
     assert not papers & {score.name for score in bare.scores(True, True)}
@@ -157,3 +161,26 @@ def test_there_is_no_fid_of_a_few_pictures(tmp_path: Path) -> None:
     a, b = pictures()
     fid.update(a, Moment("a", "a", 0, a, a, b))
     assert fid.value() is None and fid.note() == "no FID below 2048 pictures"
+
+
+def test_our_own_network_is_asked_once_for_layers_pooled_and_embedding(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = perceptual.Residual()
+    path = tmp_path / "metric.safetensors"
+    state = {f"eye.{name}": tensor for name, tensor in network.state_dict().items()}
+    save_file(state, str(path), {"task": "perceptual", "options": '{"kind": "residual"}'})
+    ours = MetricNet(path)
+    picture, other = pictures()
+    images = torch.from_numpy(picture.rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        layers, pooled, embedding = network(images), network.pooled(images), network.embedding(images)
+    assert [layer.shape for layer in picture.seen(ours.layers)] == [layer[0].shape for layer in layers]
+    assert picture.seen(ours.pooled) == pytest.approx(pooled[0].numpy(), abs=1e-4)
+    assert ours.embedding is not None
+    assert picture.seen(ours.embedding) == pytest.approx(embedding[0].numpy(), abs=1e-4)
+    assert layer_distance(picture.seen(ours.layers), other.seen(ours.layers)) > 0
+
+
+def test_a_missing_network_of_ours_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="train run"):
+        MetricNet(tmp_path / "absent.safetensors")
