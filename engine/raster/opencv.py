@@ -58,7 +58,8 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
     """
     height, width = shape
     focal = height / 2 / np.tan(_FOV_Y / 2)
-    z = np.asarray(depth, np.float32)
+    nearest = np.float32(depth.min()) if len(depth) else np.float32(1)
+    z = np.asarray(depth, np.float32) / nearest  # the depth buffer is exact where depth is near 1
     camera = np.empty((len(z), 3), np.float32)
     camera[:, 0] = (pixels[:, 0] - width / 2) * z / focal
     camera[:, 1] = (height / 2 - pixels[:, 1]) * z / focal
@@ -87,7 +88,7 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
     triangle = np.clip(np.rint(label[:, 0] * capacity), 0, count - 1).astype(np.intp)
     barycentric = label
     barycentric[:, 0] = 1 - label[:, 1] - label[:, 2]
-    return Fragments(shape, pixel, triangle, barycentric, depth_buffer.reshape(-1)[pixel])
+    return Fragments(shape, pixel, triangle, barycentric, depth_buffer.reshape(-1)[pixel] * nearest)
 
 
 def depth_image(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

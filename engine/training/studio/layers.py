@@ -60,22 +60,29 @@ def nearer_than_opaque(slots: Sequence[Fragments]) -> list[Fragments]:
     ]
 
 
-def resolve(slots: Sequence[Fragments], rgba: Sequence[Tensor]) -> tuple[Seen, Fragments]:
-    """What of all slots is seen, and the one surface each pixel is labelled by: the fragment at which the opacity
-    summed up from the front passes one half. Labels of a pixel come from that fragment alone."""
-    through = transmittance(slots, [colour[3] for colour in rgba])
-    weights, labelled, kept, colours = [], [], [], []
+def seen(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[Tensor]) -> Seen:
+    """What of all slots is seen, given their textures' colours and :func:`transmittance`."""
+    weights = [
+        before * colour[3] if k else before for k, (before, colour) in enumerate(zip(through, rgba, strict=True))
+    ]
+    kept = [(weight > _INVISIBLE).nonzero()[:, 0] for weight in weights]
+    ends = tuple(torch.tensor([len(index) for index in kept]).cumsum(0).tolist())
+    return Seen(
+        fragments=_join([select(fragments, index) for fragments, index in zip(slots, kept, strict=True)]),
+        rgba=torch.cat([colour.index_select(1, index) for colour, index in zip(rgba, kept, strict=True)], 1),
+        weight=torch.cat([weight.index_select(0, index) for weight, index in zip(weights, kept, strict=True)]),
+        ends=ends,
+    )
+
+
+def labelled(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[Tensor]) -> Fragments:
+    """The one surface by which each pixel is labelled: the fragment at which the opacity summed up from the front
+    passes one half. All labels of a pixel come from that fragment alone."""
+    chosen = []
     for k, (fragments, colour, before) in enumerate(zip(slots, rgba, through, strict=True)):
-        alpha = colour[3] if k else torch.ones_like(before)
-        weight = before * alpha
-        labelled.append(select(fragments, ((before > 0.5) & (before - weight <= 0.5)).nonzero()[:, 0]))
-        seen = (weight > _INVISIBLE).nonzero()[:, 0]
-        kept.append(select(fragments, seen))
-        whole = len(seen) == len(weight)
-        colours.append(colour if whole else colour.index_select(1, seen))
-        weights.append(weight if whole else weight.index_select(0, seen))
-    ends = tuple(torch.tensor([len(weight) for weight in weights]).cumsum(0).tolist())
-    return Seen(_join(kept), torch.cat(colours, 1), torch.cat(weights), ends), _join(labelled)
+        behind = before * (1 - colour[3]) if k else torch.zeros_like(before)
+        chosen.append(select(fragments, ((before > 0.5) & (behind <= 0.5)).nonzero()[:, 0]))
+    return _join(chosen)
 
 
 def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[Tensor]:
@@ -111,5 +118,4 @@ def _map(values: Tensor, fragments: Fragments, empty: float) -> Tensor:
     """Values at fragments as whole pictures (pixels,)."""
     height, width = fragments.shape
     out = torch.full((height * width,), empty, device=values.device)
-    out[fragments.pixel] = values
-    return out
+    return out.index_copy_(0, fragments.pixel, values)

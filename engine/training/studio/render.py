@@ -17,11 +17,11 @@ from torch import Tensor
 from engine.face import model as face_model
 from engine.face import pncc
 from engine.raster.torch_scatter import Fragments
-from engine.training.studio import layers, lens, shading, surfaces, texels
-from engine.training.studio.layers import Seen
+from engine.training.studio import layers, lens, shading, shadow, surfaces, texels
 from engine.training.studio.scene import Material, Parsing, Scene
 from engine.training.studio.surfaces import Heap
 from engine.training.studio.texels import Texels
+from engine.training.studio.vectors import unit
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Profile:
     shadows: bool
 
 
+_SHADOW_TEXELS = 1.5  # a pixel
 TRAINING = Profile(1, False)
 FULL = Profile(2, True)
 
@@ -72,33 +73,34 @@ def render_many(scenes: Sequence[Scene], size: int, profile: Profile = TRAINING,
 @torch.no_grad()
 def _render(scenes: Sequence[Scene], size: int, profile: Profile, rasteriser: str, device: str) -> list[Picture]:
     heap = surfaces.heap(scenes, device)
-    fine = _visible(heap, size * profile.samples, rasteriser)
-    plain = fine if profile.samples == 1 else _visible(heap, size, rasteriser)
-    colour, matte = _shade(heap, fine, size, profile)
+    fine = _drawing(heap, size * profile.samples, rasteriser)
+    plain = fine if profile.samples == 1 else _drawing(heap, size, rasteriser)
+    colour, matte = _shade(heap, fine, size, profile, rasteriser)
     return _pictures(heap, plain, colour, matte, size)
 
 
 @dataclass(frozen=True)
-class _Visible:
-    """What is ``seen``, the fragments that pixels are ``labelled`` by, and the ``head`` alone, whatever covers it."""
+class _Drawing:
+    """Pictures of one width before they are shaded: ``slots`` of fragments, what is opaque first, then each layer where
+    it lies in front of that, their colours ``rgba`` and the light that passes ``through`` to each; and the ``head``
+    alone, whatever covers it."""
 
+    width: int
     head: Fragments
-    seen: Seen
-    labelled: Fragments
+    slots: list[Fragments]
+    rgba: list[Tensor]
+    through: list[Tensor]
     texels: Texels
 
 
-def _visible(heap: Heap, width: int, rasteriser: str) -> _Visible:
-    """Which fragments are seen in pictures of this width, and through how much of what lies before them."""
+def _drawing(heap: Heap, width: int, rasteriser: str) -> _Drawing:
     head, rest, *others = heap.fragments(width, rasteriser)
     slots = layers.nearer_than_opaque([layers.nearer(head, rest), *others])
-    places = [heap.texture_place(fragments) for fragments in slots]
-    found = texels.texels(
-        [texture for scene in heap.scenes for texture in scene.textures], _shrink(heap, slots, width), heap.device
-    )
-    rgba = [found.colours(heap.texture.index_select(0, f.triangle), uv) for f, uv in zip(slots, places, strict=True)]
-    seen, labelled = layers.resolve(slots, rgba)
-    return _Visible(head, seen, labelled, found)
+    textures = [texture for scene in heap.scenes for texture in scene.textures]
+    found = texels.texels(textures, _shrink(heap, slots, width), heap.device)
+    rgba = [found.colours(heap.texture.index_select(0, f.triangle), heap.texture_place(f)) for f in slots]
+    through = layers.transmittance(slots, [colour[3] for colour in rgba])
+    return _Drawing(width, head, slots, rgba, through, found)
 
 
 def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
@@ -124,9 +126,10 @@ def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     return 0.5 * (along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]).abs()
 
 
-def _shade(heap: Heap, visible: _Visible, size: int, profile: Profile) -> tuple[Tensor, Tensor]:
+def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasteriser: str) -> tuple[Tensor, Tensor]:
     """Display colours (3, B, S, S) before the lens' faults, and coverage (B, S, S)."""
-    seen, count, width = visible.seen, len(heap.scenes), size * profile.samples
+    seen = layers.seen(drawing.slots, drawing.rgba, drawing.through)
+    count, width = len(heap.scenes), drawing.width
     material = heap.material.index_select(0, seen.fragments.triangle)
     normal = heap.gather(heap.normal, seen.fragments)
     hair = (material == Material.HAIR).nonzero()[:, 0]
@@ -141,8 +144,12 @@ def _shade(heap: Heap, visible: _Visible, size: int, profile: Profile) -> tuple[
         hair=hair,
         tangent=heap.gather(heap.tangent, layers.select(seen.fragments, hair)),
     )
+    lit = None
+    if profile.shadows:
+        cast = shadow.shadows(heap.scenes, round(_SHADOW_TEXELS * size), rasteriser, heap.device)
+        lit = cast.lit(surface.position, unit(surface.normal), surface.scene)
     lights = shading.lights([s.light for s in heap.scenes], heap.device)
-    picture = seen.composite(shading.radiance(surface, lights)).view(4, count, width, width)
+    picture = seen.composite(shading.radiance(surface, lights, lit)).view(4, count, width, width)
     behind = torch.stack([lens.backdrop(s.background, width) for s in heap.scenes], 1).to(heap.device)
     gains = torch.from_numpy(np.stack([lens.gain(s.lens) for s in heap.scenes], 1)).to(heap.device)
     display = lens.tone((picture[:3] + behind * (1 - picture[3])) * gains[:, :, None, None])
@@ -152,12 +159,9 @@ def _shade(heap: Heap, visible: _Visible, size: int, profile: Profile) -> tuple[
     return display, picture[3]
 
 
-def _parsing(heap: Heap, visible: _Visible) -> Tensor:
+def _parsing(heap: Heap, labelled: Fragments, texels: Texels) -> Tensor:
     """The class of every labelled fragment: its texture's word, else its triangle's."""
-    labelled = visible.labelled
-    painted = visible.texels.classes(
-        heap.texture.index_select(0, labelled.triangle), heap.texture_place(labelled)
-    ).long()
+    painted = texels.classes(heap.texture.index_select(0, labelled.triangle), heap.texture_place(labelled)).long()
     return torch.where(painted > 0, painted, heap.parsing.index_select(0, labelled.triangle))
 
 
@@ -175,11 +179,12 @@ def _code(heap: Heap, head: Fragments) -> Tensor:
     return picture.view(height, width, 3)
 
 
-def _pictures(heap: Heap, visible: _Visible, colour: Tensor, matte: Tensor, size: int) -> list[Picture]:
+def _pictures(heap: Heap, drawing: _Drawing, colour: Tensor, matte: Tensor, size: int) -> list[Picture]:
     """Back to arrays, scene by scene."""
-    pixel, triangle, barycentric, depth = (field.cpu().numpy() for field in visible.labelled.fields())
-    parsing = _parsing(heap, visible).to(torch.uint8).cpu().numpy()
-    codes = _code(heap, visible.head).cpu().numpy()
+    labelled = layers.labelled(drawing.slots, drawing.rgba, drawing.through)
+    pixel, triangle, barycentric, depth = (field.cpu().numpy() for field in labelled.fields())
+    parsing = _parsing(heap, labelled, drawing.texels).to(torch.uint8).cpu().numpy()
+    codes = _code(heap, drawing.head).cpu().numpy()
     colours = colour.permute(1, 2, 3, 0).contiguous().cpu().numpy()
     mattes = (matte * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
     corners, mesh = heap.triangles.cpu().numpy()[triangle], heap.mesh.cpu().numpy()[triangle]

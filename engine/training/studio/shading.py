@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.training.studio.scene import Light, Material
+from engine.training.studio.vectors import dot, of_scene, transformed, unit
 
 # Of each material, in the order of Material: reflectance straight on; share of the mirror map, the rest is broad;
 # sharpness of the key's highlight (Blinn-Phong exponent); how far light wraps round the edge, in red, green and blue.
@@ -30,7 +31,7 @@ _MATERIALS = (
 )
 # Light that scatters in skin blurs irradiance: what each band of harmonics keeps, in red, green and blue.
 _SCATTER = np.array([[1.0] * 3, *[[0.93, 0.98, 1.0]] * 3, *[[0.75, 0.92, 0.97]] * 5], np.float32)
-_GRAZING = 0.35  # of Fresnel's rise towards grazing angles; rough surfaces do not reach 1
+_GRAZING = 0.18  # of Fresnel's rise towards grazing angles; rough surfaces do not reach 1
 _SHINE, _TINTED_SHINE = 90.0, 14.0  # exponents of hair's two highlights
 
 
@@ -45,22 +46,15 @@ class Lights:
     key: Tensor
     key_colour: Tensor
 
-    def at(self, values: Tensor, scene: Tensor) -> Tensor:
-        """Vectors (B, 3) as they hold for fragments of scenes (P,): (3, P), or (3, 1) for a batch of one."""
-        return values[0][:, None] if len(values) == 1 else values.t().index_select(1, scene)
-
     def irradiance(self, basis: Tensor, scene: Tensor, keep: Tensor | None = None) -> Tensor:
         """What a white matt surface shows, (3, P), that faces where ``basis`` (9, P) was taken (see
         :func:`harmonic_basis`); ``keep`` (3, 9) damps the bands."""
         harmonics = self.harmonics if keep is None else self.harmonics * keep
-        if len(harmonics) == 1:
-            return (harmonics[0] @ basis).clamp_(min=0)
-        return torch.einsum("pck,kp->cp", harmonics[scene], basis).clamp_(min=0)
+        return transformed(harmonics, basis, scene).clamp_(min=0)
 
     def reflection(self, direction: Tensor, scene: Tensor) -> Tensor:
         """Bilinear radiance of the mirror map, (3, P)."""
-        turn = self.turn[scene]
-        x, y, z = torch.einsum("pij,jp->ip", turn, direction)
+        x, y, z = transformed(self.turn, direction, scene)
         height, width = self.mirror.shape[1:3]
         across = (torch.atan2(x, -z) / (2 * np.pi) + 0.5) * width - 0.5
         down = torch.acos(y.clamp(-1, 1)) / np.pi * height - 0.5
@@ -117,7 +111,7 @@ def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tens
     normal = torch.where((material > Material.GUMS) & (dot(normal, view) < 0), -normal, normal)
     facing = dot(normal, view).clamp(0, 1)
     mirrored = normal * (2 * facing) - view
-    key, key_colour = light.at(light.key, scene), light.at(light.key_colour, scene)
+    key, key_colour = of_scene(light.key, scene), of_scene(light.key_colour, scene)
     key_colour = key_colour if lit is None else key_colour * lit
 
     scatter = torch.from_numpy(_SCATTER.T.copy()).to(material.device)
@@ -239,11 +233,3 @@ def linear(display: Tensor) -> Tensor:
 
 def _fifth(x: Tensor) -> Tensor:
     return x * (x * x) ** 2
-
-
-def dot(a: Tensor, b: Tensor) -> Tensor:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-def unit(vector: Tensor) -> Tensor:
-    return vector * torch.rsqrt(dot(vector, vector).clamp(min=1e-12))

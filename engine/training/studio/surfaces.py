@@ -50,51 +50,30 @@ class Heap:
     def device(self) -> torch.device:
         return self.place.device
 
-    def fragments(self, size: int, rasteriser: str) -> list[Fragments]:
-        """What every slot shows, each alone, in pictures ``size`` wide stacked on top of one another."""
-        if rasteriser == "torch":
-            return self._by_torch(size)
-        return self._by_opencv(size)
-
-    def _by_torch(self, size: int) -> list[Fragments]:
-        count, area = len(self.scenes), size * size
+    def fragments(self, width: int, rasteriser: str) -> list[Fragments]:
+        """What every slot shows, each alone, in pictures of this width stacked on top of one another."""
+        count, area = len(self.scenes), width * width
         image = self.slot * count + self.scene
-        drawn = torch_scatter.rasterise(
-            self.place * size, self.depth, self.triangles, (size, size), image, self.slots * count
-        )
+        drawn = draw(self.place, self.depth, self.triangles, image, self.slots * count, width, rasteriser)
         edges = torch.arange(self.slots + 1, device=self.device) * (count * area)
         ends = torch.searchsorted(drawn.pixel, edges).tolist()
         slots = []
         for k in range(self.slots):
             pixel, *others = (field[ends[k] : ends[k + 1]] for field in drawn.fields())
-            slots.append(Fragments((count * size, size), pixel - k * count * area, *others))
-        return slots
-
-    def _by_opencv(self, size: int) -> list[Fragments]:
-        place, depth = self.place.numpy() * size, self.depth.numpy()
-        triangles, scene, slot = self.triangles.numpy(), self.scene.numpy(), self.slot.numpy()
-        slots = []
-        for k in range(self.slots):
-            parts = []
-            for image in range(len(self.scenes)):
-                chosen = np.flatnonzero((slot == k) & (scene == image))
-                pixel, triangle, *others = _drawn_by_opencv(place, depth, triangles[chosen], size)
-                parts.append((pixel + image * size * size, chosen[triangle], *others))
-            fields = (np.concatenate(field) if len(parts) > 1 else field[0] for field in zip(*parts, strict=True))
-            slots.append(Fragments((len(self.scenes) * size, size), *(torch.from_numpy(field) for field in fields)))
+            slots.append(Fragments((count * width, width), pixel - k * count * area, *others))
         return slots
 
     def gather(self, values: Tensor, fragments: Fragments) -> Tensor:
         """Values of vertices (C, N) at fragments, (C, P)."""
-        corners = self.triangles.index_select(0, fragments.triangle).t().contiguous()
-        weights = fragments.barycentric.t().contiguous()
+        corners = self.triangles.index_select(0, fragments.triangle).unbind(1)
+        weights = torch.stack(fragments.barycentric.unbind(1))
         a, b, c = (values.index_select(1, corners[k]) for k in range(3))
         return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
 
     def texture_place(self, fragments: Fragments) -> Tensor:
         """Where fragments lie on their textures, (2, P) in 0…1."""
         a, b, c = self.uv.index_select(1, fragments.triangle).split(2)
-        weights = fragments.barycentric.t().contiguous()
+        weights = torch.stack(fragments.barycentric.unbind(1))
         return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
 
     def position(self, fragments: Fragments, width: int) -> Tensor:
@@ -125,7 +104,7 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
             if mesh.tangents is not None:
                 tangent[:] = mesh.tangents.T
             vertex_rows.append((place, depth, normal, tangent))
-            kept = _seen(mesh, place, depth)
+            kept = seen(mesh, place, depth)
             same = np.full(len(kept), 1, np.int64)
             triangle_rows.append(
                 (
@@ -153,8 +132,8 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
     return Heap(scenes=scenes, slots=len(slot_of) + 1, first_vertex=first_vertex, **columns)
 
 
-def _seen(mesh: Mesh, place: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Triangles that face the camera or have two sides, and touch the picture."""
+def seen(mesh: Mesh, place: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Indices of triangles that face the camera or have two sides, and touch the picture; ``place`` in widths."""
     corners = mesh.triangles.T
     seen = cull.facing(place.T[:, corners]) | (mesh.material > max(_CLOSED))
     for values in place.T:  # a triangle wholly on one side of the picture shows nothing
@@ -168,20 +147,36 @@ def _seen(mesh: Mesh, place: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return np.flatnonzero(seen)
 
 
-def _drawn_by_opencv(
-    place: np.ndarray, depth: np.ndarray, triangles: np.ndarray, size: int
+def draw(
+    place: Tensor, depth: Tensor, triangles: Tensor, image: Tensor, images: int, width: int, rasteriser: str
+) -> Fragments:
+    """Square pictures of triangles (T, 3) over ``place`` (N, 2) in widths, each triangle in its ``image`` (T,) of a
+    stack of ``images``."""
+    if rasteriser == "torch":
+        return torch_scatter.rasterise(place * width, depth, triangles, (width, width), image, images)
+    pixels, corners, own = place.numpy() * width, triangles.numpy(), image.numpy()
+    drawn = []
+    for k in range(images):
+        chosen = np.flatnonzero(own == k)
+        pixel, triangle, *others = _draw_by_opencv(pixels, depth.numpy(), corners[chosen], width)
+        drawn.append((pixel + k * width * width, chosen[triangle], *others))
+    fields = (torch.from_numpy(np.concatenate(field)) for field in zip(*drawn, strict=True))
+    return Fragments((images * width, width), *fields)
+
+
+def _draw_by_opencv(
+    pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pixel, triangle, barycentrics and depth of what is drawn, looking only at the rectangle that holds it."""
-    corners = place.T[:, triangles.T]
-    kept = cull.holding_centres(corners, (size, size))
+    corners = pixels.T[:, triangles.T]
+    kept = cull.holding_centres(corners, (width, width))
     if not len(kept):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
     corners = corners[:, :, kept].reshape(2, -1)
-    left, top = np.clip(np.floor(corners.min(axis=1)), 0, size - 1).astype(np.int64)
-    right, bottom = np.clip(np.ceil(corners.max(axis=1)), 1, size).astype(np.int64)
-    pixels = corners.T - np.array([left, top], np.float32)
+    left, top = np.clip(np.floor(corners.min(axis=1)), 0, width - 1).astype(np.int64)
+    right, bottom = np.clip(np.ceil(corners.max(axis=1)), 1, width).astype(np.int64)
     own = np.arange(3 * len(kept)).reshape(3, -1).T
     near = depth[triangles[kept].T.reshape(-1)]
-    drawn = opencv.rasterise(pixels, near, own, (int(bottom - top), int(right - left)))
-    pixel = (drawn.rows + top) * size + drawn.columns + left
-    return pixel, kept[drawn.triangle], np.ascontiguousarray(drawn.barycentric), drawn.depth
+    cut = corners.T - np.array([left, top], np.float32)
+    drawn = opencv.rasterise(cut, near, own, (int(bottom - top), int(right - left)))
+    return (drawn.rows + top) * width + drawn.columns + left, kept[drawn.triangle], drawn.barycentric, drawn.depth

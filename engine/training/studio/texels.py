@@ -41,7 +41,7 @@ class Texels:
         upper = torch.lerp(self._bytes(a), self._bytes(a + 1), x)
         a += stride
         lower = torch.lerp(self._bytes(a), self._bytes(a + 1), x)
-        return torch.lerp(upper, lower, y).t().contiguous().mul_(1 / 255)
+        return torch.stack(torch.lerp(upper, lower, y).mul_(1 / 255).unbind(1))
 
     def _bytes(self, index: Tensor) -> Tensor:
         return self.rgba.index_select(0, index).view(torch.uint8).view(-1, 4).float()
