@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
-from engine.training.studio import eyes, layout, mouth, regions
+from engine.training.studio import eyes, layout, mouth, regions, skin
 from engine.training.studio.acting import Moment
 from engine.training.studio.library import Library
 from engine.training.studio.scene import HeadState, Material, Mesh, Parsing, Scene
@@ -16,6 +16,7 @@ from engine.training.studio.sitter import Sitter
 from engine.training.studio.stage import Stage
 
 SKIN, EYE, MOUTH, LASH = range(4)  # places in a sitter's textures
+_GREY, _METERED = 0.30, 0.35  # albedo that needs no correction; share of a correction that is made
 _NECK_TOP, _NECK_FOOT = -6.0, -13.0  # cm: above turns with the head, below with the body
 
 
@@ -30,7 +31,8 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
         head[eye.vertices] = eyes.turned(head[eye.vertices], centre, gaze)
         occlusion[eye.vertices] = eyes.lid_shade(head[eye.vertices], head[eye.upper], head[eye.lower])
     lips = model.landmarks68.at(head)[[62, 66]]
-    occlusion[fixed.inside] = mouth.light_inside(head[fixed.inside], lips[0], lips[1], float(lips[:, 2].mean()) - 0.3)
+    front = float(lips[:, 2].mean()) - 0.3
+    occlusion[fixed.inside] = mouth.light_inside(head[fixed.inside], fixed.falls, lips[0], lips[1], front)
     lash, along = eyes.lash_points(head, anatomy.eyes, sitter.eye_centres, sitter.traits.lash)
 
     rotation, translation, body_rotation, body_translation = stage.place(moment, framed or moment)
@@ -73,7 +75,7 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
         light=stage.light,
         background=stage.background,
         focal=stage.focal,
-        lens=stage.lens,
+        lens=replace(stage.lens, exposure=stage.lens.exposure * metered(sitter)),
         head=HeadState(
             vertices=posed,
             identity=sitter.identity,
@@ -83,6 +85,11 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
             translation=translation.astype(np.float32),
         ),
     )
+
+
+def metered(sitter: Sitter) -> float:
+    """How much longer a camera exposes this face: it meters what it sees, and makes up for some of a skin's tone."""
+    return float(np.clip((_GREY / skin.tone(sitter.traits.melanin).mean()) ** _METERED, 0.8, 1.6))
 
 
 def clamped(sitter: Sitter, expression: np.ndarray) -> np.ndarray:
@@ -107,6 +114,7 @@ class _Fixed:
     neck: np.ndarray
     moved_by_body: np.ndarray
     inside: np.ndarray
+    falls: np.ndarray
     lashes: eyes.Lashes
 
 
@@ -123,9 +131,9 @@ def _prepare(library: Library) -> _Fixed:
     model, count = library.model, len(library.model.triangles)
     uv = np.zeros((count, 3, 2), np.float32)
     texture, material, parsing = (np.zeros(count, kind) for kind in (np.int32, np.uint8, np.uint8))
-    skin = model.triangles_of("skin")
-    uv[skin] = library.layout.corners(model.vertices, model.triangles[skin])
-    parsing[skin] = regions.skin_classes(model)
+    sheet = model.triangles_of("skin")
+    uv[sheet] = library.layout.corners(model.vertices, model.triangles[sheet])
+    parsing[sheet] = regions.skin_classes(model)
     for eye, name in zip(library.anatomy.eyes, ("eye_left", "eye_right")):
         ball = model.triangles_of(name)
         uv[ball] = layout.eye_chart(model.vertices[model.triangles[ball]], eye.centre, eye.radius)
@@ -153,5 +161,6 @@ def _prepare(library: Library) -> _Fixed:
         neck=neck,
         moved_by_body=np.flatnonzero(neck < 1),
         inside=inner,
+        falls=mouth.falls(model)[inner],
         lashes=eyes.lash_strips(library.anatomy.eyes),
     )

@@ -74,7 +74,20 @@ def _edge(model: FaceModel, part: str, sign: int) -> tuple[np.ndarray, np.ndarra
     return points[lowest, 2], sign * points[lowest, 1]
 
 
-def light_inside(points: np.ndarray, lip_upper: np.ndarray, lip_lower: np.ndarray, front: float) -> np.ndarray:
+_FALL = {"tongue": 0.45, "teeth_upper": 0.9, "teeth_lower": 0.9}  # of light, by depth; teeth at the back stand aside
+
+
+def falls(model: FaceModel) -> np.ndarray:
+    """(N,) how fast light falls off towards each vertex of the mouth."""
+    out = np.full(len(model.vertices), 0.7, np.float32)
+    for part, fall in _FALL.items():
+        out[model.vertices_of(part)] = fall
+    return out
+
+
+def light_inside(
+    points: np.ndarray, fall: np.ndarray, lip_upper: np.ndarray, lip_lower: np.ndarray, front: float
+) -> np.ndarray:
     """How much light reaches points (n, 3) in the mouth, head space, (n,): it falls off with depth behind the lips, the
     faster the less the mouth is open; ``lip_…`` (3,) the inner lips' middles, ``front`` their z, cm."""
     gap = float(np.clip(lip_upper[1] - lip_lower[1], 0, 5))
@@ -83,4 +96,4 @@ def light_inside(points: np.ndarray, lip_upper: np.ndarray, lip_lower: np.ndarra
     beside = np.clip(np.abs(points[:, 1] - middle) - gap / 2 + 0.15, 0, None)
     reach = 0.5 + 0.5 * gap
     entry = 0.25 + 0.5 * min(gap / 0.9, 1)
-    return (entry * np.exp(-depth * 0.7 / reach - beside * 0.55)).clip(0.012, 1).astype(np.float32)
+    return (entry * np.exp(-depth * fall / reach - beside * 0.55)).clip(0.012, 1).astype(np.float32)
