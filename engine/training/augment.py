@@ -61,7 +61,7 @@ def coded(images: Tensor, chance: float = 0.3) -> Tensor:
     out = images.clone()
     for k, picture in zip(chosen, pictures):
         code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, qualities[k]])[1]
-        rgb = np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1].transpose(2, 0, 1))
+        rgb = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1].transpose(2, 0, 1).copy()
         out[k] = torch.from_numpy(rgb).to(images) / 127.5 - 1
     return out
 

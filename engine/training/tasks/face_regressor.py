@@ -58,8 +58,7 @@ class FaceRegressorTask(Task):
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         truth = self._cut(batch, *self._random_crops(batch))
-        *answers, coarse = self.net(_seen_by_a_camera(truth["crop"]))
-        made = dict(zip(OUTPUTS, answers))
+        made = self._answers(_seen_by_a_camera(truth["crop"]))
         weight, there = truth["weight"], truth["there"]
         given = self.options
         return {
@@ -68,7 +67,7 @@ class FaceRegressorTask(Task):
                 "depth": given.points
                 * 0.2
                 * losses.wing(made["dense"][..., 2:], truth["depth"], there[:, None].expand(-1, DENSE)),
-                "coarse": given.coarse * losses.wing(coarse[..., :2], truth["points"], weight),
+                "coarse": given.coarse * losses.wing(made["coarse"][..., :2], truth["points"], weight),
                 "pose": given.pose * _mean((rotation(made["pose"]) - truth["rotation"]).square().sum((1, 2)), there),
                 "expression": given.expression * _mean((made["expression"] - truth["expression"]).abs().mean(1), there),
                 "gaze": given.gaze * _mean((made["gaze"] - truth["gaze"]).abs().mean((1, 2)), there),
@@ -80,13 +79,13 @@ class FaceRegressorTask(Task):
     @torch.no_grad()
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         truth = self._cut(batch, *self._ideal_crops(batch))
-        made = dict(zip(OUTPUTS, self.net(truth["crop"])))
+        made = self._answers(truth["crop"])
         return {name: made[name] for name in ("landmarks68", "matte", "expression")}
 
     @torch.no_grad()
     def measure(self, batch: Batch) -> dict[str, float]:
         truth = self._cut(batch, *self._ideal_crops(batch))
-        made = dict(zip(OUTPUTS, self.net(truth["crop"])))
+        made = self._answers(truth["crop"])
         return self._errors(made, truth)
 
     def floor(self, batch: Batch) -> dict[str, float]:
@@ -110,7 +109,7 @@ class FaceRegressorTask(Task):
     def preview(self, batch: Batch) -> np.ndarray:
         truth = self._cut(batch, *self._ideal_crops(batch))
         with torch.no_grad():
-            made = dict(zip(OUTPUTS, self.net(truth["crop"])))
+            made = self._answers(truth["crop"])
         rows = [truth["crop"], truth["crop"].clone(), made["matte"].expand(-1, 3, -1, -1) * 2 - 1]
         for picture, points in zip(rows[1], made["landmarks68"]):
             x, y = ((points + 1) / 2 * (SIZE - 1)).round().long().clamp(0, SIZE - 1).T
@@ -119,6 +118,10 @@ class FaceRegressorTask(Task):
 
     def export(self, size: int) -> dict[str, Graph]:
         return {"frame": Graph(self.net, {"crop": torch.zeros(1, 3, SIZE, SIZE)}, OUTPUTS)}
+
+    def _answers(self, crop: Tensor) -> dict[str, Tensor]:
+        names: list[str] = [*OUTPUTS, "coarse"]  # the last only while it trains
+        return dict(zip(names, self.net(crop.contiguous(memory_format=torch.channels_last))))
 
     def _random_crops(self, batch: Batch) -> tuple[Crops, Tensor]:
         return crops.sample(_both(batch, "dense"), _both(batch, "face"))
