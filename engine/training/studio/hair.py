@@ -1,5 +1,5 @@
-"""Hair as cards and shells: styles of our own, grown on the mean head, and styles from the assets. Both are bound to the
-skin of the face model's topology, so they follow a sitter's identity."""
+"""Hair as cards and shells: styles of our own, grown on the mean head, and styles from the assets. Both are bound to
+the skin of the face model's topology, so they follow a sitter's identity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy import sparse
 
 from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
@@ -20,7 +19,7 @@ from engine.training.studio.hair_pattern import CARDS, Pattern
 from engine.training.studio.library import HairMesh
 from engine.training.studio.scalp import KNOT, Growth
 from engine.training.studio.scene import Material, Parsing
-from engine.training.studio.worn import Layer, Piece, binding, head_share, unit
+from engine.training.studio.worn import Geometry, Layer, Piece, binding, head_share, unit
 
 VARIANTS = 6  # of each style; more would only be more to keep in memory
 
@@ -120,22 +119,6 @@ STYLES: dict[str, Style] = {
     "bun": Style(Growth((8, 8), "bun", lift=0.2, messy=0.08, gap=0.6, steps=8), 0.35, "along", 130, 110, 2.4),
     "ponytail": Style(Growth((8, 8), "bun", lift=0.2, messy=0.08, gap=0.6, steps=8), 0.35, "along", 130, 110, 2.4),
 }
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """One piece on the mean head, and the weights by which every ``each``-th of its vertices follows the skin."""
-
-    piece: Piece
-    follow: sparse.csr_matrix
-    pattern: Pattern
-    each: int = 1
-
-    def fitted(self, shift: np.ndarray, texture: int) -> Piece:
-        """On a sitter whose head differs from the mean by ``shift`` (N, 3)."""
-        moved = self.follow @ shift
-        vertices = self.piece.vertices + (moved.repeat(self.each, axis=0) if self.each > 1 else moved)
-        return replace(self.piece, vertices=vertices.astype(np.float32), texture=texture)
 
 
 @functools.lru_cache(maxsize=160)
@@ -303,7 +286,7 @@ def _pressed(model: FaceModel, points: np.ndarray, brim: tuple[float, float]) ->
     skin = scalp.surface(model)
     _, near = skin.tree.query(points)
     flat = skin.vertices[near] + 0.1 * skin.normals[near]
-    above = smoothstep((points[:, 1] - (brim[0] + brim[1] * points[:, 2]) + 0.6) / 1.2)[:, None]
+    above = smoothstep((points[:, 1] - (brim[0] + brim[1] * points[:, 2]) + 2.4) / 2.2)[:, None]
     return points + above * (flat - points)
 
 

@@ -15,8 +15,8 @@ _LEVELS, _STRANDS = 256, 16
 
 
 class Pattern:
-    """``coverage`` (h, w) uint8, ``code`` (h, w) uint16: 256 levels of brightness, the middle one the hair's own colour,
-    times 16 numbers of strands, by which some are grey."""
+    """``coverage`` (h, w) uint8, ``code`` (h, w) uint16: 256 levels of brightness, the middle one the hair's own
+    colour, times 16 numbers of strands, by which some are grey."""
 
     def __init__(self, brightness: np.ndarray, coverage: np.ndarray, strand: np.ndarray) -> None:
         level = (brightness.clip(0, 1) * (_LEVELS - 1)).astype(np.uint16)

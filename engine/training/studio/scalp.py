@@ -11,9 +11,10 @@ from scipy.spatial import cKDTree
 from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
 from engine.face.model import FaceModel
+from engine.training.studio.bust import outside_bust
 from engine.training.studio.worn import Surface, unit
 
-# The hairline in profile: its height y by z, cm on the mean head; from the nape round the ear and the temple to the top.
+# The hairline in profile: its height y by z, cm on the mean head; from the nape round ear and temple to the top.
 _LINE = (
     (-8.5, -6.5, -4.5, -3.0, -2.4, -1.4, -0.4, 0.7, 1.5, 2.0, 3.2, 4.2, 5.2, 6.2, 7.5, 8.8, 9.6, 10.2),
     (-7.4, -7.2, -5.0, -2.0, 0.5, 3.4, 4.4, 4.2, 2.0, 1.0, 2.6, 4.8, 6.8, 8.3, 9.4, 10.0, 10.3, 10.6),
@@ -165,6 +166,8 @@ def grow(model: FaceModel, growth: Growth, count: int, draws: np.random.Generato
         most = base + 0.3 + 1.3 * clearance
         held = np.where(place[:, 1] > 1, np.maximum(height - most, 0), 0)  # it lies on the skull, and falls free below
         place = place + (np.maximum(least - height, 0) * (height > -4) - held)[:, None] * above
+        if growth.length[1] > 8:
+            place = outside_bust(place, 0.9 + 0.5 * clearance)
         points.append(place)
     guides = np.stack(points, axis=1)
     if growth.cut is not None:

@@ -1,8 +1,8 @@
-"""What everything worn has in common: pieces of geometry that are built once for a sitter and posed for each picture."""
+"""What everything worn has in common: pieces of geometry, built once for a sitter and posed for each picture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from engine.face.maths import smoothstep
+from engine.training.studio.hair_pattern import Pattern
 from engine.training.studio.scene import Material, Mesh, Parsing
 
 
@@ -49,14 +50,14 @@ class Posture:
 
 def head_share(points: np.ndarray) -> np.ndarray:
     """(n,) how much points (n, 3) of the mean head follow the head's motion: 1 from the jaw up, 0 on the shoulders."""
-    return smoothstep((points[:, 1] - 0.15 * points[:, 2] + 13) / 7).astype(np.float32)
+    return smoothstep((points[:, 1] - 0.12 * points[:, 2] + 13) / 7).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Piece:
     """Geometry in a sitter's head space, ``vertices`` (n, 3) cm and all else as in ``scene.Mesh``; ``texture`` counts
-    within what the sitter wears. ``share`` (n,) is :func:`head_share`; ``follow`` (n, N) adds the face's displacement
-    from ``neutral`` (N, 3) to what sits on it."""
+    within what the sitter wears. ``share`` (n,) is :func:`head_share`; ``follow`` (n / each, N) adds the face's
+    displacement from ``neutral`` (N, 3) to what sits on it, ``each`` vertices moving together."""
 
     name: str
     vertices: np.ndarray
@@ -71,13 +72,14 @@ class Piece:
     occlusion: np.ndarray
     tangents: np.ndarray | None = None
     follow: sparse.csr_matrix | None = None
+    each: int = 1
     neutral: np.ndarray | None = None
 
     def mesh(self, posture: Posture, first_texture: int) -> Mesh:
         """The piece in camera space."""
         vertices = self.vertices
         if self.follow is not None and self.neutral is not None:
-            vertices = vertices + self.follow @ (posture.face - self.neutral)
+            vertices = vertices + (self.follow @ (posture.face - self.neutral)).repeat(self.each, axis=0)
         count = len(self.triangles)
         return Mesh(
             name=self.name,
@@ -95,8 +97,25 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """One piece on the mean head, and the weights by which every ``each``-th of its vertices follows the skin;
+    ``pattern`` is what its texture is coloured from, where it has one of its own."""
+
+    piece: Piece
+    follow: sparse.csr_matrix
+    pattern: Pattern | None = None
+    each: int = 1
+
+    def fitted(self, shift: np.ndarray, texture: int) -> Piece:
+        """On a sitter whose head differs from the mean by ``shift`` (N, 3)."""
+        moved = self.follow @ shift
+        vertices = self.piece.vertices + (moved.repeat(self.each, axis=0) if self.each > 1 else moved)
+        return replace(self.piece, vertices=vertices.astype(np.float32), texture=texture)
+
+
+@dataclass(frozen=True)
 class Surface:
-    """The skin of a head to put things on: ``vertices`` (n, 3), unit ``normals``, their place in the model ``index``."""
+    """The skin of a head to put things on: ``vertices`` (n, 3), unit ``normals``, ``index`` in the model."""
 
     vertices: np.ndarray
     normals: np.ndarray
@@ -146,6 +165,15 @@ def grid_uv(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     a, b, d, e = (np.stack(p, -1) for p in ((u0, v0), (u1, v0), (u0, v1), (u1, v1)))
     first, second = np.stack([a, d, b], 2), np.stack([b, d, e], 2)
     return np.concatenate([first.reshape(-1, 3, 2), second.reshape(-1, 3, 2)]).astype(np.float32)
+
+
+def grid_normals(points: np.ndarray, closed: bool = False) -> np.ndarray:
+    """Unit normals (R, C, 3) of a grid of points, by central differences."""
+    if closed:
+        along = np.roll(points, -1, 1) - np.roll(points, 1, 1)
+    else:
+        along = np.gradient(points, axis=1)
+    return unit(np.cross(np.gradient(points, axis=0), along))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
