@@ -16,6 +16,7 @@ COMMANDS = {
     "throughput": ("engine.training.throughput", "measure how fast the studio and the recipes are here"),
     "sheet": ("engine.training.studio.sheet", "draw a contact sheet of the studio's people and labels"),
     "shards": ("engine.training.shard_writer", "render samples ahead, or cut clips into them"),
+    "realism": ("engine.training.studio.cycles.realism", "draw the studio's pairs by Cycles, to judge on"),
 }
 
 

@@ -14,6 +14,8 @@ STUDIO = ("engine.training", "engine.evaluation")
 # The command line names the studio's commands; it imports them only when they are asked for.
 DOORS = ("engine/__main__.py",)
 BLENDER = {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "bmesh", "bl_ui", "addon_utils"}
+# Run by path in a Python that has bpy, a child process of the studio; nothing imports it.
+RUN_INSIDE_BLENDER = ("engine/training/studio/cycles/render_scenes.py",)
 # What unpickles, or runs a text, without being asked twice.
 UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
@@ -65,7 +67,20 @@ def test_relative_imports_are_read_as_absolute(tmp_path, monkeypatch):
 
 
 def test_engine_knows_nothing_of_blender():
-    assert not offences("engine", lambda _, name: within(name, *BLENDER, "blender_addon"))
+    def forbidden(path: Path, name: str) -> bool:
+        inside = path.relative_to(ROOT).as_posix() in RUN_INSIDE_BLENDER
+        return within(name, "blender_addon") or (within(name, *BLENDER) and not inside)
+
+    assert not offences("engine", forbidden)
+
+
+@pytest.mark.parametrize("place", RUN_INSIDE_BLENDER)
+def test_what_runs_inside_blender_stands_alone(place):
+    script = ROOT / place
+    allowed = {*sys.stdlib_module_names, *BLENDER, "numpy"}
+    assert {name.split(".")[0] for name in imports(script)} <= allowed
+    module = place.removesuffix(".py").replace("/", ".")
+    assert not [o for folder in ("engine", "tests") for o in offences(folder, lambda _, name: within(name, module))]
 
 
 def test_core_is_free_of_bpy():
