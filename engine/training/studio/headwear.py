@@ -122,7 +122,7 @@ def _scarf(skin: Surface) -> np.ndarray:
             2 * points[1:-1, 1:-1] + points[2:, 1:-1] + points[:-2, 1:-1] + points[1:-1, 2:] + points[1:-1, :-2]
         ) / 6
     points = skin.outside(points.reshape(-1, 3), off.ravel(), reach=9.0).reshape(points.shape)
-    low = smoothstep((-9 - points[..., 1:]) / 4)  # over whatever is worn below
+    low = smoothstep((-9 - points[..., 1:2]) / 4)  # over whatever is worn below
     points += low * (outside_bust(points, 1.3) - points)
     points[:, 0] = points[:, -1] = (points[:, 0] + points[:, -1]) / 2  # the seam above the forehead
     return points
