@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
 from engine.training.studio import eyes, layout, mouth, regions, skin
 from engine.training.studio.acting import Moment
@@ -14,10 +13,10 @@ from engine.training.studio.library import Library
 from engine.training.studio.scene import HeadState, Material, Mesh, Parsing, Scene
 from engine.training.studio.sitter import Sitter
 from engine.training.studio.stage import Stage
+from engine.training.studio.worn import Layer, Posture, head_share
 
 SKIN, EYE, MOUTH, LASH = range(4)  # places in a sitter's textures
 _GREY, _METERED = 0.30, 0.35  # albedo that needs no correction; share of a correction that is made
-_NECK_TOP, _NECK_FOOT = -6.0, -13.0  # cm: above turns with the head, below with the body
 
 
 def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = None) -> Scene:
@@ -36,14 +35,8 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
     lash, along = eyes.lash_points(head, anatomy.eyes, sitter.eye_centres, sitter.traits.lash)
 
     rotation, translation, body_rotation, body_translation = stage.place(moment, framed or moment)
-    posed = head @ rotation.T + translation
-    below = head[fixed.moved_by_body]
-    share = fixed.neck[fixed.moved_by_body, None]
-    posed[fixed.moved_by_body] = share * posed[fixed.moved_by_body] + (1 - share) * (
-        below @ body_rotation.T + body_translation
-    )
-    posed = posed.astype(np.float32)
-    lash_posed = (lash @ rotation.T + translation).astype(np.float32)
+    posture = Posture(head, rotation, translation, body_rotation, body_translation)
+    posed, lash_posed = posture.place(head, fixed.share), posture.place(lash, np.ones(len(lash)))
     surface = Mesh(
         name="head",
         vertices=posed,
@@ -67,11 +60,11 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
         parsing=np.full(count, Parsing.EYE, np.uint8),
         occlusion=np.ones(len(lash_posed), np.float32),
         tangents=(along @ rotation.T).astype(np.float32),
-        layer=1,
+        layer=int(Layer.LASHES),
     )
     return Scene(
-        meshes=(surface, lashes),
-        textures=sitter.textures,
+        meshes=(surface, lashes, *sitter.wardrobe.meshes(posture, len(sitter.textures))),
+        textures=sitter.textures + sitter.wardrobe.textures,
         light=stage.light,
         background=stage.background,
         focal=stage.focal,
@@ -111,8 +104,7 @@ class _Fixed:
     material: np.ndarray
     parsing: np.ndarray
     occlusion: np.ndarray
-    neck: np.ndarray
-    moved_by_body: np.ndarray
+    share: np.ndarray
     inside: np.ndarray
     falls: np.ndarray
     lashes: eyes.Lashes
@@ -146,9 +138,9 @@ def _prepare(library: Library) -> _Fixed:
     occlusion = library.occlusion.copy()
     occlusion[model.vertices_of("socket")] = 0.35
     occlusion[model.vertices_of("skin")] = np.maximum(library.occlusion[model.vertices_of("skin")], 0.08)
-    height = model.vertices[:, 1] - 0.12 * model.vertices[:, 2]
-    neck = smoothstep((height - _NECK_FOOT) / (_NECK_TOP - _NECK_FOOT)).astype(np.float32)
-    neck[np.setdiff1d(np.arange(len(neck)), model.vertices_of("skin"))] = 1
+    share = np.ones(len(model.vertices), np.float32)
+    on_skin = model.vertices_of("skin")
+    share[on_skin] = head_share(model.vertices[on_skin])
     cavity = model.vertices_of("mouth", "gums", "tongue", "teeth_upper", "teeth_lower")
     inner = np.setdiff1d(cavity, model.vertices_of("skin"))
     return _Fixed(
@@ -158,8 +150,7 @@ def _prepare(library: Library) -> _Fixed:
         material=material,
         parsing=parsing,
         occlusion=occlusion,
-        neck=neck,
-        moved_by_body=np.flatnonzero(neck < 1),
+        share=share,
         inside=inner,
         falls=mouth.falls(model)[inner],
         lashes=eyes.lash_strips(library.anatomy.eyes),

@@ -20,7 +20,6 @@ from engine.face.model import FaceModel
 from engine.training.studio.anatomy import Anatomy
 from engine.training.studio.layout import Layout
 
-
 _BALANCE = 0.65  # of a cast that white balance takes out
 
 

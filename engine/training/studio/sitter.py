@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.training.face_model import statistics
-from engine.training.studio import eyes, mouth, skin
+from engine.training.studio import dressing, eyes, mouth, regions, skin
+from engine.training.studio.dressing import Wardrobe
 from engine.training.studio.library import Choices, HeadSource, Library, Skin, Split
 from engine.training.studio.randomness import draws
 from engine.training.studio.scene import Texture
@@ -15,13 +16,15 @@ from engine.training.studio.traits import Traits, sample_traits
 
 TEXTURE = 512  # of the skin, enough for pictures of 256…384 pixels
 _RIDGE = 0.05  # cm against one standard deviation: keeps coefficients plausible
+_STUBBLE = 0.45  # of those who wear it
 _SPREAD = 0.9  # of identities; sources draw their sliders more freely than people vary
 
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
     """``neutral`` (N, 3) cm in head space, ``identity`` (K,) its coefficients in the face model, ``eye_centres``
-    (2, 3), ``textures`` in the order skin, eye, mouth, lashes; ``sources`` ids of what it was made from, by kind."""
+    (2, 3), ``textures`` in the order skin, eye, mouth, lashes, what is
+    worn; ``sources`` ids of what it was made from, by kind."""
 
     library: Library
     split: Split
@@ -32,6 +35,7 @@ class Sitter:
     eye_centres: np.ndarray
     traits: Traits
     textures: tuple[Texture, ...]
+    wardrobe: Wardrobe
     sources: dict[str, str]
 
 
@@ -49,7 +53,12 @@ def sample_sitter(library: Library, split: Split, seed: int, number: int, textur
     chosen = _skin(choices, traits, pick)
     brow = choices.brows[pick.integers(len(choices.brows))]
     iris = min(choices.irises, key=lambda i: abs(i.darkness - traits.iris) + 0.15 * pick.random())
-    paint = stream("paint")
+    outfit = dressing.choose(choices.hair, stream("outfit"), traits)
+    if outfit.beard == "stubble":
+        traits = replace(traits, stubble=max(traits.stubble, _STUBBLE))
+    paint, model = stream("paint"), library.model
+    region = regions.of(library.layout, model, texture)
+    hair = outfit.hair if isinstance(outfit.hair, str) else outfit.hair.id
     return Sitter(
         library=library,
         split=split,
@@ -60,12 +69,13 @@ def sample_sitter(library: Library, split: Split, seed: int, number: int, textur
         eye_centres=_eye_centres(library, neutral),
         traits=traits,
         textures=(
-            skin.paint(library, chosen, brow, traits, paint, texture),
+            skin.paint(model, region, chosen, brow, traits, outfit, paint),
             eyes.paint(iris, library.anatomy.eyes[0], traits, paint),
             mouth.texture(traits, paint),
             eyes.lash_texture(traits, paint),
         ),
-        sources={"head": source.id, "skin": chosen.id, "brow": brow.id, "iris": iris.id},
+        wardrobe=dressing.dress(model, neutral, outfit, traits),
+        sources={"head": source.id, "skin": chosen.id, "brow": brow.id, "iris": iris.id, "hair": hair},
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from engine.training.studio import regions
-from engine.training.studio.library import Brow, Library, Skin
+from engine.face.model import FaceModel
+from engine.training.studio.dressing import Outfit
+from engine.training.studio.library import Brow, Skin
 from engine.training.studio.regions import Regions
 from engine.training.studio.scene import Parsing, Texture
 from engine.training.studio.traits import Traits
@@ -14,8 +15,8 @@ from engine.training.studio.traits import Traits
 # Skin from the fairest to the darkest, sRGB, in equal steps of the trait ``melanin``.
 TONES = np.array([[234, 196, 178], [220, 176, 150], [198, 150, 120], [160, 114, 86], [114, 80, 62], [70, 51, 43]])
 _LARGEST_GAIN = 1.7  # by which an albedo is lightened or darkened before its own marks would show wrongly
-_BLOOD = np.array([0.15, 1.0, 0.75])  # optical density of haemoglobin and of melanin in red, green and blue
-_PIGMENT = np.array([0.55, 0.95, 1.3])
+_BLOOD = np.array([0.15, 1.0, 0.75], np.float32)  # optical density of haemoglobin and of melanin in red, green and blue
+_PIGMENT = np.array([0.55, 0.95, 1.3], np.float32)
 
 
 def tone(melanin: float) -> np.ndarray:
@@ -29,30 +30,42 @@ def linear(srgb: np.ndarray) -> np.ndarray:
 
 def display(light: np.ndarray) -> np.ndarray:
     """Linear 0…1 → sRGB uint8."""
-    light = np.clip(light, 0, 1)
-    srgb = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (srgb * 255 + 0.5).astype(np.uint8)
+    return _DISPLAY[(np.clip(light, 0, 1) * (len(_DISPLAY) - 1) + 0.5).astype(np.int32)]
 
 
 _LINEAR = linear(np.arange(256) / 255).astype(np.float32)
+_DISPLAY = np.searchsorted((_LINEAR[1:] + _LINEAR[:-1]) / 2, np.linspace(0, 1, 1 << 14)).astype(np.uint8)
 
 
-def paint(library: Library, skin: Skin, brow: Brow, traits: Traits, draws: np.random.Generator, size: int) -> Texture:
-    """The skin's texture in the studio's layout, ``size`` wide."""
-    region = regions.of(library.layout, library.model, size)
+def paint(
+    region: Regions,
+    skin: Skin,
+    brow: Brow,
+    traits: Traits,
+    outfit: Outfit,
+    model: FaceModel,
+    draws: np.random.Generator,
+) -> Texture:
+    """The skin's texture in the studio's layout, as large as the ``region`` maps."""
+    size = region.size
     albedo = _LINEAR[_sized(skin.albedo, size)]
     albedo *= _gain(albedo, region, traits)
     density = _age(region, traits, draws) + _marks(region, traits, draws)
     albedo *= np.exp(-density)
     _stubble(albedo, region, traits, draws)
     _make_up(albedo, region, traits)
-    _roots(albedo, region, traits, draws)
+    grain = 0.8 + 0.2 * noise(draws, size, size // 2)
+    scalp = outfit.scalp_cover(region.positions) * (1 - region.ears) * grain.clip(0.4, 1.2)
+    _mix(albedo, traits.hair_colour * 0.75, scalp.clip(0, 0.95)[..., None])
+    beard = outfit.beard_cover(model, region.positions) * grain.clip(0.4, 1.2)
+    _mix(albedo, traits.beard_colour * 0.75, beard.clip(0, 0.95)[..., None])
     coverage = _sized(brow.coverage, size).astype(np.float32)[..., None] / 255
     coverage = np.clip(coverage * traits.brow_strength, 0, 0.95)
-    albedo += (traits.brow_colour * 0.55 - albedo) * coverage
-    waterline = region.lid_line[..., None] * 0.5
-    albedo += (albedo * [0.62, 0.45, 0.42] - albedo) * waterline
+    _mix(albedo, traits.brow_colour * 0.55, coverage)
+    _darken(albedo, region.lid_line * 0.5, (0.38, 0.55, 0.58))
     parsing = np.zeros((size, size), np.uint8)
+    parsing[scalp > 0.45] = Parsing.HAIR
+    parsing[beard > 0.45] = Parsing.BEARD
     parsing[region.lips > 0.5] = Parsing.LIP
     parsing[cv2.GaussianBlur(coverage[..., 0], (0, 0), 0.06 * region.scale) > 0.22] = Parsing.BROW
     rgba = np.full((size, size, 4), 255, np.uint8)
@@ -68,6 +81,16 @@ def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
     cut = int(size * 2 / cells)
     out = wide[:, cut : cut + size]
     return out / max(float(out.std()), 1e-6)
+
+
+def _mix(albedo: np.ndarray, colour: np.ndarray, amount: np.ndarray) -> None:
+    """Cover with a colour (3,), by ``amount`` (S, S, 1)."""
+    albedo += (colour.astype(np.float32) - albedo) * amount
+
+
+def _darken(albedo: np.ndarray, where: np.ndarray, share: np.ndarray | tuple[float, float, float]) -> None:
+    """Take away that share (3,) of the light, where (S, S) is 1."""
+    albedo *= 1 - where[..., None] * np.asarray(share, np.float32)
 
 
 def _sized(image: np.ndarray, size: int) -> np.ndarray:
@@ -152,7 +175,8 @@ def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndar
         fold(ring, 0.12, 0.5 * old)
     crepe = old * 0.10 * noise(draws, region.size, int(2.2 * region.size / cm)) * region.face
     spots = np.clip(noise(draws, region.size, int(0.9 * region.size / cm)) - 2.0, 0, 0.5) * old * (1 - region.lips)
-    return (deep + crepe)[..., None] * np.array([0.45, 0.6, 0.65]) + spots[..., None] * _PIGMENT * 0.7
+    lines = np.array([0.45, 0.6, 0.65], np.float32)
+    return (deep + crepe)[..., None] * lines + spots[..., None] * (_PIGMENT * np.float32(0.7))
 
 
 def _stubble(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.random.Generator) -> None:
@@ -162,28 +186,16 @@ def _stubble(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.rand
     hairs = np.clip(0.55 + 0.5 * noise(draws, region.size, region.size // 2), 0, 1.4)
     where = region.beard * (0.75 + 0.25 * region.moustache) * (0.7 + 0.3 * noise(draws, region.size, 30).clip(-1, 1))
     amount = np.clip(traits.stubble * where * hairs, 0, 0.85)[..., None]
-    albedo += (traits.beard_colour * 0.7 + albedo * 0.12 - albedo) * amount
+    albedo += (traits.beard_colour.astype(np.float32) * 0.7 + albedo * 0.12 - albedo) * amount
 
 
 def _make_up(albedo: np.ndarray, region: Regions, traits: Traits) -> None:
     """Lips' own colour or a lipstick's, liner, shadow on lids, rouge; lips are darkest where they meet."""
-    lips = region.lips[..., None] * traits.lip_strength
-    own = albedo.mean(axis=2, keepdims=True) / max(float(albedo[region.lips > 0.9].mean()), 1e-3)
-    albedo += (traits.lip_colour * own.clip(0.6, 1.5) - albedo) * lips
-    albedo *= 1 - region.lip_line[..., None] * np.array([0.45, 0.6, 0.6])
+    lips = (region.lips * traits.lip_strength)[..., None]
+    own = albedo @ np.full((3, 1), 1 / 3, np.float32) / max(float(albedo[region.lips > 0.9].mean()), 1e-3)
+    albedo += (own.clip(0.6, 1.5) * traits.lip_colour.astype(np.float32) - albedo) * lips
+    _darken(albedo, region.lip_line, (0.45, 0.6, 0.6))
     if traits.make_up > 0:
-        shadow = np.clip(region.lids - region.lid_line, 0, 1)[..., None] * traits.make_up
-        albedo += (albedo * traits.eye_shadow - albedo) * shadow * 0.6
-        albedo *= 1 - region.lid_line[..., None] * 0.75 * traits.make_up
-        albedo *= np.exp(-region.cheeks[..., None] * _BLOOD * 0.25 * traits.make_up)
-
-
-def _roots(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.random.Generator) -> None:
-    """The scalp under hair takes the hair's colour; a bald one stays skin."""
-    if traits.scalp_cover <= 0:
-        return
-    edge = region.scalp * (1 - region.scalp) * 4
-    ragged = region.scalp + 0.3 * noise(draws, region.size, region.size // 5) * edge
-    grain = 0.8 + 0.2 * noise(draws, region.size, region.size // 2)
-    amount = (np.clip(ragged * 1.1, 0, 1) * np.clip(grain, 0.3, 1) * traits.scalp_cover)[..., None]
-    albedo += (traits.hair_colour * 0.75 - albedo) * amount
+        _darken(albedo, (region.lids - region.lid_line).clip(0), 0.6 * traits.make_up * (1 - traits.eye_shadow))
+        _darken(albedo, region.lid_line, (0.75 * traits.make_up,) * 3)
+        albedo *= np.exp(region.cheeks[..., None] * (_BLOOD * np.float32(-0.25 * traits.make_up)))

@@ -19,8 +19,8 @@ class Traits:
 
     ``melanin`` from fair to dark, ``blood`` and ``sallow`` optical densities that shift the tone, ``flush`` of cheeks
     and nose, ``tired`` rings under the eyes, ``wrinkles``, ``freckles``, ``moles`` their number, ``stubble``, ``grey``
-    share of hair, ``scalp_cover`` by hair too short or too deep for strands, ``iris`` wanted darkness, ``pupil`` radius
-    by the iris', ``sclera`` yellowness, ``teeth`` yellowness, ``lash`` length in cm.
+    share of hair, ``iris`` wanted darkness, ``pupil`` radius by the iris', ``sclera`` yellowness, ``teeth`` yellowness,
+    ``lash`` length in cm.
     """
 
     age: float
@@ -39,7 +39,6 @@ class Traits:
     beard_colour: np.ndarray
     brow_colour: np.ndarray
     brow_strength: float
-    scalp_cover: float
     lip_colour: np.ndarray
     lip_strength: float
     make_up: float
@@ -85,8 +84,7 @@ def sample_traits(draws: np.random.Generator, masculine: float) -> Traits:
         hair_colour=hair,
         beard_colour=(_RED * 0.6 if red else base) * (1 - min(1.0, 1.2 * grey)) + _GREY * min(1.0, 1.2 * grey),
         brow_colour=brows,
-        brow_strength=float(draws.uniform(0.6, 1.25) * (1 - 0.3 * grey)),
-        scalp_cover=0.85,
+        brow_strength=float(draws.uniform(0.9, 1.7) * (1 - 0.3 * grey)),
         lip_colour=lips,
         lip_strength=strength,
         make_up=made_up,
