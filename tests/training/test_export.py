@@ -1,0 +1,115 @@
+"""A run's weights leave as files that do what the network did, and that lead back to the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from engine import weights
+from engine.errors import EngineError
+from engine.training import curves, export, manifest
+from engine.training.feed import Open
+from engine.training.loop import Trainer
+from engine.training.recipe import Recipe
+from engine.training.report import Report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(tiny: Callable[..., Recipe], tmp_path: Path) -> Trainer:
+    recipe = tiny(steps=8)
+    trainer = Trainer(recipe, tmp_path / "run", Open(recipe.data))
+    trainer.run(Report(recipe, tmp_path / "run", Open(recipe.data, held_out=True), lambda line: None))
+    return trainer
+
+
+def test_weights_graph_row_and_evidence_belong_together(run: Trainer, tmp_path: Path):
+    root = tmp_path / "house"
+    (root / "weights").mkdir(parents=True)
+    (root / "weights" / "manifest.toml").write_text((ROOT / "weights" / "manifest.toml").read_text())
+    before = tomllib.loads((root / "weights" / "manifest.toml").read_text())
+    command = [sys.executable, "-m", "engine", "train", "export", str(run.folder), "--root", str(root), "--half"]
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    rows = tomllib.loads((root / "weights" / "manifest.toml").read_text())
+    assert {name: rows[name] for name in before} == before, "the others stay"
+    for name in ("tiny.safetensors", "tiny.onnx"):
+        data = (root / "weights" / name).read_bytes()
+        row = rows[name]
+        assert row["size"] == len(data) and row["sha256"] == hashlib.sha256(data).hexdigest()
+        assert row["steps"] == 8 and row["data_seed"] == 1 and row["licence"] == "GPL-3.0-or-later"
+        assert any("flow_px" in line and "floor" in line for line in row["figures"]) and "kind shards" in row["data"][0]
+        for key in ("log", "curve", "run"):
+            assert hashlib.sha256((root / row[key]).read_bytes()).hexdigest() == row[f"{key}_sha256"]
+    assert curves.read(root / rows["tiny.onnx"]["log"])[-1]["step"] == 8
+    with safe_open(str(root / "weights" / "tiny.safetensors"), "pt") as file:
+        assert json.loads(file.metadata()["options"]) == {"width": 8} and file.metadata()["steps"] == "8"
+        for name, tensor in run.average.state().items():
+            assert torch.equal(file.get_tensor(name), tensor.half())
+
+    export.export(export.Run.read(run.folder), root, "tiny", 32)
+    text = (root / "weights" / "manifest.toml").read_text()
+    assert text.count('["tiny.safetensors"]') == 1
+    assert tomllib.loads(text)["tiny.safetensors"]["size"] > rows["tiny.safetensors"]["size"]
+
+
+def test_a_graph_that_differs_is_refused(run: Trainer):
+    graph = run.average.export(32)["frame"]
+    network = export.onnx(graph)
+    assert export.parity(network, graph) < 1e-4
+    assert export.parity(network, graph, "openvino") < 1e-3
+    with torch.no_grad():
+        next(graph.module.parameters()).add_(0.1)
+    with pytest.raises(EngineError, match="differs from torch"):
+        export.parity(network, graph)
+
+
+def test_an_export_is_where_another_run_starts(run: Trainer, tiny: Callable[..., Recipe], tmp_path: Path):
+    path = tmp_path / "start.safetensors"
+    path.write_bytes(export.safetensors(export.Run.read(run.folder)))
+    other = Trainer(tiny(seed=9), tmp_path / "other", Open(run.recipe.data))
+    other.start_from(path)
+    assert all(torch.equal(other.task.state()[name], tensor) for name, tensor in run.average.state().items())
+    path.write_bytes(b"nothing")
+    with pytest.raises(EngineError, match="does not fit"):
+        other.start_from(path)
+
+
+def test_a_log_is_thinned_to_a_size_and_keeps_what_was_measured():
+    rows = [{"step": i, "losses": {"a": i / 7}} for i in range(2000)]
+    for row in rows[::100]:
+        row["measured"] = {"b": 1.0}
+    data = curves.thin(rows, 20_000)
+    kept = [json.loads(line) for line in data.splitlines()]
+    assert len(data) <= 20_000 and kept[0]["step"] == 0 and kept[-1]["step"] == 1999
+    assert sum("measured" in row for row in kept) == 20
+
+
+def test_every_shipped_weight_leads_back_to_its_run():
+    rows = tomllib.loads(weights.MANIFEST.read_text(encoding="utf-8"))
+    assert {entry.path.name for entry in weights.manifest()} == set(rows)
+    for name, row in rows.items():
+        assert "log" in row or name == "face_model.safetensors", (
+            f"{name} has no log: only the face model is not trained"
+        )
+        for key in ("log", "curve", "run"):
+            if key in row:
+                assert hashlib.sha256((ROOT / row[key]).read_bytes()).hexdigest() == row[f"{key}_sha256"], (name, key)
+
+
+def test_a_manifest_that_is_not_toml_is_left_alone(tmp_path: Path):
+    path = tmp_path / "manifest.toml"
+    path.write_text("[[[")
+    with pytest.raises(EngineError, match="not as it was left"):
+        manifest.update(path, "a", {"size": 1})
+    assert path.read_text() == "[[["
