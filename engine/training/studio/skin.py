@@ -38,12 +38,12 @@ _DISPLAY = np.searchsorted((_LINEAR[1:] + _LINEAR[:-1]) / 2, np.linspace(0, 1, 1
 
 
 def paint(
+    model: FaceModel,
     region: Regions,
     skin: Skin,
     brow: Brow,
     traits: Traits,
     outfit: Outfit,
-    model: FaceModel,
     draws: np.random.Generator,
 ) -> Texture:
     """The skin's texture in the studio's layout, as large as the ``region`` maps."""
