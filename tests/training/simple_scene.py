@@ -122,3 +122,23 @@ def _hair(posed: np.ndarray, normals: np.ndarray, layer: int, off: float) -> Mes
         tangents,
         layer,
     )
+
+
+def card(name: str, depth: float, grey: int, alpha: int, layer: int, half: float = 100.0) -> tuple[Mesh, Texture]:
+    """A square that faces the camera and shows its own colour whatever the light."""
+    corners = np.array([[-half, -half], [half, -half], [half, half], [-half, half]])
+    vertices = np.column_stack([corners, np.full(4, -depth)]).astype(np.float32)
+    ones = np.ones(2, int)
+    mesh = Mesh(
+        name=name,
+        vertices=vertices,
+        triangles=np.array([[0, 1, 2], [0, 2, 3]]),
+        normals=np.tile(np.float32([0, 0, 1]), (4, 1)),
+        uv=np.full((2, 3, 2), 0.5, np.float32),
+        texture=ones * layer,
+        material=ones * Material.LASH,
+        parsing=ones * Parsing.HAIR,
+        occlusion=np.ones(4, np.float32),
+        layer=layer,
+    )
+    return mesh, Texture(np.full((2, 2, 4), (grey, grey, grey, alpha), np.uint8))
