@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import shutil
 import sys
@@ -36,12 +37,13 @@ from engine.pipeline import render
 from engine.protocol import Job
 
 QUALITY = 90  # of the ceiling's JPEG
+STUDIO = ("synthetic", "acting", "turning")
 _SETS = "the studio's held-out pairs; its takes of people who act, or who turn through ±60 degrees; a folder of clips"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("systems", nargs="+", metavar="SYSTEM", help=f"one or more of {', '.join(systems.names())}")
-    parser.add_argument("--set", default="synthetic", metavar="synthetic|acting|turning|DIR", help=_SETS)
+    parser.add_argument("--set", default=STUDIO[0], metavar=f"{'|'.join(STUDIO)}|DIR", help=_SETS)
     parser.add_argument("--direction", choices=("self", "cross", "both"), default="both", help="(default: both)")
     parser.add_argument("--pairs", type=int, default=24, metavar="N", help="pairs, or takes (default: %(default)s)")
     parser.add_argument("--size", type=int, default=256, help="synthetic pictures' side (default: %(default)s)")
@@ -203,10 +205,16 @@ def _tiles(moment: Moment, outputs: list[tuple[str, Picture]]) -> list[Tile]:
 
 def _sets(options: argparse.Namespace) -> Iterator[TestSet]:
     modes = ("self", "cross") if options.direction == "both" else (options.direction,)
+    if options.set in STUDIO and importlib.util.find_spec("torch") is None:
+        raise EngineError(
+            "missing_package",
+            f"The set {options.set} is drawn by the studio, which needs torch.",
+            "Use the training environment (scripts/setup training), or compare on a folder of clips.",
+        )
     for mode in modes:
         if options.set == "synthetic":
             yield Pairs("synthetic", held_out(options.assets, mode == "cross"), options.pairs, options.size, mode)
-        elif options.set in ("acting", "turning"):
+        elif options.set in STUDIO:
             from engine.evaluation.acted import Takes  # the studio's renderer needs torch
 
             yield Takes(options.set, options.assets, options.pairs, options.size, mode)

@@ -13,7 +13,11 @@ from engine.face.camera import Camera, Pose
 from engine.face.detector import Observation
 from engine.face.fitting import Fitter
 
-SUFFIX = {"mediapipe": "mp", "face-alignment": "fan"}  # in the names of metrics that rest on a detector's points
+SUFFIX = {
+    "mediapipe": "mp",
+    "face-alignment": "fan",
+    "understudy": "syn",
+}  # in the names of metrics that rest on a detector's points
 _FETCHES = {"face-alignment"}  # what would fetch networks is used only when asked for by name
 
 
@@ -21,9 +25,8 @@ class Landmarker(Eye):
     """A detector as an eye: an Observation, or None without a face."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.suffix = SUFFIX.get(name, "syn")
         self._detector = detector.create(name)
+        self.name, self.suffix = name, SUFFIX[name]
 
     def __call__(self, picture: Picture) -> Observation | None:
         return self._detector.detect(np.ascontiguousarray(picture.rgb))

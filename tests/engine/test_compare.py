@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
+from engine.errors import EngineError
 from engine.evaluation import landmarkers
 from engine.evaluation.cli import main
 from engine.evaluation.compare import encoded_again
+from engine.evaluation.judge import Judge
+from engine.evaluation.pictures import Picture
+from engine.evaluation.scores import angles
+from engine.face.detector import Observation
+from engine.face.mediapipe_detector import MediaPipeDetector
 from engine.media.image import encode_png, read_image
 from tests.engine.faces import sample_frames
 
@@ -36,7 +43,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compared(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]:
     out = tmp_path_factory.mktemp("out")
-    assert main(["compare", "null", "mesh_warp", "null", "--set", str(clips), "--out", str(out)]) == 0
+    arguments = ["compare", "null", "mesh_warp", "null", "--set", str(clips), "--landmarker", "mediapipe"]
+    assert main([*arguments, "--out", str(out)]) == 0
     return out, json.loads((out / "compare.json").read_text())
 
 
@@ -116,3 +124,21 @@ def test_faults_are_one_sentence(clips: Path, tmp_path: Path, capsys: pytest.Cap
     ):
         assert main(["compare", *arguments]) == 1
         assert word in capsys.readouterr().err
+
+
+class OnlySixtyEight(MediaPipeDetector):
+    """A landmarker as face-alignment is: without dense points."""
+
+    def detect(self, rgb: np.ndarray) -> Observation | None:
+        seen = super().detect(rgb)
+        return None if seen is None else replace(seen, dense=None, iris=None)
+
+
+def test_a_landmarker_without_dense_points_fits_here_and_is_refused_where_they_are_needed() -> None:
+    eye = landmarkers.Landmarker("mediapipe")
+    eye._detector = OnlySixtyEight()
+    picture = Picture(sample_frames()[0])
+    fit = picture.seen(landmarkers.Fitting(eye))
+    assert fit is not None and np.abs(angles(fit.pose.rotation)).max() < 30
+    with pytest.raises(EngineError, match="dense points"):
+        Judge(OnlySixtyEight()).points(picture.rgb)

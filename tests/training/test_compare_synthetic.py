@@ -30,7 +30,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]
     state = {f"eye.{name}": tensor for name, tensor in perceptual.Residual().state_dict().items()}
     save_file(state, str(out / "net.safetensors"), {"task": "perceptual", "options": '{"kind": "residual"}'})
     arguments = ["compare", "null", "mesh_warp", "--pairs", "2", "--size", str(SIZE), "--out", str(out)]
-    assert main([*arguments, "--metric-net", str(out / "net.safetensors")]) == 0
+    assert main([*arguments, "--landmarker", "mediapipe", "--metric-net", str(out / "net.safetensors")]) == 0
     return out, json.loads((out / "compare.json").read_text())
 
 
