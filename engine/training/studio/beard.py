@@ -96,16 +96,20 @@ def grown(model: FaceModel, name: str, variant: int) -> tuple[Geometry, ...]:
         place = skin.outside(
             place + direction * (length / (steps - 1))[:, None], 0.08 + 0.25 * shape.length * t, reach=1.5
         )
-    piece = ribbons(f"beard {name}", np.stack(points, 1), 0.5 + 0.2 * shape.length, Layer.HAIR, draws)
-    normals, _, _ = skin.over(piece.vertices)
-    piece = replace(
-        piece,
-        parsing=Parsing.BEARD,
-        normals=unit(normals + 0.4 * piece.normals),
-        share=np.ones(len(normals), np.float32),
-    )
-    follow = binding(skin, np.repeat(root, steps, axis=0), len(model.vertices), 4)
-    return (Geometry(piece, follow, hair_pattern.cards("wavy", False), 2),)
+    guides = np.stack(points, 1)
+
+    def cards(chosen: np.ndarray, width: float, layer: Layer, kind: str) -> Geometry:
+        piece = ribbons(f"beard {name}", guides[chosen], width, layer, draws)
+        out, _, _ = skin.over(piece.vertices)
+        shaded, share = unit(out + 0.4 * piece.normals), np.ones(len(out), np.float32)
+        piece = replace(piece, parsing=Parsing.BEARD, normals=shaded, share=share)
+        follow = binding(skin, np.repeat(root[chosen], steps, axis=0), len(model.vertices), 4)
+        return Geometry(piece, follow, hair_pattern.cards(kind, kind != "beard"), 2)
+
+    made = [cards(np.arange(count), 0.5 + 0.2 * min(shape.length, 2), Layer.WISPS, "beard")]
+    if shape.length > 1.5:  # the closed body of what hangs from the chin
+        made.append(cards(np.flatnonzero(at_chin > 0.5)[::4], 1.1, Layer.HAIR, "wavy"))
+    return tuple(made)
 
 
 @functools.lru_cache(maxsize=2)

@@ -129,9 +129,10 @@ def _hair(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits
         return kinds[draws.choice(4, p=shares / shares.sum())]
     coiled = draws.random() < smoothstep(np.array((traits.melanin - 0.45) / 0.35)).item()
     if styles and not coiled and hat is None and draws.random() < _ASSET_SHARE:
-        fitting = [style for style in styles if _is_long(style) == (draws.random() < 0.08 + 0.75 * feminine)]
-        if fitting:
-            return fitting[draws.integers(len(fitting))]
+        wants_length = draws.random() < 0.08 + 0.75 * feminine
+        shares = np.array([hair.liking(style) * (_is_long(style) == wants_length) for style in styles])
+        if shares.sum() > 0:
+            return styles[draws.choice(len(styles), p=shares / shares.sum())]
     shares = np.array(
         [
             (men + (women - men) * feminine) * (coil >= 0 if coiled else coil <= 0) * _under(hat, name)
@@ -147,7 +148,7 @@ def _under(hat: str | None, name: str) -> float:
 
 
 def _is_long(style: HairMesh) -> bool:
-    return float(style.vertices[:, 1].min()) < -9.5
+    return float(style.vertices[:, 1].min()) < -9
 
 
 def _beard(draws: np.random.Generator, traits: Traits) -> str:

@@ -32,7 +32,7 @@ def coloured(pattern: Pattern, colour: np.ndarray, grey: float) -> Texture:
     table = np.empty((_STRANDS, _LEVELS, 4), np.uint8)
     for number in range(_STRANDS):
         share = np.clip(grey * _STRANDS - number, 0, 1)
-        table[number, :, :3] = own + share * (white.astype(float) - own)
+        table[number, :, :3] = own + 0.6 * share * (white.astype(float) - own)
     rgba = table.reshape(-1, 4).view(np.uint32)[:, 0][pattern.code].view(np.uint8).reshape(*pattern.code.shape, 4)
     rgba[..., 3] = pattern.coverage
     return Texture(rgba)
@@ -40,11 +40,12 @@ def coloured(pattern: Pattern, colour: np.ndarray, grey: float) -> Texture:
 
 @functools.lru_cache(maxsize=16)
 def cards(kind: str, body: bool) -> Pattern:
-    """CARDS different cards, root at the top, of ``straight``, ``wavy``, ``curly`` or ``coily`` strands: the closed
+    """CARDS cards, root at the top, of ``straight``, ``wavy``, ``curly``, ``coily`` or ``beard`` strands: the closed
     ``body`` of the hair, ragged at its sides and tips, or loose strands to go over it."""
     draws = np.random.Generator(np.random.Philox(key=number_of(kind, int(body))))
     cell = _WIDTH // CARDS
-    parts = [_coily_card(cell, draws) if kind == "coily" else _card(kind, body, cell, draws) for _ in range(CARDS)]
+    make = {"coily": _coily_card, "beard": _beard_card}.get(kind)
+    parts = [_card(kind, body, cell, draws) if make is None else make(cell, draws) for _ in range(CARDS)]
     return Pattern(*(np.concatenate(fields, axis=1) for fields in zip(*parts)))
 
 
@@ -61,7 +62,7 @@ def _card(kind: str, body: bool, width: int, draws: np.random.Generator) -> tupl
         bend = wave * np.sin(2 * np.pi * turns * draws.uniform(0.9, 1.1) * rows + shared + draws.normal(0, 0.5))
         gather = 1 - (0.12 if body else 0.4) * rows ** draws.uniform(1.0, 2.5)  # tips come together
         column = (0.5 + (middle - 0.5) * gather) * width + bend * (0.3 + 0.7 * rows) + draws.normal(0, 1.2) * rows
-        length = draws.uniform(0.9, 1.0) if body else np.clip(draws.beta(4, 1.6), 0.35, 1)
+        length = draws.uniform(0.86, 1.0) if body else np.clip(draws.beta(4, 1.6), 0.35, 1)
         shade, number = draws.normal(0.5, 0.12), draws.random()
         at = np.round(column).astype(int)
         inside = (at >= 1) & (at < width - 1) & (rows < length)
@@ -71,6 +72,8 @@ def _card(kind: str, body: bool, width: int, draws: np.random.Generator) -> tupl
         strand[r, c] = number
     if body:
         coverage = cv2.morphologyEx(coverage, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    else:  # loose hair shows itself only a little away from its root
+        coverage *= np.clip(rows / 0.25, 0, 1)[:, None]
     coverage = cv2.GaussianBlur(coverage, (0, 0), 0.7) * 1.3
     coverage[:, [0, -1]] = 0
     return cv2.GaussianBlur(brightness, (0, 0), 0.5), coverage, strand
@@ -83,6 +86,22 @@ def _coily_card(width: int, draws: np.random.Generator) -> tuple[np.ndarray, np.
     noise = _grain(draws, (_HEIGHT, width), 1.0) * 0.6 + _grain(draws, (_HEIGHT, width), 3.5) * 0.6
     coverage = np.clip((1 - from_middle) * 3 + 0.9 * noise, 0, 1)
     return 0.5 + 0.12 * noise, coverage, draws.random((_HEIGHT, width)).astype(np.float32)
+
+
+def _beard_card(width: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A few thick hairs, bent, soft at both ends."""
+    brightness, strand = np.full((_HEIGHT, width), 0.5, np.float32), np.full((_HEIGHT, width), 0.5, np.float32)
+    coverage = np.zeros((_HEIGHT, width), np.float32)
+    rows = np.arange(_HEIGHT) / (_HEIGHT - 1)
+    for _ in range(9):
+        column = width * (draws.uniform(0.12, 0.88) + draws.normal(0, 0.18) * rows**2)
+        shade, number, length = draws.normal(0.5, 0.15), draws.random(), draws.uniform(0.5, 1.0)
+        for step in range(3):
+            at = np.round(column + step).astype(int)
+            r = np.flatnonzero((at >= 1) & (at < width - 1) & (rows < length))
+            coverage[r, at[r]] = np.clip(np.minimum(rows[r] / 0.3, (length - rows[r]) / 0.3), 0, 1)
+            brightness[r, at[r]], strand[r, at[r]] = shade, number
+    return brightness, cv2.GaussianBlur(coverage, (0, 0), 1.0), strand
 
 
 @functools.lru_cache(maxsize=8)
