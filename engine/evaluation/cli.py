@@ -19,6 +19,7 @@ from engine import protocol
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, source_frames
 from engine.evaluation import compare, landmarkers
+from engine.evaluation import detector as detectors
 from engine.evaluation.judge import DrivingClip, Judge
 from engine.evaluation.metrics import all_metrics
 from engine.evaluation.report import Row, markdown, median
@@ -31,7 +32,8 @@ from engine.protocol import Job
 
 def main(argv: list[str]) -> int:
     options = _arguments(argv)
-    return reported(lambda: compare.main(options) if options.mode == "compare" else _evaluate(options))
+    doors = {"compare": compare.main, "detector": detectors.main}
+    return reported(lambda: doors.get(options.mode, _evaluate)(options))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -135,6 +137,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     own = modes.add_parser("self", help="a clip drives one of its own frames")
     other = modes.add_parser("cross", help="clips drive other people's portraits")
     compare.add_arguments(modes.add_parser("compare", help="systems side by side", description=compare.__doc__))
+    eyes = modes.add_parser("detector", help="face detectors and mattes side by side", description=detectors.__doc__)
+    detectors.add_arguments(eyes)
     # A clip's own frame is the rest it moves away from; another person's portrait gets what a user gets.
     for mode, motion in ((own, "relative"), (other, "mixed")):
         mode.add_argument("--system", default="mesh_warp")
@@ -152,7 +156,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     own.add_argument("--cross-check", type=Path, nargs="+", metavar="NPZ", help="stored landmarks, by clip")
     other.add_argument("--portrait", type=Path, nargs="+", required=True, metavar="IMAGE")
     options = parser.parse_args(argv)
-    if options.mode == "compare":
+    if options.mode in ("compare", "detector"):
         return options
     if options.step < 1:
         parser.error("--step: 1 or more")

@@ -26,7 +26,6 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(functional.relu(self.first(functional.relu(x))))
@@ -63,9 +62,7 @@ class FaceRegressor(nn.Module):
         self.under = nn.Conv2d(_FINE, 64, 1)
         self.step = nn.Conv2d(64, 2, 1)
         self.matte = nn.Sequential(nn.Conv2d(_FINE, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 4, 3, padding=1))
-        for layer in (self.coarse, self.step):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+        self._begin()
 
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
         maps, x = [], crop
@@ -94,6 +91,23 @@ class FaceRegressor(nn.Module):
             "coarse": coarse,
         }
         return tuple(answers[name] for name in OUTPUTS) + ((coarse,) if self.training else ())
+
+    def _begin(self) -> None:
+        """Initial weights that keep the signal's size from layer to layer (He et al. 2015), as no layer restores it; the
+        residuals and what moves the mean face begin at zero, the answers small."""
+        answers = (self.pose, self.expression, self.gaze, self.confidence)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        for layer in self.modules():
+            if isinstance(layer, Residual):
+                nn.init.zeros_(layer.second.weight)
+        for layer in (self.coarse, self.step):
+            nn.init.zeros_(layer.weight)
+        for layer in answers:
+            nn.init.normal_(layer.weight, std=0.01)
 
     def _mend(self, fine: Tensor, code: Tensor, points: Tensor) -> Tensor:
         """How far each point (B, P, 3) should move in the picture, from the features under it; fp32, as bf16 rounds
