@@ -43,8 +43,8 @@ class Trainer:
         self.recipe, self.folder, self.done, self.seconds = recipe, folder, 0, 0.0
         torch.set_num_threads(recipe.threads)
         self.device = choose_device(recipe.device)
-        self._opener, self._samples = opener, opener()
-        self.data: dict[str, Any] = json.loads(json.dumps(self._samples.describe()))
+        self._opener, self.samples = opener, opener()
+        self.data: dict[str, Any] = json.loads(json.dumps(self.samples.describe()))
         seed(recipe.seed, -1)
         self.task: Task = create(recipe.task, recipe.options, f"{recipe.name}.toml, [options]")
         self.task.to(self.device)
@@ -62,11 +62,11 @@ class Trainer:
         self._claim_folder()
         report.open(self.done)
         began, recipe = time.monotonic(), self.recipe
-        workers = Feed(self._opener, self._samples, recipe, self.task.fields, self.done)
+        workers = Feed(self._opener, self.samples, recipe, self.task.fields, self.done)
         with self._signals(), workers as feed, contextlib.closing(report):
             while self.done < recipe.steps:
                 stage, started = recipe.stage_at(self.done), time.monotonic()
-                losses, norms = self.step(self._on_device(feed.take()))
+                losses, norms = self.step(self.on_device(feed.take()))
                 report.add(losses, norms, stage, time.monotonic() - started, feed)
                 self.seconds += time.monotonic() - started
                 over = self._stop or (minutes is not None and time.monotonic() - began > 60 * minutes)
@@ -171,7 +171,8 @@ class Trainer:
                 "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give what its export wrote."
             ) from fault
 
-    def _on_device(self, batch: Batch) -> Batch:
+    def on_device(self, batch: Batch) -> Batch:
+        """The batch where the networks are."""
         return {key: tensor.to(self.device, non_blocking=True) for key, tensor in batch.items()}
 
     def _claim_folder(self) -> None:

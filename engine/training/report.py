@@ -55,7 +55,7 @@ class Report:
         for group, norm in norms.items():
             self._sum(self._norms, group, norm)
         self._steps += 1
-        self._images += stage.batch
+        self._pairs += stage.batch
         self._seconds += seconds
         self._stage, self._feed = stage, feed
 
@@ -76,7 +76,7 @@ class Report:
             "rate": self._recipe.learning_rate(step - 1),
             "losses": losses,
             "norms": norms,
-            "images_per_second": round(self._images / self._seconds, 2),
+            "pairs_per_second": round(self._pairs / self._seconds, 2),
             "data_waited": round(waited / self._seconds, 4),
             "data_worked": round(worked / self._seconds, 4),
         }
@@ -121,7 +121,7 @@ class Report:
 
     def _tell(self, row: dict[str, Any]) -> None:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
-        speed = f"{row['images_per_second']:.1f} images/s, {row['data_waited']:.0%} of the time waiting for data"
+        speed = f"{row['pairs_per_second']:.1f} pairs/s, {row['data_waited']:.0%} of the time waiting for data"
         self._say(f"step {row['step']}/{self._recipe.steps}  {row['size']} px  {losses}  ({speed})")
         for name, value in row.get("measured", {}).items():
             floor = row["floor"].get(name)
@@ -136,7 +136,7 @@ class Report:
     def _empty(self) -> None:
         self._losses: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
-        self._steps = self._images = 0
+        self._steps = self._pairs = 0
         self._seconds = 0.0
 
 

@@ -47,7 +47,7 @@ def stop_after(recipe: Recipe, folder: Path, steps: int) -> None:
     """A run of ``recipe`` that was cut off after so many steps, right behind a checkpoint."""
     trainer = Trainer(recipe, folder, Open(recipe.data))
     folder.mkdir()
-    with Feed(Open(recipe.data), trainer._samples, recipe, trainer.task.fields) as feed:
+    with Feed(Open(recipe.data), trainer.samples, recipe, trainer.task.fields) as feed:
         for _ in range(steps):
             trainer.step(feed.take())
     trainer.save()

@@ -1,0 +1,104 @@
+"""``python -m engine train throughput``: how fast the studio and the recipes are on this machine, as Markdown.
+
+For every stage of a recipe the same batch is trained on over and over; beside it stands what the data of that batch
+cost from the studio and from shards, and what share of a step they are where nothing runs beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.training import recipe as recipes
+from engine.training.recipe import Recipe, Stage
+from engine.training.run import need_torch
+from engine.training.sample import Samples
+
+_STEPS = 4  # timed, after one that is not
+_PAIRS = 8  # timed from each source
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage of a recipe; milliseconds a pair: ``trained``, made by the ``studio``, read from ``shards``."""
+
+    stage: Stage
+    trained: float
+    studio: float
+    shards: float
+
+    def cells(self) -> list[str]:
+        """What :data:`HEAD` heads, after the recipe and its device."""
+        cells = [str(self.stage.size), str(self.stage.batch), f"{1000 / self.trained:.1f}"]
+        cells += [f"{self.studio:.0f}", f"{self.shards:.1f}"]
+        return cells + [f"{made / (made + self.trained):.0%}" for made in (self.studio, self.shards)]
+
+
+HEAD = (
+    *("recipe", "device", "px", "batch", "pairs/s trained"),
+    *("studio, ms a pair", "shards, ms a pair", "studio's share of a step", "shards' share"),
+)
+
+
+def command(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="engine train throughput", description=__doc__)
+    parser.add_argument("recipes", nargs="*", type=Path, help="TOML files or names (default: all that are shipped)")
+    parser.add_argument("--assets", type=Path, metavar="DIR", help="the studio's head assets")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, help="torch's (default: as each recipe says)")
+    options = parser.parse_args(argv)
+    need_torch()
+    if importlib.util.find_spec("engine.training.studio.throughput"):
+        studio = importlib.import_module("engine.training.studio.throughput")
+        for line in studio.lines(options.assets):
+            print(line, flush=True)
+        print()
+    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
+    for name in options.recipes or [Path(path.stem) for path in sorted(recipes.FOLDER.glob("*.toml"))]:
+        recipe = replace(recipes.read(name), device=options.device)
+        recipe = replace(recipe, threads=options.threads or recipe.threads)
+        for device, row in measure(recipe, options.assets):
+            print(f"| {' | '.join([recipe.name, device, *row.cells()])} |", flush=True)
+    return 0
+
+
+def measure(recipe: Recipe, assets: Path | None) -> Iterator[tuple[str, Row]]:
+    """(device and precision, a row) for each stage. Raises EngineError where recipe or assets cannot be used."""
+    from engine.training.batch import collate
+    from engine.training.feed import Open
+    from engine.training.loop import Trainer
+    from engine.training.shard_writer import build
+    from engine.training.shards import ShardSamples
+
+    opener = Open(replace(recipe.data, source="studio"), assets)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = Trainer(recipe, Path(scratch), opener)
+        studio, wanted = trainer.samples, trainer.task.fields
+        for number, stage in enumerate(recipe.stages):
+            folder = Path(scratch) / str(number)
+            build(folder, opener, _PAIRS, stage.size)
+            shards = ShardSamples(folder)
+
+            def ms_a_pair(samples: Samples, size: int = stage.size) -> float:
+                for k in range(_PAIRS):  # people are painted and shards are hashed when they are first asked for
+                    samples.pair(k, size)
+                began = time.perf_counter()
+                collate([samples.pair(k, size) for k in range(_PAIRS)], wanted)
+                return (time.perf_counter() - began) * 1000 / _PAIRS
+
+            batch = trainer.on_device(collate([shards.pair(k, stage.size) for k in range(stage.batch)], wanted))
+            trainer.done = sum(earlier.steps for earlier in recipe.stages[:number])
+            trainer.step(batch)
+            began = time.perf_counter()
+            for _ in range(_STEPS):
+                _, norms = trainer.step(batch)
+            sum(float(norm) for norm in norms.values())  # waits for the device
+            trained = (time.perf_counter() - began) * 1000 / (_STEPS * stage.batch)
+            device = f"{trainer.device.type}, {recipe.precision}"
+            yield device, Row(stage, trained, ms_a_pair(studio), ms_a_pair(shards))
