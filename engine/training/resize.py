@@ -39,9 +39,13 @@ def smaller_frame(frame: Frame, size: int) -> Frame:
     scale = np.float32(size / before)
     pncc, depth = frame.pncc, frame.depth
     if pncc is not None:
-        pncc = _average_where(pncc, (pncc != 0).any(axis=2), size, empty=0.0)
+        code = pncc.astype(np.float32)
+        pncc = _average_where(code, code[..., 0] + code[..., 1] + code[..., 2] > 0, size, empty=0.0)
     if depth is not None:
-        depth = _average_where(depth, np.isfinite(depth), size, empty=np.inf)
+        far = depth.astype(np.float32)
+        near = np.isfinite(far)
+        far[~near] = 0
+        depth = _average_where(far, near, size, empty=np.inf)
     return replace(
         frame,
         image=_average(frame.image, size),
@@ -57,23 +61,25 @@ def smaller_frame(frame: Frame, size: int) -> Frame:
 def smaller_flow(flow: np.ndarray, visible: np.ndarray | None, size: int) -> tuple[np.ndarray, np.ndarray | None]:
     """(S, S, 2) offsets in pixels and where they hold, averaged where they hold and scaled to the new pixels."""
     scale = np.float32(size / len(flow))
-    everywhere = _average(flow.astype(np.float32), size) * scale
+    flow = flow.astype(np.float32)
+    everywhere = _average(flow, size) * scale
     if visible is None:
         return everywhere.astype(np.float16), None
     share = _average(visible.astype(np.float32), size)
-    seen = _average(np.where(visible[..., None], flow, 0).astype(np.float32), size) * scale
+    seen = _average(flow * visible[..., None], size)
     holds = share >= _COVERED
-    mean = np.where(holds[..., None], seen / np.maximum(share, 1e-6)[..., None], everywhere)
-    return mean.astype(np.float16), holds
+    seen *= (scale / np.maximum(share, 1e-6))[..., None]
+    return np.where(holds[..., None], seen, everywhere).astype(np.float16), holds
 
 
 def _average_where(values: np.ndarray, known: np.ndarray, size: int, empty: float) -> np.ndarray:
-    """The mean of what is ``known`` under each new pixel, ``empty`` where that is less than half of it."""
-    weight = known if values.ndim == 2 else known[..., None]
+    """The mean of what is ``known`` under each new pixel, ``empty`` where that is less than half of it, as float16;
+    ``values`` float32 are 0 where they are not known."""
     share = _average(known.astype(np.float32), size)
-    total = _average(np.where(weight, values, 0).astype(np.float32), size)
-    share = share if values.ndim == 2 else share[..., None]
-    return np.where(share >= _COVERED, total / np.maximum(share, 1e-6), empty).astype(values.dtype)
+    total = _average(values, size)
+    if values.ndim == 3:
+        share = share[..., None]
+    return np.where(share >= _COVERED, total / np.maximum(share, 1e-6), np.float32(empty)).astype(np.float16)
 
 
 def _average(image: np.ndarray, size: int) -> np.ndarray:
