@@ -2,7 +2,7 @@
 
 On the studio's held-out pairs every system is driven by coefficients fitted to the driver, as in use, and in a column
 of its own by the true ones. Beside the systems stand the floor, a copy of the source, and the ceiling, the truth
-encoded again: no system is expected beyond them.
+encoded again: no system is expected beyond them, but for the grain that it may leave out.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from engine.face.subject import FaceFit, fit_portraits
 from engine.media.image import encode_png, write_atomic
 from engine.motion.performance import Performance
 from engine.training.sample import Frame, Pair, Samples
+
+if TYPE_CHECKING:
+    from engine.training.studio.dataset import StudioSamples
 
 _SEED = 404  # of the studio's test set, for good: no training draws from it
 
@@ -150,7 +154,7 @@ def _fitted(driver: list[FaceFit], own: FaceFit, detector: str, size: int) -> Pe
 class OnePairEach(Samples):
     """Of a studio's endless pairs one for every person, and none whose driving frame is the source itself."""
 
-    def __init__(self, studio) -> None:
+    def __init__(self, studio: StudioSamples) -> None:
         self._studio = studio
         self._numbers: list[int] = []
 
