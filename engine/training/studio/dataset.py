@@ -24,9 +24,9 @@ from engine.training.studio.stage import Stage, sample_stage
 VERSION = 1  # raised whenever the same seed gives other pictures
 PROFILES = {"training": TRAINING, "full": FULL}
 _POOL = 8  # people who take turns, so that a batch is not of one person …
-_SITTINGS = 32  # … for so many pairs each, since painting a person takes longer than taking a picture
+_SITTINGS = 8  # … for so many pairs each, since painting a person takes longer than taking a picture
 _SECONDS = 6.0  # of acting between which a pair's moments lie
-_BUST = 17.0  # cm below the head's middle at which a sitter ends: the picture must end before
+_BUST = 50.0  # cm below the head's middle at which a sitter ends: the picture must end before
 _SAME = 0.15  # share of pairs whose driving frame is the source itself
 _TURNED_AWAY = np.radians(125.0)  # yaw beyond which no face is seen
 
