@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,10 @@ from engine.training import cli
 from engine.training.records import FRAME_FIELDS
 from engine.training.sample import Frame
 from engine.training.shards import ShardSamples
+from engine.training.studio import labels
 from engine.training.studio.dataset import Options, StudioSamples
+from engine.training.studio.library import Split, load
+from engine.training.studio.render import render
 from tests.engine.heads import known
 from tests.engine.test_shards import contents
 
@@ -83,6 +86,10 @@ def test_what_is_held_out_is_never_trained_on() -> None:
     train, held = (StudioSamples(seed=11, split=split) for split in ("train", "held-out"))
     assert train.describe() != held.describe()
     assert not np.array_equal(train.pair(0, SIZE).source.image, held.pair(0, SIZE).source.image)
+    one, other = (load().choices(split) for split in Split)
+    for kind in ("skins", "environments"):  # and with assets hair, and a whole source of heads
+        ids = [{item.id for item in getattr(choices, kind)} for choices in (one, other)]
+        assert ids[0] and ids[1] and not ids[0] & ids[1], kind
 
 
 def test_the_same_motion_on_another_person() -> None:
@@ -121,3 +128,14 @@ def test_shards_of_the_studio_are_the_studio(tmp_path: Path, studio: StudioSampl
     now, true = ShardSamples(tmp_path / "a").pair(4, SIZE), studio.pair(4, SIZE)
     np.testing.assert_array_equal(now.driving.image, true.driving.image)
     np.testing.assert_array_equal(known(now.flow), known(true.flow))
+
+
+def test_two_meshes_of_one_name_each_have_their_own_flow(studio: StudioSamples) -> None:
+    scene = studio.scenes(0)[0]
+    head = scene.meshes[0]
+    moved = replace(head, vertices=head.vertices + np.array([0.5, 0, 0], np.float32))
+    twice = [replace(scene, meshes=meshes) for meshes in ((head, moved), (moved, head))]
+    pictures = [render(scene, 64) for scene in twice]
+    flow, visible = labels.flow(pictures[1], pictures[0])
+    swapped = np.linalg.norm(flow[visible].astype(float), axis=1)
+    assert visible.sum() > 100 and np.median(swapped) > 0.3 * scene.focal * 64 * 0.5 / -head.vertices[:, 2].mean()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
 from engine.face import model as face_model
 from engine.face.model import Anchors, FaceModel
 from engine.training.sample import Frame
 from engine.training.studio.render import Picture
+from engine.training.studio.scene import Mesh
 
 _SLACK_CM = 0.15  # by which two views of one surface may differ in depth …
 _SLACK_PIXELS = 2.0  # … and by this many pixels' width, for slanting surfaces
@@ -45,17 +49,19 @@ def flow(driving: Picture, source: Picture) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of ``driving`` lies in ``source`` and whether it is seen in both: (S, S, 2) float16 offsets in
     pixels and (S, S) bool, as :class:`engine.training.sample.Pair` has them.
 
-    Meshes of one name and size in both scenes are one surface; all else, and the background, has no flow: 0, unseen.
+    Meshes of one name and size in both scenes are one surface (of several with one name, the first is the first); all
+    else, and the background, has no flow: 0, unseen.
     Unseen too is what lies within a pixel of an edge behind which the source shows something else.
     """
     size = driving.size
     if source.size != size:
         raise ValueError("flow is between pictures of one size")
-    there = {mesh.name: mesh.vertices for mesh in source.scene.meshes}
+    there = dict(zip(_names(source.scene.meshes), (mesh.vertices for mesh in source.scene.meshes), strict=True))
+    names = _names(driving.scene.meshes)
     offset = np.zeros((size * size, 2), np.float32)
     visible = np.zeros(size * size, bool)
     for number, mesh in enumerate(driving.scene.meshes):
-        vertices = there.get(mesh.name)
+        vertices = there.get(names[number])
         chosen = np.flatnonzero(driving.mesh == number)
         if vertices is None or len(vertices) != len(mesh.vertices) or not len(chosen):
             continue
@@ -67,6 +73,16 @@ def flow(driving: Picture, source: Picture) -> tuple[np.ndarray, np.ndarray]:
         offset[place] = pixels - np.stack([place % size + 0.5, place // size + 0.5], axis=1)
         visible[place] = _is_seen(source, pixels, depth)
     return offset.reshape(size, size, 2).astype(np.float16), visible.reshape(size, size)
+
+
+def _names(meshes: Sequence[Mesh]) -> list[tuple[str, int]]:
+    """The name of each mesh, and how many of that name come before it."""
+    before: Counter[str] = Counter()
+    names = []
+    for mesh in meshes:
+        names.append((mesh.name, before[mesh.name]))
+        before[mesh.name] += 1
+    return names
 
 
 def _is_seen(picture: Picture, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
