@@ -16,7 +16,7 @@ from engine.training.studio.stage import Stage
 from engine.training.studio.worn import Layer, Posture, head_share
 
 SKIN, EYE, MOUTH, LASH = range(4)  # places in a sitter's textures
-_GREY, _METERED = 0.30, 0.35  # albedo that needs no correction; share of a correction that is made
+_GREY, _METERED = 0.36, 0.4  # albedo that needs no correction; share of a correction that is made
 
 
 def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = None) -> Scene:
@@ -27,8 +27,9 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
     head = model.deform(sitter.neutral, expression)
     occlusion = fixed.occlusion.copy()
     for eye, centre, gaze in zip(anatomy.eyes, sitter.eye_centres, moment.gaze):
-        head[eye.vertices] = eyes.turned(head[eye.vertices], centre, gaze)
-        occlusion[eye.vertices] = eyes.lid_shade(head[eye.vertices], head[eye.upper], head[eye.lower])
+        ball, lids = eyes.turned(head[eye.vertices], centre, gaze), (head[eye.upper], head[eye.lower])
+        occlusion[eye.vertices] = eyes.lid_shade(ball, *lids)
+        head[eye.vertices] = eyes.behind_lids(ball, centre, *lids)
     lips = model.landmarks68.at(head)[[62, 66]]
     front = float(lips[:, 2].mean()) - 0.3
     occlusion[fixed.inside] = mouth.light_inside(head[fixed.inside], fixed.falls, lips[0], lips[1], front)

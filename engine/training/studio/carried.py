@@ -43,6 +43,7 @@ TOPOLOGY_SEED = 7  # the shipped face model's
 # Held out whole: two skins of each tone, two styles of hair, two surroundings, and the second head.
 HELD_OUT_SKINS = (1, 5, 4, 9)
 HELD_OUT_HAIR = ("short03", "bob02")
+UNUSABLE_HAIR = ("braid01",)  # its texture has no alpha to speak of
 HELD_OUT_ENVIRONMENTS = ("courtyard", "sunset")
 _IRIS_IN_EYE, _PUPIL_IN_IRIS = 0.2, 0.29  # radii in the assets' pictures of eyes, by the width; by the iris
 _REMEDY = "Give --assets the folder that holds the head assets; docs/training.md lists them."
@@ -181,6 +182,7 @@ def _facing(panorama: np.ndarray) -> np.ndarray:
 
 def _hair(folder: Path, rest: np.ndarray) -> tuple[HairMesh, ...]:
     names = [str(name) for name in _read(folder / "hair.npz", ("names",))["names"]]
+    names = [name for name in names if name not in UNUSABLE_HAIR]
     found = []
     for name in names:
         keys = {key: f"{name}_{key}" for key in ("v", "uv", "tri", "tex")}

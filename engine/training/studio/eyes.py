@@ -17,6 +17,7 @@ from engine.training.studio.traits import Traits
 
 SIZE = 256
 _LASH_ROWS = np.array([0.0, 0.35, 0.7, 1.0])  # along a lash, from its root
+_DRAWN_IN = 0.09  # of the eyeball's radius
 _UPPER, _LOWER = 1.0, 0.45  # lengths of upper and lower lashes, by the sitter's
 
 
@@ -70,10 +71,16 @@ def turned(vertices: np.ndarray, centre: np.ndarray, gaze: np.ndarray) -> np.nda
     return (vertices - centre) @ look(gaze[0], gaze[1]).T.astype(np.float32) + centre
 
 
+def behind_lids(ball: np.ndarray, centre: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """The ball (n, 3) with what lids cover drawn in, since lids of ours, unlike a face's, do not give way to corneas."""
+    above, below = _inside(ball, upper, lower)
+    covered = smoothstep(-np.minimum(above, below) / 0.2)[:, None].astype(np.float32)
+    return centre + (ball - centre) * (1 - _DRAWN_IN * covered)
+
+
 def lid_shade(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """How much light reaches points ``ball`` (n, 3) of an eye between its margins (m, 3), all in head space: (n,)."""
-    above = _height(upper, ball[:, 0]) - ball[:, 1]
-    below = ball[:, 1] - _height(lower, ball[:, 0])
+    above, below = _inside(ball, upper, lower)
     span = np.sort(upper[:, 0])[[0, -1]]
     aside = np.minimum(ball[:, 0] - span[0], span[1] - ball[:, 0])
     open_wide = smoothstep((above + below) / 0.35)  # nothing shines through lids that meet
@@ -81,6 +88,11 @@ def lid_shade(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndar
     shade *= smoothstep((np.minimum(above, below) + 0.25) / 0.25)
     shade *= 0.72 + 0.28 * smoothstep((below + 0.05) / 0.25)
     return (shade * (0.65 + 0.35 * smoothstep((aside + 0.05) / 0.5))).astype(np.float32)
+
+
+def _inside(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far points lie below the upper margin and above the lower one, cm."""
+    return _height(upper, ball[:, 0]) - ball[:, 1], ball[:, 1] - _height(lower, ball[:, 0])
 
 
 def _height(margin: np.ndarray, x: np.ndarray) -> np.ndarray:

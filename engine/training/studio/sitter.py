@@ -51,7 +51,9 @@ def sample_sitter(library: Library, split: Split, seed: int, number: int, textur
     traits = sample_traits(stream("traits"), _masculinity(library, neutral))
     pick = stream("choices")
     chosen = _skin(choices, traits, pick)
-    brow = choices.brows[pick.integers(len(choices.brows))]
+    fullness = np.array([float(brow.coverage.mean()) for brow in choices.brows])
+    wanted = np.quantile(fullness, float(np.clip(0.65 - 0.35 * traits.feminine + pick.normal(0, 0.25), 0, 1)))
+    brow = choices.brows[int(np.abs(fullness - wanted).argmin())]
     iris = min(choices.irises, key=lambda i: abs(i.darkness - traits.iris) + 0.15 * pick.random())
     outfit = dressing.choose(choices.hair, stream("outfit"), traits)
     if outfit.beard == "stubble":

@@ -60,8 +60,8 @@ def paint(
     beard = outfit.beard_cover(model, region.positions) * grain.clip(0.4, 1.2)
     _mix(albedo, traits.beard_colour * 0.75, beard.clip(0, 0.95)[..., None])
     coverage = _sized(brow.coverage, size).astype(np.float32)[..., None] / 255
-    coverage = np.clip(coverage * traits.brow_strength, 0, 0.95)
-    _mix(albedo, traits.brow_colour * 0.55, coverage)
+    coverage = np.clip(coverage * traits.brow_strength * grain[..., None], 0, 0.9)
+    _mix(albedo, traits.brow_colour * 0.75, coverage)
     _darken(albedo, region.lid_line * 0.5, (0.38, 0.55, 0.58))
     parsing = np.zeros((size, size), np.uint8)
     parsing[scalp > 0.45] = Parsing.HAIR

@@ -100,9 +100,10 @@ def sample_traits(draws: np.random.Generator, masculine: float) -> Traits:
 def _lips(draws: np.random.Generator, melanin: float, made_up: float) -> tuple[np.ndarray, float]:
     """Colour and strength; a lipstick covers, one's own colour only tints."""
     fair, dark = np.array([0.46, 0.17, 0.15]), np.array([0.115, 0.05, 0.045])
-    own = (fair * (1 - melanin) + dark * melanin) * np.exp(draws.normal(0, 0.12, 3))
+    dusk = melanin**0.6
+    own = (fair * (1 - dusk) + dark * dusk) * np.exp(draws.normal(0, 0.12, 3))
     if made_up < 0.25 or draws.random() < 0.3:
-        return own, float(draws.uniform(0.35, 0.7))
+        return own, float(draws.uniform(0.25, 0.6))
     deep = draws.uniform(0.25, 1)
     lipstick = np.array([0.50, 0.04, 0.06]) * deep * np.exp(draws.normal(0, [0.1, 0.7, 0.5]))
     return np.clip(lipstick, 0, 0.8), float(draws.uniform(0.45, 0.9))
