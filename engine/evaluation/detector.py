@@ -78,7 +78,7 @@ def _create(name: str, options: argparse.Namespace) -> Detector:
 class Row:
     """One detector on one set.
 
-    ``errors68`` and ``errors_dense``: one a picture seen by both, percent of the distance between the outer eye corners.
+    ``errors68`` and ``errors_dense``: one a picture seen by both, percent of the distance of the outer eye corners.
     ``missed``: pictures with a face that it does not see, or misplaces by more than a tenth of that distance.
     ``jitter``: in the same unit, the mean second difference of the 68 points. ``seconds`` of CPU for all pictures.
     """

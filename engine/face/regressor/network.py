@@ -93,8 +93,8 @@ class FaceRegressor(nn.Module):
         return tuple(answers[name] for name in OUTPUTS) + ((coarse,) if self.training else ())
 
     def _begin(self) -> None:
-        """Initial weights that keep the signal's size from layer to layer (He et al. 2015), as no layer restores it; the
-        residuals and what moves the mean face begin at zero, the answers small."""
+        """Weights that keep the signal's size from layer to layer (He et al. 2015), since nothing restores it;
+        residuals and what moves the mean face begin at zero, the other answers small."""
         answers = (self.pose, self.expression, self.gaze, self.confidence)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
