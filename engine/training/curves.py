@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from engine.errors import EngineError
-from engine.media.image import encode_png, write_atomic
+from engine.media.image import encode_png, write_atomic, write_fault
 
 LOG = "log.jsonl"
 CURVES = "curves.png"
@@ -27,9 +27,13 @@ class Log:
         write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
 
     def add(self, row: dict[str, Any]) -> None:
+        """Raises EngineError ``disk_full`` or ``not_writable``."""
         self.rows.append(row)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as fault:
+            raise write_fault(self.path.parent, fault) from fault
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -98,8 +102,12 @@ def write_curves(folder: Path, rows: Sequence[dict[str, Any]], title: str) -> No
 
 def write_samples(folder: Path, step: int, picture: np.ndarray) -> None:
     """``picture`` (H, W, 3) uint8 to ``samples/00001000.png``."""
-    (folder / "samples").mkdir(exist_ok=True)
-    write_atomic(folder / "samples" / f"{step:08d}.png", encode_png(np.ascontiguousarray(picture)))
+    samples = folder / "samples"
+    try:
+        samples.mkdir(exist_ok=True)
+    except OSError as fault:
+        raise write_fault(folder, fault) from fault
+    write_atomic(samples / f"{step:08d}.png", encode_png(np.ascontiguousarray(picture)))
 
 
 def grid(columns: Sequence[Tensor], rows: int = 6) -> np.ndarray:

@@ -48,6 +48,9 @@ class Trainer:
         seed(recipe.seed, -1)
         self.task: Task = create(recipe.task, recipe.options, f"{recipe.name}.toml, [options]")
         self.task.to(self.device)
+        if recipe.channels_last:
+            for network in self.task.networks.values():
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.task)
         self.average.train(False)
         self.parameters = {group: _parameters(self.task, group) for group in sorted({*self.task.groups.values()})}
@@ -172,8 +175,12 @@ class Trainer:
             ) from fault
 
     def on_device(self, batch: Batch) -> Batch:
-        """The batch where the networks are."""
-        return {key: tensor.to(self.device, non_blocking=True) for key, tensor in batch.items()}
+        """The batch where the networks are, and laid out as they are."""
+        moved = {key: tensor.to(self.device, non_blocking=True) for key, tensor in batch.items()}
+        if self.recipe.channels_last:
+            maps = {key: tensor for key, tensor in moved.items() if tensor.ndim == 4}
+            moved |= {key: tensor.contiguous(memory_format=torch.channels_last) for key, tensor in maps.items()}
+        return moved
 
     def _claim_folder(self) -> None:
         if self.done == 0 and checkpoint.newest(self.folder) is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ class Data:
 
     ``path`` is the folder of the last two (``--data`` overrides), ``held_out`` another one to measure on; without it
     the studio uses its own held-out split, of shards the last sixteenth is kept back, and of footage other pairs of the
-    same clips are measured. ``seed`` draws people, pairs and their order, ``options`` are the studio's. ``workers`` make batches ahead of the loop: 0 none, 1
-    a thread, more that many processes. None of them changes what is trained on.
+    same clips are measured. ``seed`` draws people, pairs and their order, ``options`` are the studio's. ``workers``
+    make batches ahead of the loop: 0 none, 1 a thread, more that many processes. None of them changes what is trained
+    on.
     """
 
     source: str = "studio"
@@ -81,7 +83,8 @@ class Optimiser:
 class Recipe:
     """``threads`` are torch's on the CPU: with them fixed a run repeats bit by bit. ``ema`` is the decay a step of the
     averaged weights, those that are measured and exported; it is eased in, so that early steps are forgotten. ``clip``
-    bounds each group's gradient norm (0: no bound).
+    bounds each group's gradient norm (0: no bound). ``channels_last`` lays maps out by pixel, which most convolutions
+    like and some other operations do not.
     """
 
     task: str
@@ -91,6 +94,7 @@ class Recipe:
     threads: int = 2
     device: str = "auto"
     precision: str = "fp32"
+    channels_last: bool = False
     ema: float = 0.999
     clip: float = 1.0
     schedule: str = "cosine"
@@ -160,10 +164,9 @@ def parse(table: dict[str, Any], where: str, name: str) -> Recipe:
 
 def fingerprint(recipe: Recipe) -> str:
     """A hash of all that decides what is trained: not of where it runs or how often it reports."""
-    decides = {
-        "task": recipe.task, "options": recipe.options, "stages": recipe.stages, "seed": recipe.seed,
-        "precision": recipe.precision, "ema": recipe.ema, "clip": recipe.clip, "schedule": recipe.schedule,
-        "warmup": recipe.warmup, "optimisers": recipe.optimisers, "source": recipe.data.source,
-        "data_seed": recipe.data.seed, "data_options": recipe.data.options,
-    }  # fmt: skip
-    return hashlib.sha256(repr(sorted(decides.items())).encode()).hexdigest()
+    decides = asdict(recipe)
+    for name in ("licence", "threads", "device", "log_every", "measure_every", "measure_batches", "checkpoint_every"):
+        del decides[name]
+    decides["data"] = {name: decides["data"][name] for name in ("source", "seed", "options")}
+    del decides["name"]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -9,9 +9,11 @@ import numpy as np
 from engine.face import model as face_model
 from engine.face.camera import FOCAL_PER_SIDE, Camera
 from engine.raster import opencv
+from engine.raster.opencv import Fragments
 from engine.training.face_model.render import look_at, rotation, see
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.studio.randomness import draws
+from engine.training.studio.scene import Parsing
 
 
 class PlainHeads(Samples):
@@ -50,11 +52,10 @@ class PlainHeads(Samples):
             image=view.image(albedo),
             person=person,
             matte=_matte(view.fragments.rows, view.fragments.columns, size),
+            parsing=_parsing(view.fragments, size),
             landmarks68=points.astype(np.float32),
             visible68=np.ones(68, bool),
-            dense=np.concatenate([camera.project(pose.apply(model.dense.at(head)))[0], np.zeros((468, 1))], 1).astype(
-                np.float32
-            ),
+            dense=np.pad(camera.project(pose.apply(model.dense.at(head)))[0], ((0, 0), (0, 1))).astype(np.float32),
             dense_visible=np.ones(468, bool),
             identity=identity,
             expression=expression,
@@ -91,3 +92,13 @@ def _matte(rows: np.ndarray, columns: np.ndarray, size: int) -> np.ndarray:
     large = np.zeros((2 * size, 2 * size), np.float32)
     large[rows, columns] = 255
     return large.reshape(size, 2, size, 2).mean(axis=(1, 3)).astype(np.uint8)
+
+
+def _parsing(fragments: Fragments, size: int) -> np.ndarray:
+    """Eyes, skin and background, read at every other row and column of the supersamples."""
+    model = face_model.load()
+    classes = np.full(len(model.triangles), Parsing.SKIN, np.uint8)
+    classes[model.triangles_of("eye_left", "eye_right")] = Parsing.EYE
+    large = np.zeros((2 * size, 2 * size), np.uint8)
+    large[fragments.rows, fragments.columns] = classes[fragments.triangle]
+    return large[::2, ::2].copy()

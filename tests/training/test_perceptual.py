@@ -1,0 +1,132 @@
+"""Networks that look at faces: what they are taught with, that they learn it, and that they come back from a file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from engine.errors import EngineError
+from engine.training import augment, perceptual, recipe
+from engine.training.batch import Batch, collate
+from engine.training.export import Run, safetensors
+from engine.training.recipe import Stage
+from engine.training.tasks import create
+from engine.training.tasks.perceptual import Perceptual, _eer, arcface, rotation
+from tests.training.heads import PlainHeads
+
+STAGE = Stage(32, 1, 8, 1e-3)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    heads = PlainHeads(people=6)
+    return collate([heads.pair(number, 32) for number in range(8)], Perceptual.fields)
+
+
+@pytest.mark.parametrize("kind", ["plain", "residual"])
+def test_it_learns_what_it_is_shown(kind: str, batch: Batch):
+    torch.manual_seed(1)
+    task = create("perceptual", {"kind": kind, "people": 6, "strength": 0.3})
+    optimiser = torch.optim.Adam([p for network in task.networks.values() for p in network.parameters()], 1e-3)
+    before = task.measure(batch)
+    for _ in range(15):
+        optimiser.zero_grad()
+        torch.stack(list(task.losses(batch, STAGE)["generator"].values())).sum().backward()
+        optimiser.step()
+    after = task.measure(batch)
+    assert after.keys() == task.floor(batch).keys()
+    for name in ("expression", "landmark_px", "parsing"):
+        assert after[name] < 0.8 * before[name], name
+    assert task.preview(batch).shape == (6 * 32, 5 * 32, 3)
+
+
+def test_a_person_beyond_the_table_is_an_error(batch: Batch):
+    with pytest.raises(EngineError, match="Raise people"):
+        create("perceptual", {"people": 2}).losses(batch, STAGE)
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("plain", 5), ("residual", 4)])
+def test_an_exported_network_loads_as_it_was(kind: str, layers: int, batch: Batch, tmp_path: Path):
+    task = create("perceptual", {"kind": kind, "people": 6})
+    assert isinstance(task, Perceptual)
+    made = replace(recipe.read(Path("perceptual_loss")), options={"kind": kind, "people": 6})
+    path = tmp_path / "eye.safetensors"
+    path.write_bytes(safetensors(Run(tmp_path, made, {}, 7, 0.0, task, [])))
+    eye = perceptual.load(path)
+    images = batch["source_image"]
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(eye(images), task.eye(images)))
+    assert isinstance(eye, perceptual.Sighted) and len(eye.names) == len(eye(images)) == layers
+    assert eye.embedding(images).norm(dim=1).allclose(torch.ones(len(images)))
+    assert eye.pooled(images).shape == (len(images), 2 * eye(images)[-1].shape[1])
+    assert not eye.training and not any(p.requires_grad for p in eye.parameters())
+    assert 0.5e6 < sum(p.numel() for p in eye.parameters()) < 3e6
+
+
+def test_vgg19_loads_from_a_file_by_the_names_of_its_layers(tmp_path: Path):
+    vgg = perceptual.VGG19()
+    path = tmp_path / "vgg19.safetensors"
+    unused = {"classifier.6.bias": torch.zeros(3), "features.34.bias": torch.zeros(3)}
+    save_file({**{key: value.half() for key, value in vgg.state_dict().items()}, **unused}, path)
+    loaded = perceptual.load(path)
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    maps = loaded(image)
+    assert [tuple(m.shape[1:]) for m in maps] == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 2, 2)]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    light = ((image + 1) / 2 - mean[:, None, None]) / deviation[:, None, None]
+    first = loaded.state_dict()
+    expected = functional.conv2d(light, first["features.0.weight"], first["features.0.bias"], padding=1).relu()
+    assert maps[0].allclose(expected, atol=1e-5)
+
+
+def test_what_is_no_network_is_refused(tmp_path: Path):
+    with pytest.raises(EngineError, match="There is no perceptual network"):
+        perceptual.load(tmp_path / "none.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    for name in ("other", "text"):
+        with pytest.raises(EngineError, match="is no perceptual network"):
+            perceptual.load(tmp_path / f"{name}.safetensors")
+
+
+def test_six_numbers_make_a_rotation():
+    assert rotation(torch.zeros(1, 6)).allclose(torch.eye(3))
+    turns = rotation(torch.randn(50, 6))
+    assert (turns @ turns.transpose(1, 2)).allclose(torch.eye(3).expand(50, 3, 3), atol=1e-5)
+    assert torch.linalg.det(turns).allclose(torch.ones(50), atol=1e-5)
+
+
+def test_arcface_widens_the_right_angle():
+    people = torch.tensor([[3.0, 0.0], [0.0, 5.0]])
+    angle = 0.4
+    embedding = torch.tensor([[math.cos(angle), math.sin(angle)]])
+    right, wrong = 10 * math.cos(angle + 0.2), 10 * math.sin(angle)
+    expected = math.log(1 + math.exp(wrong - right))
+    assert arcface(embedding, people, torch.tensor([0]), 0.2, 10.0).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_equal_error_rate_by_hand():
+    person = torch.tensor([0, 0, 1, 1])
+    apart = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    assert _eer(apart, person) == 0
+    assert _eer(apart, torch.tensor([0, 1, 0, 1])) > 0.4
+
+
+def test_augmentation_is_seeded_varied_and_within_range(batch: Batch):
+    images = batch["source_image"]
+    torch.manual_seed(3)
+    once = augment.hidden(augment.photometric(images))
+    torch.manual_seed(3)
+    assert torch.equal(once, augment.hidden(augment.photometric(images)))
+    assert not torch.equal(once, augment.hidden(augment.photometric(images)))
+    assert once.min() >= -1 and once.max() <= 1
+    assert np.allclose(augment.photometric(images, 0).numpy(), images.numpy(), atol=1e-3)
+    alike = augment.photometric(images[:1].expand(8, -1, -1, -1))
+    assert (alike.mean(dim=(1, 2, 3)).std() > 0.05).item(), "every picture has its own light"
