@@ -12,13 +12,14 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio import beard, garments, glasses, hair, headwear, scalp
+from engine.training.studio import beard, garments, glasses, hair, headwear, scalp, strands
 from engine.training.studio.glasses import Spectacles
 from engine.training.studio.hair_pattern import coloured
 from engine.training.studio.library import HairMesh
 from engine.training.studio.scene import Mesh, Texture
+from engine.training.studio.strands import Strands
 from engine.training.studio.traits import Traits
-from engine.training.studio.worn import Geometry, Piece, Posture
+from engine.training.studio.worn import Geometry, Layer, Piece, Posture
 
 # How often men and women wear a style, and whether it needs coiled hair (1), cannot be had with it (−1) or either.
 _STYLES: dict[str, tuple[float, float, int]] = {
@@ -163,20 +164,24 @@ def _beard(draws: np.random.Generator, traits: Traits) -> str:
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """An outfit that fits: pieces in a sitter's head space and their textures."""
+    """An outfit that fits: pieces and strands in a sitter's head space and their textures."""
 
     pieces: tuple[Piece, ...]
     textures: tuple[Texture, ...]
+    strands: tuple[Strands, ...] = ()
 
     def meshes(self, posture: Posture, first_texture: int) -> tuple[Mesh, ...]:
         """The pieces in camera space; their textures stand in the scene from ``first_texture`` on."""
-        return tuple(piece.mesh(posture, first_texture) for piece in self.pieces)
+        return tuple(thing.mesh(posture, first_texture) for thing in (*self.pieces, *self.strands))
 
 
-def dress(model: FaceModel, neutral: np.ndarray, outfit: Outfit, traits: Traits) -> Wardrobe:
-    """Fit an outfit to a neutral head (N, 3)."""
+def dress(
+    model: FaceModel, neutral: np.ndarray, outfit: Outfit, traits: Traits, with_strands: bool = False
+) -> Wardrobe:
+    """Fit an outfit to a neutral head (N, 3); ``with_strands`` gives loose hair as strands where cards would do."""
     shift = (neutral - model.vertices).astype(np.float32)
     pieces: list[Piece] = []
+    loose: list[Strands] = []
     textures = list(outfit.fabrics)
 
     def add(geometries: tuple[Geometry, ...], colour: np.ndarray, grey: float, on_face: bool = False) -> None:
@@ -194,11 +199,16 @@ def dress(model: FaceModel, neutral: np.ndarray, outfit: Outfit, traits: Traits)
     if isinstance(outfit.hair, HairMesh):
         add(hair.from_assets(model, outfit.hair), traits.hair_colour, 0.0)
     elif outfit.headwear != "scarf":
-        add(hair.grown(model, outfit.hair, outfit.variant, brim), traits.hair_colour, 0.3 * traits.grey)
+        grown, grey = hair.grown(model, outfit.hair, outfit.variant, brim), 0.3 * traits.grey
+        if with_strands and brim is None and strands.has(outfit.hair):
+            grown = tuple(geometry for geometry in grown if geometry.piece.layer != Layer.WISPS)
+            loose.append(strands.fitted(model, outfit.hair, outfit.variant, shift, len(textures)))
+            textures.append(strands.texture(traits.hair_colour, grey))
+        add(grown, traits.hair_colour, grey)
     add(beard.grown(model, outfit.beard, outfit.variant), traits.beard_colour, 0.3 * traits.grey, on_face=True)
     if outfit.headwear is not None:
         pieces += [geometry.fitted(shift, 2) for geometry in headwear.made(model, outfit.headwear)]
     if outfit.glasses is not None:
         pieces += glasses.fit(model, neutral, outfit.glasses, len(textures), len(textures) + 1)
         textures += glasses.textures(outfit.glasses)
-    return Wardrobe(tuple(pieces), tuple(textures))
+    return Wardrobe(tuple(pieces), tuple(textures), tuple(loose))

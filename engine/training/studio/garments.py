@@ -75,11 +75,12 @@ def _neckline(cut: Cut, around: np.ndarray) -> np.ndarray:
     """Its height by azimuth (C,)."""
     c = np.cos(around)
     line = cut.side + np.where(c > 0, (cut.front - cut.side) * c**2, (cut.back - cut.side) * c**2)
-    return line - cut.vee * np.clip(1 - np.abs(np.sin(around)) / 0.62, 0, 1) * (c > 0)
+    return line - cut.vee * np.clip(1 - np.abs(np.sin(around)) / 0.3, 0, 1) * (c > 0)
 
 
 def _body(model: FaceModel, name: str, cut: Cut) -> Piece:
     around = np.arange(_COLUMNS) * 2 * np.pi / _COLUMNS
+    around = around - 0.55 * np.sin(around)  # more of them in front, where necklines have a shape
     top = _neckline(cut, around)
     steps = np.concatenate([[0, 0], np.linspace(0, 1, 17)[1:] ** 1.6])
     height = top + (_FOOT - top) * steps[:, None]

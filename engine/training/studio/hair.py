@@ -103,11 +103,11 @@ STYLES: dict[str, Style] = {
         *(0.6, "along", 150, 100, 2.8, "wavy"),
     ),
     "curly": Style(
-        Growth((4.5, 7.0), lift=0.8, weight=0.2, curl=0.5, messy=0.5, gap=2.6, steps=7),
+        Growth((3.0, 4.6), lift=0.5, weight=0.2, curl=0.35, messy=0.45, gap=1.6, steps=6),
         *(1.5, "coils", 0, 320, 2.2, "curly"),
     ),
     "long curly": Style(
-        Growth((34, 34), "part", 1.0, 0.8, 0.6, 0.35, 0.35, 0.35, 2.8, 12, cut=-16.0),
+        Growth((34, 34), "part", 1.0, 0.8, 0.35, 0.35, 0.3, 0.3, 2.2, 12, cut=-16.0),
         *(1.2, "coils", 160, 120, 3.0, "curly"),
     ),
     "afro": Style(
@@ -128,7 +128,7 @@ def grown(model: FaceModel, name: str, variant: int, brim: tuple[float, float] |
     """The pieces of a style of our own; ``brim`` (height, slope) of a hat presses what lies above it flat."""
     style = STYLES[name]
     draws = np.random.Generator(np.random.Philox(key=hair_pattern.number_of(name, variant)))
-    growth = _varied(style.growth, draws)
+    growth = varied(style.growth, draws)
     made: list[tuple[Piece, Pattern]] = []
     if style.shell:
         made.append(_shell(model, style, growth))
@@ -136,7 +136,7 @@ def grown(model: FaceModel, name: str, variant: int, brim: tuple[float, float] |
         if count:
             airy = replace(growth, messy=growth.messy * spread)
             if style.shell and not style.body:  # just over the shell
-                airy = replace(airy, base=0.9 * style.shell, gap=max(0.3 * growth.gap, 0.15))
+                airy = replace(airy, base=0.8 * style.shell, gap=max(0.2 * growth.gap, 0.12))
             guides = scalp.grow(model, airy, count, draws)
             pattern = hair_pattern.cards(style.pattern, layer == Layer.HAIR)
             width = style.width * (1.25 if layer == Layer.HAIR else 1.0)
@@ -154,7 +154,7 @@ def grown(model: FaceModel, name: str, variant: int, brim: tuple[float, float] |
     return tuple(out)
 
 
-def _varied(growth: Growth, draws: np.random.Generator) -> Growth:
+def varied(growth: Growth, draws: np.random.Generator) -> Growth:
     scale = draws.uniform(0.8, 1.2)
     return replace(
         growth,
@@ -173,7 +173,7 @@ def ribbons(name: str, points: np.ndarray, width: float, layer: Layer, draws: np
     along = unit(np.gradient(points, axis=1))
     outward = volume_normals(points.reshape(-1, 3)).reshape(points.shape)
     across = unit(np.cross(along, outward))
-    profile = np.interp(np.linspace(0, 1, steps), [0, 0.3, 1], [0.75, 1.0, 0.85])
+    profile = np.interp(np.linspace(0, 1, steps), [0, 0.12, 0.35, 1], [0.35, 0.7, 1.0, 0.85])
     half = 0.5 * width * draws.uniform(0.75, 1.3, count)[:, None, None] * profile[None, :, None]
     vertices = np.stack([points - half * across, points + half * across], axis=2)
     face = unit(np.cross(across, along))

@@ -32,7 +32,7 @@ def coloured(pattern: Pattern, colour: np.ndarray, grey: float) -> Texture:
     table = np.empty((_STRANDS, _LEVELS, 4), np.uint8)
     for number in range(_STRANDS):
         share = np.clip(grey * _STRANDS - number, 0, 1)
-        table[number, :, :3] = own + 0.6 * share * (white.astype(float) - own)
+        table[number, :, :3] = own + 0.4 * share * (white.astype(float) - own)
     rgba = table.reshape(-1, 4).view(np.uint32)[:, 0][pattern.code].view(np.uint8).reshape(*pattern.code.shape, 4)
     rgba[..., 3] = pattern.coverage
     return Texture(rgba)

@@ -163,7 +163,7 @@ def grow(model: FaceModel, growth: Growth, count: int, draws: np.random.Generato
             place = _beside_face(place, root)
         above, height, _ = skin.over(place)
         least = (base + 0.1 + clearance * min(1.0, t + 0.25)) * min(1.0, 0.5 + 2 * t)
-        most = base + 0.3 + 1.3 * clearance
+        most = base + 0.15 + 1.3 * clearance
         held = np.where(place[:, 1] > 1, np.maximum(height - most, 0), 0)  # it lies on the skull, and falls free below
         place = place + (np.maximum(least - height, 0) * (height > -4) - held)[:, None] * above
         if growth.length[1] > 8:

@@ -13,7 +13,7 @@ from engine.training.studio.backdrop import painted_backdrop
 from engine.training.studio.library import Environment
 from engine.training.studio.scene import Lens, Light
 
-HEAD_MIDDLE = np.array([0.0, 0.5, 3.0])  # head space, cm: what the camera is pointed at
+HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: what the camera is pointed at
 _BACKDROP = 192  # pixels across; it is out of focus or far away
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
@@ -71,8 +71,8 @@ def sample_stage(environments: Sequence[Environment], draws: np.random.Generator
         key_colour=key[1],
     )
     distance = float(np.exp(draws.uniform(np.log(45), np.log(220))))
-    width = float(np.clip(draws.lognormal(np.log(30), 0.2), 21, 50))  # cm of the plane through the head
-    shift = draws.normal(0, 1, 2) * np.array([0.045, 0.035]) * width + [0, 0.045 * (width - 30)]
+    width = float(np.clip(draws.lognormal(np.log(32.5), 0.2), 23, 54))  # cm of the plane through the head
+    shift = draws.normal(0, 1, 2) * np.array([0.045, 0.035]) * width + [0, 0.10 * (width - 30)]
     return Stage(
         light=light,
         background=_background(environment, turn, gain, draws),
