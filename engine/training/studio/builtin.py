@@ -13,7 +13,7 @@ from engine.training.studio.regions import Regions
 from engine.training.studio.skin import display, linear, noise, tone
 from engine.training.studio.surroundings import surroundings
 
-VERSION = b"builtin-1"  # another number says that the same seed gives other pictures
+VERSION = b"builtin-2"  # another number says that the same seed gives other pictures
 SIZE = 512
 _SKINS = 10  # every fifth is held out
 _BROWS = 6
@@ -55,7 +55,7 @@ def _skin(region: Regions, number: int) -> Skin:
     """Blood shows where skin is thin, pigment is denser where sun falls, pores and creases are dark."""
     draw = draws(0, "builtin skin", number)
     size, melanin = SIZE, (number + 0.5) / _SKINS
-    blood = 0.24 * region.cheeks + 0.22 * region.nose + 0.35 * region.ears + 0.05 * noise(draw, size, 10)
+    blood = 0.10 * region.cheeks + 0.06 * region.nose + 0.15 * region.ears + 0.05 * noise(draw, size, 10)
     blood += 0.03 * noise(draw, size, 40) + 0.12 * region.lids + 0.02 * noise(draw, size, 160)
     pigment = 0.03 * noise(draw, size, 8) + 0.02 * noise(draw, size, 60) + 0.10 * region.under_eyes
     pigment += 0.10 * region.beard * draw.random() - 0.05 * region.cheeks
@@ -74,7 +74,7 @@ def _brow(region: Regions, number: int) -> Brow:
     """Hairs that rise from the brow's line at its inner end and lie along it further out."""
     draw = draws(0, "builtin brow", number)
     canvas = np.zeros((2 * SIZE, 2 * SIZE), np.float32)
-    thick, arch, count = draw.uniform(0.32, 0.75), draw.uniform(-0.1, 0.25), int(draw.integers(420, 800))
+    thick, arch, count = draw.uniform(0.32, 0.75), draw.uniform(-0.1, 0.25), int(draw.integers(900, 1500))
     for marks, out in ((region.marks[17:22][::-1], -1.0), (region.marks[22:27], 1.0)):
         line = marks * 2 + [0, 0.3 * region.scale * 2]
         unit = region.scale * 2
@@ -87,8 +87,8 @@ def _brow(region: Regions, number: int) -> Brow:
             angle = np.interp(t, [0, 0.25, 1], [1.25, 0.55, 0.1]) + draw.normal(0, 0.18)
             tip = root + unit * draw.uniform(0.28, 0.5) * np.array([out * np.cos(angle), -np.sin(angle)])
             ends = [tuple(int(v) for v in np.round(p * 16)) for p in (root, tip)]
-            cv2.line(canvas, ends[0], ends[1], float(draw.uniform(0.45, 0.95)), 2, cv2.LINE_AA, 4)
-    small = cv2.resize(cv2.GaussianBlur(canvas, (0, 0), 0.9), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+            cv2.line(canvas, ends[0], ends[1], float(draw.uniform(0.35, 0.8)), 2, cv2.LINE_AA, 4)
+    small = cv2.resize(cv2.GaussianBlur(canvas, (0, 0), 1.1), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     return Brow(f"brow-{number}", False, (small.clip(0, 1) * 255).astype(np.uint8))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from engine.errors import EngineError
 from engine.face import detector as detectors
 from engine.face.model import FaceModel
-from engine.media.image import whole_file
+from engine.media.image import whole_file, write_fault
 from engine.training.face_model import assets as head_assets
 from engine.training.face_model import carry, correspondence, second_source, statistics, surface, topology
 from engine.training.studio import anatomy, layout, regions
@@ -46,7 +46,7 @@ HELD_OUT_HAIR = ("short03", "bob02")
 UNUSABLE_HAIR = ("braid01",)  # its texture has no alpha to speak of
 HELD_OUT_ENVIRONMENTS = ("courtyard", "sunset")
 _IRIS_IN_EYE, _PUPIL_IN_IRIS = 0.2, 0.29  # radii in the assets' pictures of eyes, by the width; by the iris
-_REMEDY = "Give --assets the folder that holds the head assets; docs/training.md lists them."
+_REMEDY = "Give --assets the folder that holds the head assets; docs/studio.md describes them."
 
 
 def library(model: FaceModel, folder: Path) -> Library:
@@ -85,7 +85,10 @@ def _derived(model: FaceModel, folder: Path, digest: str) -> dict[str, np.ndarra
     except (OSError, ValueError, KeyError, BadZipFile):  # not made yet, or cut short: made again and replaced
         pass
     derived = _derive(model, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise write_fault(path.parent, fault) from fault
     with whole_file(path) as file:
         np.savez(file, **derived)  # type: ignore[arg-type]
     return derived

@@ -72,7 +72,7 @@ def turned(vertices: np.ndarray, centre: np.ndarray, gaze: np.ndarray) -> np.nda
 
 
 def behind_lids(ball: np.ndarray, centre: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """The ball (n, 3) with what lids cover drawn in, since lids of ours, unlike a face's, do not give way to corneas."""
+    """The ball (n, 3) with what lids cover drawn in: our lids, unlike a face's, do not give way to a cornea."""
     above, below = _inside(ball, upper, lower)
     covered = smoothstep(-np.minimum(above, below) / 0.2)[:, None].astype(np.float32)
     return centre + (ball - centre) * (1 - _DRAWN_IN * covered)

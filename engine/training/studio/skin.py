@@ -60,7 +60,7 @@ def paint(
     beard = outfit.beard_cover(model, region.positions) * grain.clip(0.4, 1.2)
     _mix(albedo, traits.beard_colour * 0.75, beard.clip(0, 0.95)[..., None])
     coverage = _sized(brow.coverage, size).astype(np.float32)[..., None] / 255
-    coverage = np.clip(coverage * traits.brow_strength * grain[..., None], 0, 0.9)
+    coverage = np.clip(coverage * traits.brow_strength * (0.55 + 0.45 * grain[..., None]), 0, 0.9)
     _mix(albedo, traits.brow_colour * 0.75, coverage)
     _darken(albedo, region.lid_line * 0.5, (0.38, 0.55, 0.58))
     parsing = np.zeros((size, size), np.uint8)
@@ -111,7 +111,7 @@ def _marks(region: Regions, traits: Traits, draws: np.random.Generator) -> np.nd
     size = region.size
     fair = 1 - 0.65 * traits.melanin
     blood = 0.06 * noise(draws, size, 9) + 0.045 * noise(draws, size, 26) + 0.03 * noise(draws, size, 60)
-    blood += traits.flush * (0.50 * region.cheeks + 0.42 * region.nose + 0.40 * region.ears)
+    blood += traits.flush * (0.50 * region.cheeks + 0.26 * region.nose + 0.34 * region.ears)
     blood += 0.20 * region.under_eyes * traits.tired + 0.12 * region.lids
     pigment = 0.035 * noise(draws, size, 20) + 0.025 * noise(draws, size, 150) + 0.02 * noise(draws, size, 400)
     pigment += 0.14 * region.under_eyes * traits.tired + 0.06 * region.lids * traits.melanin
