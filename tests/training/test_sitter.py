@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,18 @@ def test_traits_go_together() -> None:
     assert max(p.hair_colour.mean() for p in people if p.melanin > 0.5 and p.grey == 0) < 0.1
     men = [np.mean([sample_traits(draws(2, "sex", k), shape).feminine for k in range(200)]) for shape in (-1.5, 1.5)]
     assert men[0] > 0.75 and men[1] < 0.25
+
+
+@pytest.mark.skipif("UNDERSTUDY_ASSETS" not in os.environ, reason="UNDERSTUDY_ASSETS names no folder of assets")
+def test_assets_are_carried_onto_the_face_model() -> None:
+    library = load(Path(os.environ["UNDERSTUDY_ASSETS"]))
+    for split, source in ((Split.TRAIN, "first-head"), (Split.HELD_OUT, "second-head")):
+        sitter = sample_sitter(library, split, 1, 0, texture=128)
+        assert sitter.sources["head"] == source
+        left = np.linalg.norm(library.model.neutral(sitter.identity) - sitter.neutral, axis=1)
+        face = library.model.vertices[:, 2] > 5
+        assert left[face].mean() < 0.12  # cm that the face model cannot say of a face
+    assert not {h.id for h in library.choices(Split.TRAIN).hair} & {h.id for h in library.choices(Split.HELD_OUT).hair}
 
 
 def test_a_folder_without_assets_is_named(tmp_path: Path) -> None:

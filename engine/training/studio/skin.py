@@ -197,5 +197,5 @@ def _make_up(albedo: np.ndarray, region: Regions, traits: Traits) -> None:
     _darken(albedo, region.lip_line, (0.45, 0.6, 0.6))
     if traits.make_up > 0:
         _darken(albedo, (region.lids - region.lid_line).clip(0), 0.6 * traits.make_up * (1 - traits.eye_shadow))
-        _darken(albedo, region.lid_line, (0.75 * traits.make_up,) * 3)
+        _darken(albedo, region.lid_line, np.full(3, 0.75 * traits.make_up))
         albedo *= np.exp(region.cheeks[..., None] * (_BLOOD * np.float32(-0.25 * traits.make_up)))
