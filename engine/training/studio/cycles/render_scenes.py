@@ -32,7 +32,7 @@ LOOKS = {
     "GUMS": {"Roughness": 0.28, "Subsurface Weight": 0.5, "Subsurface Scale": 0.1},
     "LASH": {"Roughness": 0.6, "Specular IOR Level": 0.2},
     "HAIR": {"Roughness": 0.38, "Specular IOR Level": 0.35, "Anisotropic": 0.6},
-    "CLOTH": {"Roughness": 0.85, "Sheen Weight": 0.3, "Specular IOR Level": 0.2},
+    "CLOTH": {"Roughness": 0.85, "Sheen Weight": 0.08, "Specular IOR Level": 0.2},
     "METAL": {"Roughness": 0.25, "Metallic": 1.0},
     "GLASS": {"Roughness": 0.02, "Specular IOR Level": 1.0},
 }
@@ -89,6 +89,7 @@ def image(name: str, rgba: np.ndarray, is_display: bool = True) -> Any:
 
 
 def solid(part: SimpleNamespace, names: np.ndarray, images: list, looks: dict) -> Any:
+    part = wound_outwards(part)
     mesh = bpy.data.meshes.new(part.name)
     mesh.from_pydata([], [], [])
     count = len(part.triangles)
@@ -112,6 +113,15 @@ def solid(part: SimpleNamespace, names: np.ndarray, images: list, looks: dict) -
     mesh.update()
     mesh.normals_split_custom_set_from_vertices(part.normals.tolist())
     return bpy.data.objects.new(part.name, mesh)
+
+
+def wound_outwards(part: SimpleNamespace) -> SimpleNamespace:
+    """With triangles turned to where their normals point: Cycles draws a surface black whose two normals disagree."""
+    a, b, c = (part.vertices[part.triangles[:, k]] for k in range(3))
+    wrong = (np.cross(b - a, c - a) * part.normals[part.triangles].mean(axis=1)).sum(axis=1) < 0
+    triangles, uv = part.triangles.copy(), part.uv.copy()
+    triangles[wrong], uv[wrong] = triangles[wrong][:, ::-1], uv[wrong][:, ::-1]
+    return SimpleNamespace(**{**vars(part), "triangles": triangles, "uv": uv})
 
 
 def look(kind: str, texture: Any, is_see_through: bool) -> Any:
