@@ -1,7 +1,8 @@
 """The face regressor in torch: trained here, exported to ONNX, run from there.
 
-One convolutional trunk without normalisation layers, a coarse answer from all of it, then every point is mended by what
-the finest feature map shows under it. The same map gives the matte.
+One convolutional trunk without normalisation layers. Coarsely the face is found as a similarity (a place, a size and a
+roll) and a shape in its own upright frame; then every point is mended by what the finest feature map shows under it.
+The same map gives the matte.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _WIDTHS = (24, 48, 96, 160)  # at a half, a quarter, an eighth and a sixteenth o
 _DEPTHS = (1, 2, 3, 2)
 _FINE = 32
 _CODE = 192
+_PLACE = 2  # the stage at whose resolution the face's place is found
 _ROUNDS = 2
 
 
@@ -52,7 +54,11 @@ class FaceRegressor(nn.Module):
         cells = (SIZE // 2 ** len(_WIDTHS)) ** 2
         self.squeeze = nn.Conv2d(_WIDTHS[-1], 32, 1)
         self.code = nn.Linear(32 * cells, _CODE)
-        self.coarse = nn.Linear(_CODE, POINTS * 3)
+        self.place = nn.Conv2d(_FINE, 1, 1)
+        self.similarity = nn.Linear(_CODE, 2)
+        self.shape = nn.Linear(_CODE, POINTS * 3)
+        axis = torch.linspace(-1, 1, SIZE // 2 ** (_PLACE + 1))
+        self.grid = nn.Buffer(torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).view(1, -1, 2))
         self.pose = nn.Linear(_CODE, 6)
         self.expression = nn.Linear(_CODE, expressions)
         self.gaze = nn.Linear(_CODE, 4)
@@ -73,9 +79,10 @@ class FaceRegressor(nn.Module):
         for level in range(len(self.mix) - 1, -1, -1):
             fine = functional.interpolate(fine, scale_factor=2.0) + self.across[level](maps[level])
             fine = functional.relu(self.mix[level](functional.relu(fine)))
+            if level == _PLACE:
+                place = self.place(fine).float().flatten(1).softmax(1)[:, None] @ self.grid
         code = functional.relu(self.code(functional.relu(self.squeeze(functional.relu(maps[-1]))).flatten(1)))
-        coarse = self.mean + self.coarse(code).float().view(-1, POINTS, 3)
-        points = coarse
+        points = coarse = self._coarse(code, place)
         for _ in range(_ROUNDS):
             points = points + self._mend(fine, code, points)
         matte = torch.sigmoid(functional.pixel_shuffle(self.matte(fine), 2).float())
@@ -83,7 +90,8 @@ class FaceRegressor(nn.Module):
             "landmarks68": points[:, :LANDMARKS68, :2],
             "dense": points[:, LANDMARKS68 : LANDMARKS68 + DENSE],
             "iris": points[:, LANDMARKS68 + DENSE :, :2].reshape(-1, 2, IRIS // 2, 2),
-            "pose": self.pose(code).float(),
+            "pose": self.pose(code).float()
+            + self.mean.new_tensor([1.0, 0, 0, 0, 1, 0]),  # ahead, where nothing is known
             "expression": torch.sigmoid(self.expression(code).float()),
             "gaze": self.gaze(code).float().view(-1, 2, 2),
             "confidence": torch.sigmoid(self.confidence(code).float()),
@@ -95,7 +103,7 @@ class FaceRegressor(nn.Module):
     def _begin(self) -> None:
         """Weights that keep the signal's size from layer to layer (He et al. 2015), since nothing restores it;
         residuals and what moves the mean face begin at zero, the other answers small."""
-        answers = (self.pose, self.expression, self.gaze, self.confidence)
+        answers = (self.similarity, self.pose, self.expression, self.gaze, self.confidence)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -104,10 +112,18 @@ class FaceRegressor(nn.Module):
         for layer in self.modules():
             if isinstance(layer, Residual):
                 nn.init.zeros_(layer.second.weight)
-        for layer in (self.coarse, self.step):
+        for layer in (self.place, self.shape, self.step):
             nn.init.zeros_(layer.weight)
         for layer in answers:
             nn.init.normal_(layer.weight, std=0.01)
+
+    def _coarse(self, code: Tensor, place: Tensor) -> Tensor:
+        """(B, P, 3) from the ``place`` (B, 1, 2) of the face, its size and roll, and its shape."""
+        shape = self.mean + self.shape(code).float().view(-1, POINTS, 3)
+        along, across = (self.similarity(code).float() + self.mean.new_tensor([1.0, 0.0]))[:, :, None].unbind(1)
+        x, y, z = shape.unbind(2)
+        turned = torch.stack([along * x - across * y, across * x + along * y, along * z], dim=2)
+        return turned + functional.pad(place, (0, 1))
 
     def _mend(self, fine: Tensor, code: Tensor, points: Tensor) -> Tensor:
         """How far each point (B, P, 3) should move in the picture, from the features under it; fp32, as bf16 rounds
@@ -116,7 +132,7 @@ class FaceRegressor(nn.Module):
         with torch.autocast(fine.device.type, enabled=False):
             seen = functional.grid_sample(fine.float(), places, "bilinear", "border", align_corners=True)
         hidden = functional.relu(self.under(seen) + self.point + self.context(code)[:, :, None, None])
-        moved = self.step(hidden).float()[..., 0].transpose(1, 2)
+        moved = 0.1 * self.step(hidden).float()[..., 0].transpose(1, 2)
         return functional.pad(moved, (0, 1))
 
 

@@ -34,9 +34,9 @@ class Options:
 
     points: float = 10.0
     coarse: float = 3.0
-    pose: float = 1.0
+    pose: float = 0.3
     expression: float = 2.0
-    gaze: float = 1.0
+    gaze: float = 0.5
     confidence: float = 0.3
     matte: float = 1.0
 
