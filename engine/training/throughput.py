@@ -21,7 +21,7 @@ from engine.training.run import need_torch
 from engine.training.sample import Samples
 
 _STEPS = 4  # timed, after one that is not
-_PAIRS = 8  # timed from each source
+_PAIRS = 4  # timed from each source
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def measure(recipe: Recipe, assets: Path | None) -> Iterator[tuple[str, Row]]:
         studio, wanted = trainer.samples, trainer.task.fields
         for number, stage in enumerate(recipe.stages):
             folder = Path(scratch) / str(number)
-            build(folder, opener, _PAIRS, stage.size)
+            build(folder, lambda: studio, _PAIRS, stage.size)
             shards = ShardSamples(folder)
 
             def ms_a_pair(samples: Samples, size: int = stage.size) -> float:
