@@ -84,11 +84,11 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
         )
     label = colour_buffer.reshape(-1, 3)
     pixel = np.flatnonzero(label[:, 0] >= 0)  # empty depths come back inexact, empty labels do not
-    label = label[pixel]
+    label = label.take(pixel, axis=0)
     triangle = np.clip(np.rint(label[:, 0] * capacity), 0, count - 1).astype(np.intp)
     barycentric = label
     barycentric[:, 0] = 1 - label[:, 1] - label[:, 2]
-    return Fragments(shape, pixel, triangle, barycentric, depth_buffer.reshape(-1)[pixel] * nearest)
+    return Fragments(shape, pixel, triangle, barycentric, depth_buffer.reshape(-1).take(pixel) * nearest)
 
 
 def depth_image(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -16,18 +16,19 @@ from torch import Tensor
 from engine.training.studio.scene import Light, Material
 from engine.training.studio.vectors import dot, of_scene, transformed, unit
 
-# Of each material, in the order of Material: reflectance straight on; share of the mirror map, the rest is broad;
-# sharpness of the key's highlight (Blinn-Phong exponent); how far light wraps round the edge, in red, green and blue.
+# Of each material, in the order of Material: reflectance straight on and what it gains at grazing angles; share of the
+# mirror map, the rest is broad; sharpness of the key's highlight (Blinn-Phong exponent); how far light wraps round the
+# edge, in red, green and blue.
 _MATERIALS = (
-    (0.028, 0.0, 20.0, 0.30, 0.14, 0.08),  # SKIN
-    (0.030, 1.0, 900.0, 0.25, 0.20, 0.20),  # EYE
-    (0.045, 0.5, 90.0, 0.25, 0.20, 0.15),  # TEETH
-    (0.040, 0.5, 120.0, 0.40, 0.15, 0.10),  # GUMS
-    (0.000, 0.0, 10.0, 0.50, 0.50, 0.50),  # LASH
-    (0.030, 0.0, 60.0, 0.20, 0.20, 0.20),  # HAIR
-    (0.020, 0.0, 6.0, 0.15, 0.15, 0.15),  # CLOTH
-    (0.600, 1.0, 200.0, 0.00, 0.00, 0.00),  # METAL
-    (0.045, 1.0, 900.0, 0.00, 0.00, 0.00),  # GLASS
+    (0.028, 0.12, 0.0, 20.0, 0.30, 0.14, 0.08),  # SKIN
+    (0.030, 0.80, 1.0, 900.0, 0.25, 0.20, 0.20),  # EYE
+    (0.045, 0.30, 0.5, 90.0, 0.25, 0.20, 0.15),  # TEETH
+    (0.040, 0.30, 0.5, 120.0, 0.40, 0.15, 0.10),  # GUMS
+    (0.000, 0.00, 0.0, 10.0, 0.50, 0.50, 0.50),  # LASH
+    (0.030, 0.10, 0.0, 60.0, 0.20, 0.20, 0.20),  # HAIR
+    (0.020, 0.10, 0.0, 6.0, 0.15, 0.15, 0.15),  # CLOTH
+    (0.600, 0.30, 1.0, 200.0, 0.00, 0.00, 0.00),  # METAL
+    (0.045, 0.60, 1.0, 900.0, 0.00, 0.00, 0.00),  # GLASS
 )
 # Light that scatters in skin blurs irradiance: what each band of harmonics keeps, in red, green and blue.
 _SCATTER = np.array([[1.0] * 3, *[[0.93, 0.98, 1.0]] * 3, *[[0.75, 0.92, 0.97]] * 5], np.float32)
@@ -104,7 +105,7 @@ def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tens
     """Linear light towards the camera, (3, P). ``lit`` (P,) 0…1 is how much of the key light arrives."""
     material, scene = surface.material, surface.scene
     table = torch.tensor(_MATERIALS, device=material.device).t().contiguous()
-    straight, _, sharpness, *wrap = table.index_select(1, material)
+    straight, grazing, _, sharpness, *wrap = table.index_select(1, material)
     skin = material == Material.SKIN
     view = -unit(surface.position)
     normal = unit(surface.normal)
@@ -123,7 +124,7 @@ def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tens
     from_key = ((towards_key + edge) / (1 + edge) ** 2).clamp(min=0) * key_colour
     matt = surface.albedo * (around + from_key * surface.occlusion.sqrt())
 
-    fresnel = straight + (1 - straight) * _GRAZING * _fifth(1 - facing)
+    fresnel = straight + grazing * _fifth(1 - facing)
     unhidden = surface.occlusion * surface.occlusion
     half = unit(view + key)
     highlight = (sharpness + 8) / 8 * dot(normal, half).clamp(0, 1) ** sharpness * towards_key.clamp(0, 1)
@@ -141,7 +142,7 @@ def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tens
 
     glossy = _is_glossy(material).nonzero()[:, 0]
     if len(glossy):
-        colour[:, glossy] = _glossy(part(glossy), light, table[1])
+        colour[:, glossy] = _glossy(part(glossy), light, table[2])
     if len(surface.hair):
         colour[:, surface.hair] = _hair(part(surface.hair), light, surface.tangent)
     return colour

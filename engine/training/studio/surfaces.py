@@ -16,6 +16,7 @@ from engine.training.studio.scene import Material, Mesh, Scene
 HEAD = "head"  # the name of the mesh that is the face model's own
 _NEAREST = 1.0  # cm: what comes closer to the camera is not drawn
 _CHANNELS_FIRST = ("normal", "tangent", "uv")
+_SMALL = 8  # pixels a triangle, in a picture so full of them that many hold no pixel's centre
 _CLOSED = (Material.SKIN, Material.EYE, Material.TEETH, Material.GUMS)  # seen from the front only
 
 
@@ -168,15 +169,20 @@ def _draw_by_opencv(
     pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pixel, triangle, barycentrics and depth of what is drawn, looking only at the rectangle that holds it."""
-    corners = pixels.T[:, triangles.T]
-    kept = cull.holding_centres(corners, (width, width))
-    if not len(kept):
+    kept = None
+    if len(triangles) * _SMALL > width * width:
+        kept = cull.holding_centres(pixels.T[:, triangles.T], (width, width))
+        triangles = triangles[kept]
+    if not len(triangles):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
-    corners = corners[:, :, kept].reshape(2, -1)
-    left, top = np.clip(np.floor(corners.min(axis=1)), 0, width - 1).astype(np.int64)
-    right, bottom = np.clip(np.ceil(corners.max(axis=1)), 1, width).astype(np.int64)
-    own = np.arange(3 * len(kept)).reshape(3, -1).T
-    near = depth[triangles[kept].T.reshape(-1)]
-    cut = corners.T - np.array([left, top], np.float32)
-    drawn = opencv.rasterise(cut, near, own, (int(bottom - top), int(right - left)))
-    return (drawn.rows + top) * width + drawn.columns + left, kept[drawn.triangle], drawn.barycentric, drawn.depth
+    corners = pixels[triangles.reshape(-1)]
+    (left, right), (top, bottom) = (
+        (int(np.clip(np.floor(axis.min()), 0, width - 1)), int(np.clip(np.ceil(axis.max()), 1, width)))
+        for axis in corners.T  # one after the other: numpy reduces along rows of two slowly
+    )
+    own = np.arange(len(corners)).reshape(-1, 3)
+    cut, near = corners - np.array([left, top], np.float32), depth[triangles.reshape(-1)]
+    drawn = opencv.rasterise(cut, near, own, (bottom - top, right - left))
+    triangle = drawn.triangle if kept is None else kept[drawn.triangle]
+    pixel = drawn.pixel + drawn.rows * (width - (right - left)) + (top * width + left)
+    return pixel, triangle, drawn.barycentric, drawn.depth
