@@ -104,9 +104,9 @@ def grown(model: FaceModel, name: str, variant: int) -> tuple[Geometry, ...]:
         shaded, share = unit(out + 0.4 * piece.normals), np.ones(len(out), np.float32)
         piece = replace(piece, parsing=Parsing.BEARD, normals=shaded, share=share)
         follow = binding(skin, np.repeat(root[chosen], steps, axis=0), len(model.vertices), 4)
-        return Geometry(piece, follow, hair_pattern.cards(kind, kind != "beard"), 2)
+        return Geometry(piece, follow, hair_pattern.cards(kind, kind != "tufts"), 2)
 
-    made = [cards(np.arange(count), 0.5 + 0.2 * min(shape.length, 2), Layer.WISPS, "beard")]
+    made = [cards(np.arange(count), 0.5 + 0.2 * min(shape.length, 2), Layer.WISPS, "tufts")]
     if shape.length > 1.5:  # the closed body of what hangs from the chin
         made.append(cards(np.flatnonzero(at_chin > 0.5)[::4], 1.1, Layer.HAIR, "wavy"))
     return tuple(made)

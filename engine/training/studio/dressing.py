@@ -61,7 +61,7 @@ _ASSET_SHARE = 0.4  # of those whose hair the assets have styles for
 class Outfit:
     """``hair`` is a style of ``hair.STYLES`` or a mesh of the assets, ``variant`` which one of its kind; ``beard`` of
     ``beard.SHAPES``; ``garment`` of ``garments.CUTS``; ``headwear`` of ``headwear.KINDS``; ``fabrics`` of garment,
-    what is under it, and headwear."""
+    what is under it, and headwear, white where there is none."""
 
     hair: str | HairMesh
     variant: int
@@ -112,10 +112,13 @@ def choose(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Trait
         headwear=hat,
         fabrics=(
             garments.fabric(draws, dark),
-            garments.fabric(draws, not dark),
-            garments.fabric(draws, draws.random() < 0.6),
+            garments.fabric(draws, not dark) if garments.CUTS[garment].inner else _UNUSED,
+            garments.fabric(draws, draws.random() < 0.6) if hat else _UNUSED,
         ),
     )
+
+
+_UNUSED = Texture(np.full((2, 2, 4), 255, np.uint8))
 
 
 def _hair(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits, hat: str | None) -> str | HairMesh:

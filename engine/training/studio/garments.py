@@ -27,7 +27,7 @@ from engine.training.studio.worn import (
     unit,
 )
 
-_COLUMNS, _FOOT = 56, -52.0
+COLUMNS, _FOOT = 56, -52.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _neckline(cut: Cut, around: np.ndarray) -> np.ndarray:
 
 
 def _body(model: FaceModel, name: str, cut: Cut) -> Piece:
-    around = np.arange(_COLUMNS) * 2 * np.pi / _COLUMNS
+    around = np.arange(COLUMNS) * 2 * np.pi / COLUMNS
     around = around - 0.55 * np.sin(around)  # more of them in front, where necklines have a shape
     top = _neckline(cut, around)
     steps = np.concatenate([[0, 0], np.linspace(0, 1, 17)[1:] ** 1.6])
@@ -125,16 +125,16 @@ def _collar(model: FaceModel, cut: Cut) -> Piece:
     """Stands up from the neckline; a folded one comes down again outside, a hood lies behind the neck."""
     skin = scalp.surface(model)
     if cut.collar == "fold":
-        around = np.linspace(0.16, 2 * np.pi - 0.16, _COLUMNS)  # open in front
+        around = np.linspace(0.16, 2 * np.pi - 0.16, COLUMNS)  # open in front
         rise, widths = np.array([-0.4, 1.2, 2.3, 2.6, 2.1, 0.6, -1.0]), np.array([0.2, 0.35, 0.4, 0.6, 0.9, 1.1, 1.25])
         front = np.clip(np.cos(around), 0, 1) ** 2
         rise = rise[:, None] - np.array([0, 0.2, 0.5, 0.6, 0.7, 1.2, 2.2])[:, None] * front  # points of the collar
     elif cut.collar == "tube":
-        around = np.arange(_COLUMNS) * 2 * np.pi / _COLUMNS
+        around = np.arange(COLUMNS) * 2 * np.pi / COLUMNS
         rise = np.array([-1.0, 1.0, 2.6, 4.0, 4.3, 4.0])[:, None] + 0 * around
         widths = np.array([0.3, 0.45, 0.5, 0.45, 0.25, -0.2])
     else:
-        around = np.linspace(0.5, 2 * np.pi - 0.5, _COLUMNS)
+        around = np.linspace(0.5, 2 * np.pi - 0.5, COLUMNS)
         behind = np.clip(-np.cos(around), 0, 1)
         profile = np.array([[-1.0, 0.2], [1.2, 0.3], [2.0, 1.0], [1.6, 2.0], [0.0, 2.7], [-3.0, 2.8], [-6.0, 1.2]])
         rise = profile[:, :1] * (0.45 + 0.75 * behind)
@@ -171,8 +171,8 @@ def _piece(name: str, points: np.ndarray, occlusion: np.ndarray, closed: bool) -
 
 
 def fabric(draws: np.random.Generator, dark: bool) -> Texture:
-    """A cloth's colours, 192 texels square: plain, heather, stripes, checks, or a print."""
-    size = 192
+    """A cloth's colours, 128 texels square: plain, heather, stripes, checks, or a print."""
+    size = 128
     colour, second = _cloth_colour(draws, dark), _cloth_colour(draws, draws.random() < 0.5)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
     kind = draws.choice(["plain", "heather", "stripes", "checks", "print"], p=[0.5, 0.2, 0.14, 0.08, 0.08])
@@ -185,9 +185,13 @@ def fabric(draws: np.random.Generator, dark: bool) -> Texture:
     elif kind == "print":
         noise = cv2.GaussianBlur(draws.normal(0, 1, (size, size)).astype(np.float32), (0, 0), draws.uniform(2, 6))
         amount = (noise > noise.std() * 0.8).astype(np.float32)
-    weave = 1 + (0.14 if kind == "heather" else 0.04) * draws.normal(0, 1, (size, size, 1))
-    linear = (colour + (second - colour) * amount[..., None]) * weave
-    return Texture(np.concatenate([display(linear), np.full((size, size, 1), 255, np.uint8)], axis=-1))
+    weave = (0.14 if kind == "heather" else 0.04) * draws.standard_normal((size, size), np.float32)
+    steps = np.linspace(-0.5, 0.5, 32)[:, None]
+    table = np.stack([display((colour + (second - colour) * share) * (1 + steps)) for share in np.linspace(0, 1, 3)])
+    level = np.clip((weave + 0.5) * 31, 0, 31).astype(np.uint8)
+    rgba = np.full((size, size, 4), 255, np.uint8)
+    rgba[..., :3] = table[(amount * 2).astype(np.uint8), level]
+    return Texture(rgba)
 
 
 def _cloth_colour(draws: np.random.Generator, dark: bool) -> np.ndarray:

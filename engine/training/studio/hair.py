@@ -47,20 +47,68 @@ STYLES: dict[str, Style] = {
     "bald": Style(_NONE, scalp=0.0),
     "shaved": Style(_NONE, scalp=0.4),
     "buzz": Style(_NONE, 0.16, "coils", scalp=0.8),
-    "balding": Style(Growth((1.5, 2.6), lift=0.12, weight=0.4, gap=0.3, steps=4, crown=7.5), 0.2, loose=200, width=1.4),
-    "thinning": Style(
-        Growth((2.0, 3.5), lift=0.2, weight=0.3, gap=0.4, steps=4, recede=2.6), 0.25, loose=240, width=1.5
+    "balding": Style(
+        Growth((1.5, 2.6), lift=0.12, weight=0.4, gap=0.3, steps=4, crown=7.5),
+        0.2,
+        loose=620,
+        width=0.6,
+        pattern="tufts",
     ),
-    "crop": Style(Growth((1.2, 2.2), lift=0.3, weight=0.1, sides=0.7, gap=0.5, steps=4), 0.4, loose=360, width=1.4),
-    "short": Style(Growth((2.6, 4.4), lift=0.3, weight=0.25, sides=0.5, gap=0.9), 0.7, loose=340),
-    "side part": Style(Growth((4.0, 6.5), "part", 0.3, 2.6, 0.35, 0.25, messy=0.15, gap=1.2), 0.8, "across", loose=340),
-    "slick": Style(Growth((5.0, 8.0), "back", 0.5, 0.0, 0.12, 0.1, messy=0.08, gap=0.6), 0.45, "along", loose=280),
-    "quiff": Style(Growth((3.2, 5.2), "up", 0.35, 0.0, 0.6, 0.12, messy=0.25, gap=2.0), 0.8, "along", loose=360),
+    "thinning": Style(
+        Growth((2.0, 3.5), lift=0.2, weight=0.3, gap=0.4, steps=4, recede=2.6),
+        0.25,
+        loose=620,
+        width=0.6,
+        pattern="tufts",
+    ),
+    "crop": Style(
+        Growth((1.2, 2.2), lift=0.3, weight=0.1, sides=0.7, gap=0.5, steps=4),
+        0.4,
+        loose=620,
+        width=0.6,
+        pattern="tufts",
+    ),
+    "short": Style(
+        Growth((2.6, 4.4), lift=0.3, weight=0.25, sides=0.5, gap=0.9), 0.7, loose=480, width=0.75, pattern="tufts"
+    ),
+    "side part": Style(
+        Growth((4.0, 6.5), "part", 0.3, 2.6, 0.35, 0.25, messy=0.15, gap=1.2),
+        0.8,
+        "across",
+        loose=620,
+        width=0.6,
+        pattern="tufts",
+    ),
+    "slick": Style(
+        Growth((5.0, 8.0), "back", 0.5, 0.0, 0.12, 0.1, messy=0.08, gap=0.6),
+        0.45,
+        "along",
+        loose=620,
+        width=0.6,
+        pattern="tufts",
+    ),
+    "quiff": Style(
+        Growth((3.2, 5.2), "up", 0.35, 0.0, 0.6, 0.12, messy=0.25, gap=2.0),
+        0.8,
+        "along",
+        loose=620,
+        width=0.6,
+        pattern="tufts",
+    ),
     "messy": Style(
-        Growth((3.5, 6.0), lift=0.5, weight=0.35, sides=0.6, messy=0.5, gap=1.6), 0.9, loose=360, pattern="wavy"
+        Growth((3.5, 6.0), lift=0.5, weight=0.35, sides=0.6, messy=0.5, gap=1.6),
+        0.9,
+        loose=620,
+        width=0.6,
+        pattern="tufts",
     ),
     "mop": Style(
-        Growth((4.5, 6.0), "forward", 0.9, 0.8, 0.3, 0.4, messy=0.2, gap=1.2, steps=7), 0.7, "along", loose=340
+        Growth((4.5, 6.0), "forward", 0.9, 0.8, 0.3, 0.4, messy=0.2, gap=1.2, steps=7),
+        0.7,
+        "along",
+        loose=620,
+        width=0.6,
+        pattern="tufts",
     ),
     "bob": Style(
         Growth((24, 24), "part", 1.0, 1.5, 0.15, 0.5, messy=0.1, gap=1.3, steps=9, cut=-10.5),
@@ -136,7 +184,7 @@ def grown(model: FaceModel, name: str, variant: int, brim: tuple[float, float] |
         if count:
             airy = replace(growth, messy=growth.messy * spread)
             if style.shell and not style.body:  # just over the shell
-                airy = replace(airy, base=0.8 * style.shell, gap=max(0.2 * growth.gap, 0.12))
+                airy = replace(airy, base=0.85 * style.shell, gap=max(0.4 * growth.gap, 0.15))
             guides = scalp.grow(model, airy, count, draws)
             pattern = hair_pattern.cards(style.pattern, layer == Layer.HAIR)
             width = style.width * (1.25 if layer == Layer.HAIR else 1.0)

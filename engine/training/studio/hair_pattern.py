@@ -40,11 +40,11 @@ def coloured(pattern: Pattern, colour: np.ndarray, grey: float) -> Texture:
 
 @functools.lru_cache(maxsize=16)
 def cards(kind: str, body: bool) -> Pattern:
-    """CARDS cards, root at the top, of ``straight``, ``wavy``, ``curly``, ``coily`` or ``beard`` strands: the closed
+    """CARDS cards, root at the top, of ``straight``, ``wavy``, ``curly``, ``coily`` or few (``tufts``) strands: the closed
     ``body`` of the hair, ragged at its sides and tips, or loose strands to go over it."""
     draws = np.random.Generator(np.random.Philox(key=number_of(kind, int(body))))
     cell = _WIDTH // CARDS
-    make = {"coily": _coily_card, "beard": _beard_card}.get(kind)
+    make = {"coily": _coily_card, "tufts": _tuft}.get(kind)
     parts = [_card(kind, body, cell, draws) if make is None else make(cell, draws) for _ in range(CARDS)]
     return Pattern(*(np.concatenate(fields, axis=1) for fields in zip(*parts)))
 
@@ -88,15 +88,15 @@ def _coily_card(width: int, draws: np.random.Generator) -> tuple[np.ndarray, np.
     return 0.5 + 0.12 * noise, coverage, draws.random((_HEIGHT, width)).astype(np.float32)
 
 
-def _beard_card(width: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tuft(width: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A few thick hairs, bent, soft at both ends."""
     brightness, strand = np.full((_HEIGHT, width), 0.5, np.float32), np.full((_HEIGHT, width), 0.5, np.float32)
     coverage = np.zeros((_HEIGHT, width), np.float32)
     rows = np.arange(_HEIGHT) / (_HEIGHT - 1)
-    for _ in range(9):
+    for _ in range(8):
         column = width * (draws.uniform(0.12, 0.88) + draws.normal(0, 0.18) * rows**2)
-        shade, number, length = draws.normal(0.5, 0.15), draws.random(), draws.uniform(0.5, 1.0)
-        for step in range(3):
+        shade, number, length = draws.normal(0.5, 0.15), draws.random(), draws.uniform(0.65, 1.0)
+        for step in range(5):
             at = np.round(column + step).astype(int)
             r = np.flatnonzero((at >= 1) & (at < width - 1) & (rows < length))
             coverage[r, at[r]] = np.clip(np.minimum(rows[r] / 0.3, (length - rows[r]) / 0.3), 0, 1)
@@ -111,7 +111,7 @@ def mass(flow: str) -> tuple[np.ndarray, np.ndarray]:
     size = 384
     draws = np.random.Generator(np.random.Philox(key=number_of(flow, 0)))
     y, x = (np.mgrid[0:size, 0:size].astype(np.float32) + 0.5) / size - 0.5
-    wobble = _grain(draws, (size, size), 14.0) * 0.012
+    wobble = _grain(draws, (size, size), 20.0) * 0.006
     if flow == "coils":
         fine = _grain(draws, (size, size), 1.0)
         return 0.5 + 0.1 * fine + 0.06 * _grain(draws, (size, size), 4.0), draws.random((size, size)).astype(np.float32)
@@ -122,7 +122,7 @@ def mass(flow: str) -> tuple[np.ndarray, np.ndarray]:
     table = cv2.GaussianBlur(draws.normal(0, 1, (1, 4096)).astype(np.float32), (0, 0), 0.8)[0] * 1.6
     clumps = cv2.GaussianBlur(draws.normal(0, 1, (1, 4096)).astype(np.float32), (0, 0), 6)[0] * 3
     index = place.astype(int) % 4096
-    return 0.5 + 0.10 * table[index] + 0.06 * clumps[index], draws.random(1366).astype(np.float32).repeat(3)[index]
+    return 0.5 + 0.10 * table[index] + 0.04 * clumps[index], draws.random(1366).astype(np.float32).repeat(3)[index]
 
 
 def _grain(draws: np.random.Generator, shape: tuple[int, int], size: float) -> np.ndarray:

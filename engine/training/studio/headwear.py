@@ -133,6 +133,8 @@ def _piece(kind: str, points: np.ndarray, closed: bool) -> Piece:
     flat = points.reshape(-1, 3)
     normals = grid_normals(points, closed)
     outward = unit(points - _CENTRE)
+    pole = np.linalg.norm(normals, axis=-1, keepdims=True) < 0.99  # where a row is one point
+    normals = np.where(pole, outward, normals)
     normals *= np.where((normals * outward).sum(-1, keepdims=True) < 0, -1, 1) if kind != "scarf" else 1
     return Piece(
         name=kind,

@@ -87,7 +87,7 @@ def fitted(model: FaceModel, name: str, variant: int, shift: np.ndarray, texture
 
 
 def texture(colour: np.ndarray, grey: float) -> Texture:
-    """Shades of the hair's ``colour`` (3,) linear side by side, a share ``grey`` of them without pigment; roots darker."""
+    """Shades of ``colour`` (3,) linear side by side, a share ``grey`` of them without pigment; roots are darker."""
     gain = np.exp(np.linspace(-0.45, 0.45, _SHADES))[:, None]
     shades = colour * gain
     white = (np.arange(_SHADES) * 7 % _SHADES) < grey * _SHADES
