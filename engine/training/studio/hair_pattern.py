@@ -40,8 +40,8 @@ def coloured(pattern: Pattern, colour: np.ndarray, grey: float) -> Texture:
 
 @functools.lru_cache(maxsize=16)
 def cards(kind: str, body: bool) -> Pattern:
-    """CARDS cards, root at the top, of ``straight``, ``wavy``, ``curly``, ``coily`` or few (``tufts``) strands: the closed
-    ``body`` of the hair, ragged at its sides and tips, or loose strands to go over it."""
+    """CARDS cards, root at the top, of ``straight``, ``wavy``, ``curly``, ``coily`` or few (``tufts``) strands: a
+    closed ``body`` of the hair, ragged at its sides and tips, or loose strands to go over it."""
     draws = np.random.Generator(np.random.Philox(key=number_of(kind, int(body))))
     cell = _WIDTH // CARDS
     make = {"coily": _coily_card, "tufts": _tuft}.get(kind)

@@ -51,7 +51,7 @@ def labelled(library: Library, split: Split, seed: int, count: int, size: int, p
 def _pictures(
     library: Library, split: Split, seed: int, number: int, size: int, moments: int, profile: Profile
 ) -> list[Picture]:
-    sitter = sample_sitter(library, split, seed, number)
+    sitter = sample_sitter(library, split, seed, number, with_strands=profile is FULL)
     draw = draws(seed, "sheet", number)
     stage = sample_stage(library.choices(split).environments, draw)
     acted = Take(draw, _SECONDS).at(np.sort(draw.uniform(0, _SECONDS, moments)))

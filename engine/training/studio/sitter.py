@@ -39,8 +39,13 @@ class Sitter:
     sources: dict[str, str]
 
 
-def sample_sitter(library: Library, split: Split, seed: int, number: int, texture: int = TEXTURE) -> Sitter:
-    """The ``number``-th person of a split. The same arguments give the same person; splits never share a source."""
+def sample_sitter(
+    library: Library, split: Split, seed: int, number: int, texture: int = TEXTURE, with_strands: bool = False
+) -> Sitter:
+    """The ``number``-th person of a split. The same arguments give the same person; splits never share a source.
+
+    ``with_strands``: loose hair as strands, which look better and take longer to draw.
+    """
     choices = library.choices(split)
 
     def stream(name: str) -> np.random.Generator:
@@ -76,7 +81,7 @@ def sample_sitter(library: Library, split: Split, seed: int, number: int, textur
             mouth.texture(traits, paint),
             eyes.lash_texture(traits, paint),
         ),
-        wardrobe=dressing.dress(model, neutral, outfit, traits),
+        wardrobe=dressing.dress(model, neutral, outfit, traits, with_strands),
         sources={"head": source.id, "skin": chosen.id, "brow": brow.id, "iris": iris.id, "hair": hair},
     )
 
