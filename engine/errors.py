@@ -1,5 +1,7 @@
 """The one exception the engine raises on purpose: what went wrong, why, and what to do about it."""
 
+from __future__ import annotations
+
 
 class EngineError(Exception):
     """A fault the user can act on.
@@ -13,6 +15,10 @@ class EngineError(Exception):
         self.code = code
         self.text = text
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[EngineError], tuple[str, str, str]]:
+        """It crosses from a worker process whole."""
+        return type(self), (self.code, self.text, self.remedy)
 
 
 class Cancelled(Exception):

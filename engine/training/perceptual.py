@@ -53,7 +53,9 @@ class Sighted(Eye):
 
 
 class Plain(Sighted):
-    """Five blocks of two convolutions, max-pooled between, as in VGG; layers relu1_1 … relu5_1. No normalisation."""
+    """Five blocks of two convolutions, max-pooled between, as in VGG; layers relu1_1 … relu5_1. From the third block on
+    maps are group-normalised, without which so few steps teach the deep ones nothing; the shallow ones keep seeing
+    colour and light as they are."""
 
     names = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -63,6 +65,8 @@ class Plain(Sighted):
         before = (3, *widths)
         self.first = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(before, widths))
         self.second = nn.ModuleList(nn.Conv2d(b, b, 3, padding=1) for b in widths[:-1])
+        self.norms = nn.ModuleList(nn.GroupNorm(8, b) if i >= 2 else nn.Identity() for i, b in enumerate(widths))
+        self.more_norms = nn.ModuleList(nn.GroupNorm(8, b) if i >= 2 else nn.Identity() for i, b in enumerate(widths[:-1]))
         for layer in (*self.first, *self.second):
             assert isinstance(layer, nn.Conv2d)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -70,9 +74,9 @@ class Plain(Sighted):
     def forward(self, images: Tensor) -> list[Tensor]:
         maps, x = [], images
         for i, first in enumerate(self.first):
-            maps.append(functional.relu(first(x)))
+            maps.append(functional.relu(self.norms[i](first(x))))
             if i < len(self.second):
-                x = functional.max_pool2d(functional.relu(self.second[i](maps[-1])), 2)
+                x = functional.max_pool2d(functional.relu(self.more_norms[i](self.second[i](maps[-1]))), 2)
         return maps
 
 

@@ -96,6 +96,18 @@ def test_who_makes_the_batches_changes_nothing(tiny: Tiny, workers: int):
             assert same(batch, feed.take())
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_fault_in_the_data_arrives_as_it_was(tiny: Tiny, workers: int, tmp_path: Path):
+    recipe = tiny(data={**vars(tiny().data), "workers": workers})
+    data = Open(recipe.data)
+    with (
+        Feed(data, data(), recipe, ("source_image", "source_pncc")) as feed,
+        pytest.raises(EngineError, match="no source_pncc.* Train it from the studio") as caught,
+    ):
+        feed.take()
+    assert caught.value.code == "missing_label"
+
+
 def test_what_is_measured_is_not_trained_on(tiny: Tiny):
     data = tiny().data
     train, test = Open(data)(), Open(data, held_out=True)()
