@@ -63,21 +63,20 @@ class Plain(Sighted):
         widths = WIDTHS["plain"]
         super().__init__(widths)
         before = (3, *widths)
-        self.first = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(before, widths))
-        self.second = nn.ModuleList(nn.Conv2d(b, b, 3, padding=1) for b in widths[:-1])
-        self.norms = nn.ModuleList(nn.GroupNorm(8, b) if i >= 2 else nn.Identity() for i, b in enumerate(widths))
-        self.more_norms = nn.ModuleList(nn.GroupNorm(8, b) if i >= 2 else nn.Identity() for i, b in enumerate(widths[:-1]))
-        for layer in (*self.first, *self.second):
-            assert isinstance(layer, nn.Conv2d)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.first = nn.ModuleList(_layer(a, b, i >= 2) for i, (a, b) in enumerate(zip(before, widths)))
+        self.second = nn.ModuleList(_layer(b, b, i >= 2) for i, b in enumerate(widths[:-1]))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps, x = [], images
-        for i, first in enumerate(self.first):
-            maps.append(functional.relu(self.norms[i](first(x))))
-            if i < len(self.second):
-                x = functional.max_pool2d(functional.relu(self.more_norms[i](self.second[i](maps[-1]))), 2)
+        maps = [self.first[0](images)]
+        for second, first in zip(self.second, self.first[1:]):
+            maps.append(first(functional.max_pool2d(second(maps[-1]), 2)))
         return maps
+
+
+def _layer(before: int, after: int, normed: bool) -> nn.Sequential:
+    convolution = nn.Conv2d(before, after, 3, padding=1)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    return nn.Sequential(convolution, *([nn.GroupNorm(8, after)] if normed else []), nn.ReLU())
 
 
 class Residual(Sighted):
