@@ -155,16 +155,16 @@ def lash_points(
 def lash_texture(traits: Traits, draws: np.random.Generator) -> Texture:
     """Upper lashes in the upper half, lower ones below; roots at the top of each."""
     width, height = 512, 64
-    halves = []
+    halves, bend = [], np.linspace(0, 1, 6)
     for count, strength in ((95, 0.9 + 0.1 * traits.make_up), (55, 0.5 + 0.2 * traits.make_up)):
         canvas = np.zeros((height, width), np.float32)
         for k in range(count):
             x = (k + draws.uniform(0, 1)) / count * width
             lean, reach = draws.normal(0, 9), draws.uniform(0.55, 1) * height
-            path = np.array([[x + lean * t * t, reach * t] for t in np.linspace(0, 1, 6)])
-            for part in range(5):
-                ends = [tuple(int(v) for v in np.round(p * 16)) for p in path[part : part + 2]]
-                cv2.line(canvas, ends[0], ends[1], float(1 - 0.17 * part), 2 if part < 2 else 1, cv2.LINE_AA, 4)
+            path = np.round(np.stack([x + lean * bend**2, reach * bend], axis=1) * 16).astype(np.int32)
+            cv2.polylines(canvas, [path], False, 1.0, 1, cv2.LINE_AA, 4)
+            cv2.polylines(canvas, [path[:3]], False, 1.0, 2, cv2.LINE_AA, 4)
+        canvas *= np.linspace(1.1, 0.35, height, dtype=np.float32)[:, None].clip(0, 1)
         canvas[: height // 10] = np.maximum(canvas[: height // 10], 0.55)
         halves.append(canvas * strength)
     alpha = cv2.GaussianBlur(np.concatenate(halves), (0, 0), 0.6).clip(0, 1)

@@ -45,13 +45,18 @@ class Regions:
     def size(self) -> int:
         return len(self.lips)
 
-    def curve(self, points: np.ndarray, width: float) -> np.ndarray:
-        """A soft stroke (S, S), 0…1, through ``points`` (P, 2) in texels, ``width`` cm."""
-        canvas = np.zeros((self.size, self.size), np.float32)
+    def curve(self, points: np.ndarray, width: float) -> tuple[tuple[slice, slice], np.ndarray]:
+        """A soft stroke, 0…1, through ``points`` (P, 2) in texels, ``width`` cm: where it lies in a map, and itself."""
+        reach = int(3 * width * self.scale) + 4
+        low = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, self.size - 1)
+        high = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach, low + 1, self.size)
+        canvas = np.zeros((high[1] - low[1], high[0] - low[0]), np.float32)
+        points = points - low
         thick = max(1, int(round(width * self.scale)))
         bends = np.round(_spline(points, False) * 16).astype(np.int32)
         cv2.polylines(canvas, [bends], False, 1.0, thick, cv2.LINE_AA, 4)
-        return cv2.GaussianBlur(canvas, (0, 0), max(0.5, width * self.scale * 0.45))
+        where = slice(low[1], high[1]), slice(low[0], high[0])
+        return where, cv2.GaussianBlur(canvas, (0, 0), max(0.5, width * self.scale * 0.45))
 
     def shave(self, albedo: np.ndarray) -> np.ndarray:
         """A skin (S, S, 3) uint8 whose scalp is made as bare as its forehead."""

@@ -56,7 +56,7 @@ def sample_sitter(
     traits = sample_traits(stream("traits"), _masculinity(library, neutral))
     pick = stream("choices")
     chosen = _skin(choices, traits, pick)
-    fullness = np.array([float(brow.coverage.mean()) for brow in choices.brows])
+    fullness = np.array([float(brow.coverage[::4, ::4].mean()) for brow in choices.brows])
     wanted = np.quantile(fullness, float(np.clip(0.65 - 0.35 * traits.feminine + pick.normal(0, 0.25), 0, 1)))
     brow = choices.brows[int(np.abs(fullness - wanted).argmin())]
     iris = min(choices.irises, key=lambda i: abs(i.darkness - traits.iris) + 0.15 * pick.random())

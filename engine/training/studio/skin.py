@@ -80,7 +80,7 @@ def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
     wide = cv2.resize(grid, (int(size * (cells + 4) / cells), size), interpolation=cv2.INTER_CUBIC)
     cut = int(size * 2 / cells)
     out = wide[:, cut : cut + size]
-    return out / max(float(out.std()), 1e-6)
+    return out / max(float(out[::4, ::4].std()), 1e-6)
 
 
 def _mix(albedo: np.ndarray, colour: np.ndarray, amount: np.ndarray) -> None:
@@ -137,9 +137,9 @@ def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndar
         if amount <= 0.01:
             return
         wobble = draws.normal(0, 0.06 * cm, points.shape)
-        line = region.curve(points + wobble, width)
+        where, line = region.curve(points + wobble, width)
         flank = np.roll(line, int(round(0.12 * cm)) or 1, axis=0)
-        deep[:] += 1.4 * amount * (line - 0.35 * flank)
+        deep[where] += 1.4 * amount * (line - 0.35 * flank)
 
     old = traits.wrinkles
     for side in (0, 1):
