@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.face import model as face_model
 from engine.face.maths import vector_from_rotation
 from engine.training.studio.acting import MAX_PITCH, MAX_YAW, Moment, Take, act, moment
-from engine.training.studio.expressions import index, names
+from engine.training.studio.expressions import index, names, physical
 from engine.training.studio.randomness import draws
 
 FPS = 50.0
@@ -96,6 +97,17 @@ def test_lids_follow_the_gaze(performances: list[list[Moment]]) -> None:
         down = np.stack([m.expression for m in performance])[:, index("eyeLookDown")[0]]
         pitch = np.stack([m.gaze for m in performance])[:, 0, 0]
         assert (down[pitch < -0.1] > 0.15).all() and (down[pitch > 0] == 0).all()
+
+
+def test_lids_meet_and_do_not_cross_wherever_the_eyes_look() -> None:
+    model = face_model.load()
+    asked = np.zeros((3, len(names())))
+    for name, amounts in (("eyeBlink", (1, 1, 1)), ("eyeLookDown", (0, 0.9, 0.5)), ("eyeSquint", (0, 0, 0.5))):
+        asked[:, index(name)] = np.array(amounts)[:, None]
+    for weights in physical(asked):
+        marks = model.landmarks68.at(model.deform(model.vertices, weights))
+        gap = (marks[[37, 38, 43, 44]] - marks[[41, 40, 47, 46]])[:, 1].mean()
+        assert abs(gap) < 0.08, weights  # cm
 
 
 def test_moments_cover_the_poses_and_favour_the_front() -> None:

@@ -106,9 +106,9 @@ def grown(model: FaceModel, name: str, variant: int) -> tuple[Geometry, ...]:
         follow = binding(skin, np.repeat(root[chosen], steps, axis=0), len(model.vertices), 4)
         return Geometry(piece, follow, hair_pattern.cards(kind, kind != "tufts"), 2)
 
-    made = [cards(np.arange(count), 0.5 + 0.2 * min(shape.length, 2), Layer.WISPS, "tufts")]
-    if shape.length > 1.5:  # the closed body of what hangs from the chin
-        made.append(cards(np.flatnonzero(at_chin > 0.5)[::4], 1.1, Layer.HAIR, "wavy"))
+    made = [cards(np.arange(count), 0.4 + 0.12 * min(shape.length, 2), Layer.WISPS, "tufts")]
+    if shape.length > 2.5:  # the closed body of what hangs from the chin
+        made.append(cards(np.flatnonzero(at_chin > 0.6)[::2], 0.7, Layer.HAIR, "wavy"))
     return tuple(made)
 
 

@@ -46,7 +46,7 @@ _STYLES: dict[str, tuple[float, float, int]] = {
     "ponytail": (0.12, 1.5, 0),
 }
 _BEARDS = {
-    **{"stubble": 2.2, "short": 1.6, "full": 1.2, "long": 0.3, "moustache": 0.5, "goatee": 0.7, "chin": 0.25},
+    **{"stubble": 2.2, "short": 1.6, "full": 1.2, "long": 0.15, "moustache": 0.5, "goatee": 0.7, "chin": 0.25},
     "sideless": 0.25,
 }
 _GARMENTS = {  # men's and women's shares

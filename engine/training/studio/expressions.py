@@ -158,7 +158,7 @@ def physical(expression: np.ndarray) -> np.ndarray:
         e[:, list(index(name))] *= 1 - 0.75 * wide
     closed = of("eyeBlink").clip(0, 1)
     e[:, list(index("eyeWide"))] *= 1 - closed
-    lowered = np.clip(0.55 * of("eyeLookDown") + 0.25 * of("eyeSquint"), 0, 1)
-    e[:, list(index("eyeBlink"))] *= 1 - 0.6 * lowered * closed
+    lowered = np.clip(0.58 * of("eyeLookDown") + 0.26 * of("eyeSquint"), 0, 1)  # shares of the eye these close
+    e[:, list(index("eyeBlink"))] *= 1 - lowered * closed
     e[:, list(index("mouthClose"))] = np.minimum(of("mouthClose"), of("jawOpen"))
     return np.clip(e, 0, 1)

@@ -28,11 +28,11 @@ class Pattern:
 def coloured(pattern: Pattern, colour: np.ndarray, grey: float) -> Texture:
     """The pattern as a texture: ``colour`` (3,) linear, a share ``grey`` of the strands without pigment."""
     gain = np.exp(1.9 * (np.linspace(0, 1, _LEVELS) - 0.5))[:, None]
-    own, white = display(colour * gain), display(np.array([0.42, 0.41, 0.39]) * (0.6 + 0.4 * gain))
+    own, white = display(colour * gain), display(faded(colour) * (0.6 + 0.4 * gain))
     table = np.empty((_STRANDS, _LEVELS, 4), np.uint8)
     for number in range(_STRANDS):
         share = np.clip(grey * _STRANDS - number, 0, 1)
-        table[number, :, :3] = own + 0.4 * share * (white.astype(float) - own)
+        table[number, :, :3] = own + 0.7 * share * (white.astype(float) - own)
     rgba = table.reshape(-1, 4).view(np.uint32)[:, 0][pattern.code].view(np.uint8).reshape(*pattern.code.shape, 4)
     rgba[..., 3] = pattern.coverage
     return Texture(rgba)
@@ -129,6 +129,11 @@ def _grain(draws: np.random.Generator, shape: tuple[int, int], size: float) -> n
     """Smooth noise of unit variance."""
     noise = cv2.GaussianBlur(draws.normal(0, 1, shape).astype(np.float32), (0, 0), size)
     return noise / (noise.std() + 1e-6)
+
+
+def faded(colour: np.ndarray) -> np.ndarray:
+    """(3,) linear: a grey hair among others of a ``colour``; single ones do not shine out of dark hair."""
+    return np.minimum(np.array([0.42, 0.41, 0.39]), 5 * colour.max() + 0.03)
 
 
 def display(linear: np.ndarray) -> np.ndarray:

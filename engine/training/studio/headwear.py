@@ -107,7 +107,7 @@ def _scarf(skin: Surface) -> np.ndarray:
     opening = np.stack(
         [6.55 * s, 1.0 + np.where(c > 0, 8.4, 9.2) * c, np.where(c > 0, 7.8 + 1.2 * c, 5.0 + 2.8 * (1 + c))], 1
     )
-    up, hem = smoothstep(c * 0.9 + 0.55)[:, None], bust(np.full(57, -24.0), np.pi - around) * [0.92, 1, 1]
+    up, hem = smoothstep(c * 0.9 + 0.55)[:, None], bust(np.full(57, -31.0), np.pi - around) * [0.92, 1, 1]
     high, low = np.clip(c, 0, 1), np.clip(-c, 0, 1)
     over = np.stack([8.4 * s, 4.5 + 10.7 * high, 0 * s], 1), np.stack([7.6 * s, 1 + 0 * s, -4.5 - 5.8 * high], 1)
     under = np.stack([7.4 * s, -8 - 3.2 * low, 3 + 2.8 * low], 1), np.stack([10.5 * s, -14.5 + 0 * s, -1 + 8 * low], 1)

@@ -10,7 +10,7 @@ import numpy as np
 from engine.face.model import FaceModel
 from engine.training.studio import hair, scalp
 from engine.training.studio.hair import STYLES, grid_strip, hanging_share, volume_normals
-from engine.training.studio.hair_pattern import display, number_of
+from engine.training.studio.hair_pattern import display, faded, number_of
 from engine.training.studio.scene import Material, Mesh, Parsing, Texture
 from engine.training.studio.worn import Layer, Posture, binding, unit
 
@@ -91,7 +91,7 @@ def texture(colour: np.ndarray, grey: float) -> Texture:
     gain = np.exp(np.linspace(-0.45, 0.45, _SHADES))[:, None]
     shades = colour * gain
     white = (np.arange(_SHADES) * 7 % _SHADES) < grey * _SHADES
-    shades[white] = np.array([0.42, 0.41, 0.39]) * (0.7 + 0.3 * gain[white])
+    shades[white] = faded(colour) * (0.7 + 0.3 * gain[white])
     rows = shades[None] * np.linspace(0.8, 1.05, 8)[:, None, None]
     alpha = np.broadcast_to(
         np.array([255, 255, 255, 255, 250, 240, 210, 110], np.uint8)[:, None, None], (8, _SHADES, 1)
