@@ -1,6 +1,6 @@
 """The face regressor in torch: trained here, exported to ONNX, run from there.
 
-One convolutional trunk without normalisation layers. Coarsely the face is found as a similarity (a place, a size and a
+One convolutional trunk. Coarsely the face is found as a similarity (a place, a size and a
 roll) and a shape in its own upright frame; then every point is mended by what the finest feature map shows under it.
 The same map gives the matte.
 """
@@ -22,15 +22,17 @@ _ROUNDS = 2
 
 
 class Residual(nn.Module):
-    """x + f(x), with f zero at first: so it trains without normalisation (SkipInit, De and Smith 2020)."""
+    """x + f(x), with f zero at first (SkipInit, De and Smith 2020) and group normalisation before each convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.norms = nn.ModuleList(nn.GroupNorm(8, width) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(functional.relu(self.first(functional.relu(x))))
+        inner = self.first(functional.relu(self.norms[0](x)))
+        return x + self.second(functional.relu(self.norms[1](inner)))
 
 
 class FaceRegressor(nn.Module):
