@@ -25,7 +25,8 @@ LIDS_LEFT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 38
 BROWS = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 276, 283, 282, 295, 285)
 
 _DATA_WEIGHT = 120.0  # of all landmarks together, against the priors below
-_STILL = 1.0  # cm an expression may move a point that still speaks for the pose
+_STILL = 0.7  # cm an expression may move a point that still speaks for the pose
+_DEPTH_WEIGHT = 1.5  # of a point's depth against each of its picture coordinates, in the pose
 _HUBER = 3.0  # percent of the face's diagonal
 _RIDGE, _SPARSE = 0.35, 0.06  # default L2 and L1 on an expression weight
 _FREE = {"eyeBlink_L", "eyeBlink_R", "jawOpen"}
@@ -177,18 +178,40 @@ class Fitter:
         return FrameFit(expression, pose, float(np.linalg.norm(residual, axis=1).mean()))
 
     def _rigid(self, observation: Observation, neutral: np.ndarray, fit: FrameFit) -> FrameFit:
-        """The pose again from points that expressions hardly move: strong expressions otherwise leak into it."""
-        head, pose = self._deformed(neutral, fit.expression), fit.pose
-        root = np.repeat(np.sqrt(self._rigid_weights), 2)
-        residual = np.zeros((1, 2))
-        for _ in range(3):
-            residual, _, by_pose = self._residual(observation, head, pose)
-            jacobian = by_pose.reshape(-1, 6) * root[:, None]
-            error = residual.reshape(-1) * root
+        """The pose again, from points that expressions hardly move: strong expressions otherwise leak into it.
+
+        A grin and a head tipped back look alike in the picture, and what is taken for an expression moves still points
+        too. Dense points are many and have depth, so they are compared with the expressionless head; 68 cannot be.
+        """
+        head = self._deformed(neutral, fit.expression)
+        still = neutral if self.is_dense else head
+        pose, root = fit.pose, np.sqrt(self._rigid_weights)[:, None]
+        for _ in range(4):
+            residual, _, by_pose = self._residual(observation, still, pose)
+            if self.is_dense:
+                depth, by_depth = self._depth_residual(observation, still, pose)
+                residual = np.concatenate([residual, depth[:, None]], axis=1)
+                by_pose = np.concatenate([by_pose, by_depth[:, None]], axis=1)
+            jacobian = (by_pose * root[..., None]).reshape(-1, 6)
+            error = (residual * root).reshape(-1)
             weighted = jacobian.T * _robust(error)
             step = np.linalg.lstsq(weighted @ jacobian, weighted @ error, rcond=None)[0]
             pose = Pose(rotation_from_vector(step[:3]) @ pose.rotation, pose.translation + step[3:])
+        residual, _, _ = self._residual(observation, head, pose)
         return FrameFit(fit.expression, pose, float(np.linalg.norm(residual, axis=1).mean()))
+
+    def _depth_residual(self, observation: Observation, head: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """What the detector's depth, which has no origin, says of the turn: weighted, (P,) and (P, 6)."""
+        assert observation.dense is not None
+        percent = 100 / observation.diagonal
+        camera_points = pose.apply(head)
+        arm = (camera_points - pose.translation) * self.camera.focal * percent / -camera_points[:, 2].mean()
+        residual = -observation.dense[:, 2] * percent - arm[:, 2]
+        by_pose = np.zeros((len(head), 6))
+        by_pose[:, 0], by_pose[:, 1] = arm[:, 1], -arm[:, 0]
+        weights, root = self._rigid_weights, np.sqrt(_DEPTH_WEIGHT)
+        residual = residual - np.average(residual, weights=weights)
+        return root * residual, root * (by_pose - np.average(by_pose, axis=0, weights=weights))
 
     def _identity_equations(
         self, observation: Observation, neutral: np.ndarray, fit: FrameFit

@@ -19,7 +19,7 @@ _HIDDEN_FACING = 0.22  # cosine to the viewer below which texture is too oblique
 _RIM = 0.004  # of the face's diagonal: how far outside an opening its skin begins
 _HAIR = 0.1  # of the face's diagonal: from the skull's outline into the hair
 _SPREAD = 200  # neighbour averages of the silhouette's pull over the back of the head
-_GUM_SHOWS, _LOWER_TEETH_DROP = 0.1, 0.1  # nominal cm
+_GUM_SHOWS = 0.1  # nominal cm
 _TEETH_FOLLOW = 0.7  # of the way to where no more gum shows
 _SETTLE = 60  # neighbour averages of the continued coordinates
 
@@ -71,13 +71,17 @@ class SourceGeometry:
         return placed
 
     def _seat_teeth(self, placed: np.ndarray) -> None:
-        """Teeth where this person's lips want them: little gum in a smile, and both rows keep their distance."""
-        anatomy = self.anatomy
-        lip = self.face.model.landmarks68.at(placed)[62, 1]
-        gum = float(lip - placed[self._upper_teeth, 1].max()) - _GUM_SHOWS * anatomy.unit
-        lift = _TEETH_FOLLOW * max(0.0, gum)
-        placed[anatomy.upper_jaw, 1] += lift
-        placed[anatomy.lower_jaw, 1] += lift - _LOWER_TEETH_DROP * anatomy.unit
+        """Teeth where this person's lips and chin want them: little gum in a smile, both rows keep their distance.
+
+        From the picture, lips that part and a jaw that drops are told apart by the chin alone, which wanders, so the
+        lower row goes half by the fitted jaw and half by the chin. Else a clenched grin shows a gap between the rows.
+        """
+        anatomy, marks = self.anatomy, self.face.model.landmarks68
+        gum = float(marks.at(placed)[62, 1] - placed[self._upper_teeth, 1].max()) - _GUM_SHOWS * anatomy.unit
+        placed[anatomy.upper_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum)
+        by_chin = min(0.0, float((marks.at(placed) - marks.at(self.face.neutral + self.correction))[8, 1]))
+        by_jaw = float((placed - self.face.neutral)[anatomy.lower_jaw, 1].mean())
+        placed[anatomy.lower_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum) + (by_chin - by_jaw) / 2
 
     def _shrink_into_matte(self, inside: _Inside) -> None:
         """Pull the silhouette into the person, or background shows between cheek and ear.

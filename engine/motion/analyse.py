@@ -107,14 +107,14 @@ def _fit_all(
     gaze = interpolate(gaze, valid & (shut < _SHUT))
     expression, offsets, gaze = (fill_gaps(a, valid) for a in (expression, offsets, gaze))
     rotation, translation = smooth_pose(fill_gaps(rotation, valid), fill_gaps(translation, valid))
-    expression = smooth(expression, 0.5)
+    expression, offsets = smooth(expression, 0.5), smooth(offsets, 0.5)
     return Performance(
         expression_names=names,
         expression=expression,
         rotation=rotation,
         translation=translation,
         gaze=smooth(gaze, 0.7),
-        offsets=smooth(offsets, 0.7),
+        offsets=offsets,
         confidence=confidence,
         residual=residual,
         valid=valid,

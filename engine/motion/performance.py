@@ -22,7 +22,7 @@ from engine.errors import EngineError
 from engine.media.image import write_atomic
 
 MAGIC = b"UNDERSTUDY PERFORMANCE\n"
-VERSION = 1
+VERSION = 2
 _MAX_HEADER = 1 << 20
 _MAX_PAYLOAD, _MAX_PER_FRAME = 1 << 31, 1 << 16  # bytes: what an honest file never reaches
 _ARRAYS = ("expression", "rotation", "translation", "gaze", "offsets", "confidence", "residual", "valid")

@@ -106,7 +106,8 @@ def test_a_known_head_is_read_closely_with_or_without_the_frame_before(
     for observation, (amounts, rotation) in zip(sitting, ACTS):
         expected = weights(model, **amounts)
         fit = fitter.frame(observation, truth, None)
-        assert degrees_between(fit.pose.rotation, rotation) < 0.3
+        # Dense points leave the expression out of the pose: a model that knows it exactly, as only here, loses by that.
+        assert degrees_between(fit.pose.rotation, rotation) < (0.5 if dense else 0.3)
         assert np.abs(fit.expression - expected).max() < 0.1
         before = fitter.frame(observation, truth, before)
         assert degrees_between(before.pose.rotation, rotation) < 1.5
@@ -194,5 +195,5 @@ def test_a_smaller_face_model_fits_too(tmp_path: Path, dense: bool) -> None:
     points = fitter.neutral_points(fitter.subject(seen))
     for observation, (amounts, rotation) in zip(seen, ACTS):
         fit = fitter.frame(observation, points, None)
-        assert degrees_between(fit.pose.rotation, rotation) < 1.0
+        assert degrees_between(fit.pose.rotation, rotation) < (1.6 if dense else 1.0)
         assert np.abs(fit.expression - weights(small, **amounts)).max() < 0.25

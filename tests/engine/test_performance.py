@@ -80,7 +80,7 @@ def test_the_header_reads_as_text(file: Path) -> None:
     title, _, rest = file.read_bytes().partition(b"\n")
     assert title == b"UNDERSTUDY PERFORMANCE"
     header = json.loads(rest.partition(SPLIT)[0])
-    assert header["version"] == 1 and header["frames"] == 7 and header["start"] == 100
+    assert header["version"] == 2 and header["frames"] == 7 and header["start"] == 100
     assert header["fps"] == [24000, 1001] and header["size"] == [640, 360]
     assert header["neutral_frame"] == 104 and header["frames_without_face"] == [102, 103]
     assert header["expressions"] == ["jawOpen", "eyeBlink_L"] and header["detector"] == "mediapipe"
@@ -101,8 +101,8 @@ def test_missing_foreign_and_cut_short_files(file: Path, folder: Path) -> None:
 
 
 def test_a_newer_version_says_so(file: Path) -> None:
-    file.write_bytes(file.read_bytes().replace(b'"version": 1', b'"version": 2', 1))
-    assert "version is 2" in refused(file)
+    file.write_bytes(file.read_bytes().replace(b'"version": 2', b'"version": 9', 1))
+    assert "version is 9" in refused(file)
 
 
 Header = dict[str, Any]
