@@ -21,7 +21,7 @@ from tests.engine.heads import known
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / ".venvs" / "bpy" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 BPY_PYTHON = Path(os.environ.get("UNDERSTUDY_BPY_PYTHON") or DEFAULT)
-SIZE, SAMPLES = 96, 4
+SIZE, SAMPLES = 64, 4
 
 
 @pytest.fixture(scope="module")

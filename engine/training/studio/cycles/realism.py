@@ -51,7 +51,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="(default: %(default)s)")
     parser.add_argument("--split", choices=("train", "held-out"), default="held-out", help="(default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=24, help="rays a pixel, then denoised (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=16, help="rays a pixel, then denoised (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="of Cycles (default: one a core)")
     options = parser.parse_args(argv)
     studio = StudioSamples(options.assets, options.seed, options.split, Options(profile="full"))
