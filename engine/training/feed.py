@@ -58,10 +58,13 @@ class Open:
         from engine.training.shards import ShardSamples
 
         samples = ShardSamples(Path(folder))
-        kept = 0 if own else len(samples) // _KEPT_BACK
-        if self.held_out:
-            return Shuffled(samples, range(len(samples) - kept if kept else 0, len(samples)), self.data.seed)
-        return Shuffled(samples, range(len(samples) - kept), self.data.seed)
+        used = range(len(samples))
+        if not own:
+            kept = max(1, len(samples) // _KEPT_BACK)
+            used = used[-kept:] if self.held_out else used[:-kept]
+        if not used:
+            raise EngineError("no_data", f"{folder} holds one pair only.", "Make more, or give --held-out.")
+        return Shuffled(samples, used, self.data.seed)
 
 
 class Shuffled(Samples):

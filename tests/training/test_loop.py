@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.errors import EngineError
 from engine.training import checkpoint, curves
@@ -239,3 +240,15 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.02)
+
+
+def test_tensorboard_gets_the_same_curves(tiny: Tiny, tmp_path: Path):
+    recipe = tiny(steps=4)
+    trainer = Trainer(recipe, tmp_path, Open(recipe.data))
+    trainer.run(Report(recipe, tmp_path, Open(recipe.data, held_out=True), lambda line: None, board=True))
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    row = curves.read(tmp_path / "log.jsonl")[-1]
+    (point,) = events.Scalars("measured/flow_px")
+    assert point.step == 4 and point.value == pytest.approx(row["measured"]["flow_px"], rel=1e-4)
+    assert events.Images("samples")[0].width == 3 * 32
