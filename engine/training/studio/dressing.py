@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio import beard, garments, glasses, hair, headwear, scalp, strands
+from engine.training.studio import beard, garments, glasses, hair, hair_mesh, headwear, scalp, strands
 from engine.training.studio.glasses import Spectacles
 from engine.training.studio.hair_pattern import coloured
 from engine.training.studio.library import HairMesh
@@ -134,7 +134,7 @@ def _hair(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits
     coiled = draws.random() < smoothstep(np.array((traits.melanin - 0.45) / 0.35)).item()
     if styles and not coiled and hat is None and draws.random() < _ASSET_SHARE:
         wants_length = draws.random() < 0.08 + 0.75 * feminine
-        shares = np.array([hair.liking(style) * (_is_long(style) == wants_length) for style in styles])
+        shares = np.array([hair_mesh.liking(style) * (_is_long(style) == wants_length) for style in styles])
         if shares.sum() > 0:
             return styles[draws.choice(len(styles), p=shares / shares.sum())]
     shares = np.array(
@@ -200,7 +200,7 @@ def dress(
         pieces.append(geometry.fitted(shift, geometry.piece.texture))
     brim = headwear.BRIMS.get(outfit.headwear or "")
     if isinstance(outfit.hair, HairMesh):
-        add(hair.from_assets(model, outfit.hair), traits.hair_colour, 0.0)
+        add(hair_mesh.from_assets(model, outfit.hair), traits.hair_colour, 0.0)
     elif outfit.headwear != "scarf":
         grown, grey = hair.grown(model, outfit.hair, outfit.variant, brim), 0.3 * traits.grey
         if with_strands and brim is None and strands.has(outfit.hair):
