@@ -135,7 +135,7 @@ def _hair(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits
     if styles and not coiled and hat is None and draws.random() < _ASSET_SHARE:
         wants_length = draws.random() < 0.08 + 0.75 * feminine
         shares = np.array([hair_mesh.liking(style) * (_is_long(style) == wants_length) for style in styles])
-        if shares.sum() > 0:
+        if draws.random() < shares.max():
             return styles[draws.choice(len(styles), p=shares / shares.sum())]
     shares = np.array(
         [
