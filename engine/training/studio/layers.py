@@ -75,20 +75,22 @@ def seen(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[T
     )
 
 
-def labelled(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[Tensor]) -> Fragments:
+def labelled(slots: Sequence[Fragments], alpha: Sequence[Tensor], through: Sequence[Tensor]) -> Fragments:
     """The one surface by which each pixel is labelled: the fragment at which the opacity summed up from the front
-    passes one half. All labels of a pixel come from that fragment alone."""
+    passes one half. All labels of a pixel come from that fragment alone. ``alpha`` of the layers as for
+    :func:`transmittance`."""
     chosen = []
-    for k, (fragments, colour, before) in enumerate(zip(slots, rgba, through, strict=True)):
-        behind = before * (1 - colour[3]) if k else torch.zeros_like(before)
+    for k, (fragments, before) in enumerate(zip(slots, through, strict=True)):
+        behind = before * (1 - alpha[k - 1]) if k else torch.zeros_like(before)
         chosen.append(select(fragments, ((before > 0.5) & (behind <= 0.5)).nonzero()[:, 0]))
     return _join(chosen)
 
 
 def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[Tensor]:
-    """Per slot and fragment (P,): the share of its light that all nearer fragments of other layers let through."""
+    """Per slot and fragment (P,): the share of its light that all nearer fragments of other layers let through.
+    ``alpha`` of every layer, that is of every slot but the first."""
     depths = [_map(layer.depth, layer, float("inf")) for layer in slots[1:]]
-    clear = [_map(1 - a, layer, 1.0) for layer, a in zip(slots[1:], alpha[1:], strict=True)]
+    clear = [_map(1 - a, layer, 1.0) for layer, a in zip(slots[1:], alpha, strict=True)]
     through = []
     for k, fragments in enumerate(slots):
         product = torch.ones_like(fragments.depth)

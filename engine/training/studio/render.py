@@ -32,7 +32,7 @@ class Profile:
     shadows: bool
 
 
-_SHADOW_TEXELS = 1.5  # a pixel
+_SHADOW_TEXELS = 1.0  # a pixel
 TRAINING = Profile(1, False)
 FULL = Profile(2, True)
 
@@ -82,8 +82,8 @@ def _render(scenes: Sequence[Scene], size: int, profile: Profile, rasteriser: st
 @dataclass(frozen=True)
 class _Drawing:
     """Pictures of one width before they are shaded: ``slots`` of fragments, what is opaque first, then each layer where
-    it lies in front of that, their colours ``rgba`` and the light that passes ``through`` to each; and the ``head``
-    alone, whatever covers it."""
+    it lies in front of that; the layers' colours ``rgba``; the light that passes ``through`` to each slot; and the
+    ``head`` alone, whatever covers it."""
 
     width: int
     head: Fragments
@@ -98,9 +98,13 @@ def _drawing(heap: Heap, width: int, rasteriser: str) -> _Drawing:
     slots = layers.nearer_than_opaque([layers.nearer(head, rest), *others])
     textures = [texture for scene in heap.scenes for texture in scene.textures]
     found = texels.texels(textures, _shrink(heap, slots, width), heap.device)
-    rgba = [found.colours(heap.texture.index_select(0, f.triangle), heap.texture_place(f)) for f in slots]
+    rgba = [_colours(heap, found, layer) for layer in slots[1:]]
     through = layers.transmittance(slots, [colour[3] for colour in rgba])
     return _Drawing(width, head, slots, rgba, through, found)
+
+
+def _colours(heap: Heap, texels: Texels, fragments: Fragments) -> Tensor:
+    return texels.colours(heap.texture.index_select(0, fragments.triangle), heap.texture_place(fragments))
 
 
 def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
@@ -128,7 +132,8 @@ def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasteriser: str) -> tuple[Tensor, Tensor]:
     """Display colours (3, B, S, S) before the lens' faults, and coverage (B, S, S)."""
-    seen = layers.seen(drawing.slots, drawing.rgba, drawing.through)
+    opaque = _colours(heap, drawing.texels, drawing.slots[0])
+    seen = layers.seen(drawing.slots, [opaque, *drawing.rgba], drawing.through)
     count, width = len(heap.scenes), drawing.width
     material = heap.material.index_select(0, seen.fragments.triangle)
     normal = heap.gather(heap.normal, seen.fragments)
@@ -181,7 +186,7 @@ def _code(heap: Heap, head: Fragments) -> Tensor:
 
 def _pictures(heap: Heap, drawing: _Drawing, colour: Tensor, matte: Tensor, size: int) -> list[Picture]:
     """Back to arrays, scene by scene."""
-    labelled = layers.labelled(drawing.slots, drawing.rgba, drawing.through)
+    labelled = layers.labelled(drawing.slots, [colour[3] for colour in drawing.rgba], drawing.through)
     pixel, triangle, barycentric, depth = (field.cpu().numpy() for field in labelled.fields())
     parsing = _parsing(heap, labelled, drawing.texels).to(torch.uint8).cpu().numpy()
     codes = _code(heap, drawing.head).cpu().numpy()

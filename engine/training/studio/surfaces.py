@@ -177,7 +177,7 @@ def _draw_by_opencv(
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
     corners = pixels[triangles.reshape(-1)]
     (left, right), (top, bottom) = (
-        (int(np.clip(np.floor(axis.min()), 0, width - 1)), int(np.clip(np.ceil(axis.max()), 1, width)))
+        (int(np.clip(np.floor(axis.min()), 0, width - 1)), int(np.clip(np.floor(axis.max()) + 1, 1, width)))
         for axis in corners.T  # one after the other: numpy reduces along rows of two slowly
     )
     own = np.arange(len(corners)).reshape(-1, 3)

@@ -1,0 +1,90 @@
+"""What the studio costs on this machine: CPU time a frame in each profile and, where there is a card, wall time in
+batches. Printed by ``python -m engine train throughput``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engine.training.studio import labels
+from engine.training.studio.acting import Take
+from engine.training.studio.assembly import build
+from engine.training.studio.library import Split, load
+from engine.training.studio.randomness import draws
+from engine.training.studio.render import FULL, TRAINING, render, render_many
+from engine.training.studio.scene import Scene
+from engine.training.studio.sitter import sample_sitter
+from engine.training.studio.stage import sample_stage
+
+SIZES = (64, 128, 256)
+_PEOPLE = 8
+_BATCH = 32  # frames on a card at once
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds a frame of ``what`` at ``size`` pixels; CPU time of all threads together, or ``wall`` time."""
+
+    what: str
+    size: int
+    milliseconds: float
+    wall: bool = False
+
+
+def measure(assets: Path | None = None, sizes: Sequence[int] = SIZES, people: int = _PEOPLE) -> list[Cost]:
+    """The costs, averaged over people; raises EngineError for assets that cannot be used."""
+    library = load(assets)
+    split = Split.TRAIN
+    sitters = [sample_sitter(library, split, 1, number) for number in range(people)]
+    chosen = [draws(1, "throughput", number) for number in range(people)]
+    stages = [sample_stage(library.choices(split).environments, draw) for draw in chosen]
+    moments = [Take(draw, 1.0).at(np.array([0.0, 1.0])) for draw in chosen]
+
+    def scene(number: int, moment: int = 0) -> Scene:
+        return build(sitters[number], moments[number][moment], stages[number], moments[number][0])
+
+    costs = [Cost("posing a scene", 0, _cpu_ms(scene, people))]
+    scenes = [scene(number) for number in range(people)]
+    later = [scene(number, 1) for number in range(people)]
+    for size in sizes:
+        for name, profile in (("training", TRAINING), ("full", FULL)):
+            cost = _cpu_ms(lambda k: labels.frame(render(scenes[k], size, profile), k), people)  # noqa: B023
+            costs.append(Cost(f"labelled frame, {name} profile", size, cost))
+        pictures = [(render(scenes[k], size), render(later[k], size)) for k in range(people)]
+        costs.append(Cost("flow of a pair", size, _cpu_ms(lambda k: labels.flow(*pictures[k]), people)))  # noqa: B023
+        if torch.cuda.is_available():
+            costs.append(Cost("frame on the card, training profile", size, _card_ms(scenes, size), wall=True))
+    return costs
+
+
+def lines(assets: Path | None = None) -> list[str]:
+    """The costs as a Markdown table."""
+    rows = [f"| {cost.what} | {cost.size or ''} | {cost.milliseconds:.1f} {_unit(cost)} |" for cost in measure(assets)]
+    return ["| studio | px | a frame |", "|---|---|---|", *rows]
+
+
+def _unit(cost: Cost) -> str:
+    return "ms" if cost.wall else "CPU-ms"
+
+
+def _cpu_ms(work: Callable[[int], object], count: int) -> float:
+    """CPU milliseconds of one piece of work, after each has been done once."""
+    for number in range(count):
+        work(number)
+    start = time.process_time()
+    for number in range(count):
+        work(number)
+    return (time.process_time() - start) / count * 1e3
+
+
+def _card_ms(scenes: Sequence[Scene], size: int) -> float:
+    batch = [scenes[k % len(scenes)] for k in range(_BATCH)]
+    render_many(batch, size)  # the pictures come back to the CPU, which waits for them
+    start = time.perf_counter()
+    render_many(batch, size)
+    return (time.perf_counter() - start) / _BATCH * 1e3
