@@ -24,7 +24,7 @@ from engine.training.recipe import Stage
 from engine.training.studio.scene import Parsing
 from engine.training.task import Task
 
-_LABELS = ("image", "expression", "rotation", "landmarks68", "parsing", "person")
+_LABELS = ("image", "face", "expression", "rotation", "landmarks68", "parsing", "person")
 _PLACES = 4  # the deepest map is seen at so many places a side for landmarks
 
 
@@ -165,8 +165,9 @@ class Perceptual(Task):
 
 
 def _both(batch: Batch) -> Batch:
-    """Source and driving pictures as one batch."""
-    return {label: torch.cat([batch[f"source_{label}"], batch[f"driving_{label}"]]) for label in _LABELS}
+    """Source and driving pictures as one batch, without those that show no face."""
+    both = {label: torch.cat([batch[f"source_{label}"], batch[f"driving_{label}"]]) for label in _LABELS}
+    return {label: values[both["face"] > 0.5] for label, values in both.items()}
 
 
 def _at(parsing: Tensor, like: Tensor) -> Tensor:
