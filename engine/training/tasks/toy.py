@@ -83,7 +83,7 @@ class Toy(Task):
         return {
             "generator": {
                 "flow": 10 * losses.flow(flow, batch["flow"], batch["flow_visible"]),
-                "laplacian": 0.5 * losses.laplacian_l1(drawn, batch["driving_image"], levels=3),
+                "laplacian": losses.laplacian_l1(drawn, batch["driving_image"], 3, batch["flow_visible"]),
             }
         }
 
@@ -113,8 +113,9 @@ class Toy(Task):
 
 
 def _errors(batch: Batch, image: Tensor, flow: Tensor) -> dict[str, float]:
-    """``l1``: mean |difference| of images in 0…1; ``flow_px``: mean |difference| per axis at 256 px, where visible."""
+    """Where the same surface is seen in both pictures, for moving pixels cannot show anything else: ``seen_l1``, mean
+    |difference| of images in 0…1, and ``flow_px``, mean |difference| of flows per axis at 256 px."""
     return {
-        "l1": float(losses.l1(image, batch["driving_image"])) / 2,
+        "seen_l1": float(losses.l1(image, batch["driving_image"], batch["flow_visible"])) / 2,
         "flow_px": float(losses.flow(flow, batch["flow"], batch["flow_visible"])) * 255 / 2,
     }
