@@ -59,6 +59,11 @@ class Detector(ABC):
     def track(self, rgb: np.ndarray) -> Observation | None:
         """The face in the next frame of a clip; frames must come in order, after :meth:`restart`."""
 
+    def detect_still(self, rgb: np.ndarray) -> Observation | None:
+        """The face in a portrait, looked at once, or more often where a detector gains by it; a clip is forgotten."""
+        self.restart()
+        return self.detect(rgb)
+
     def restart(self) -> None:
         """Forget the clip tracked so far."""
 

@@ -10,6 +10,7 @@ from engine.errors import EngineError
 from engine.face.detector import Detector, Observation, average
 
 DENSE = 468
+_SETTLING, _AVERAGED = 2, 5  # looks at a still: the crop follows its landmarks, as in a clip; then noise is averaged
 _SAME_FACE = 0.1  # of the face's diagonal: two crops further apart show two people
 # MediaPipe's mesh indices for the 68 iBUG points; a tuple is averaged.
 _IBUG: tuple[tuple[int, ...], ...] = (
@@ -60,6 +61,12 @@ class MediaPipeDetector(Detector):
             return followed or found
         apart = np.linalg.norm(followed.landmarks68.mean(axis=0) - found.landmarks68.mean(axis=0))
         return followed if apart > _SAME_FACE * followed.diagonal else average([followed, found])
+
+    def detect_still(self, rgb: np.ndarray) -> Observation | None:
+        """Tracked as a clip that stands still."""
+        self.restart()
+        seen = [self.track(rgb) for _ in range(_SETTLING + _AVERAGED)][_SETTLING:]
+        return average([o for o in seen if o is not None])
 
     def restart(self) -> None:
         if self._clip is not None:

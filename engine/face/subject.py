@@ -10,12 +10,10 @@ import numpy as np
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Detector, Observation, average
+from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
 from engine.face.gaze import gaze_angles
 from engine.face.model import FaceModel
-
-_SETTLING, _AVERAGED = 2, 5  # the detector's crop follows its landmarks, as in a clip; then its noise is averaged
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,7 @@ def fit_face(fitter: Fitter, observation: Observation, identity: np.ndarray) -> 
 
 
 def _observe(path: Path, rgb: np.ndarray, detector: Detector) -> Observation:
-    detector.restart()
-    seen = [detector.track(rgb) for _ in range(_SETTLING + _AVERAGED)][_SETTLING:]
-    observation = average([o for o in seen if o is not None])
+    observation = detector.detect_still(rgb)
     if observation is None:
         raise EngineError(
             "no_face",

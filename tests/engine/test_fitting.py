@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import pytest
 
 from engine.face.anatomy import anatomy
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Observation
+from engine.face.detector import Detector, Observation
+from engine.face.face_alignment_detector import FaceAlignmentDetector
 from engine.face.fitting import Fitter
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
+from engine.face.mediapipe_detector import MediaPipeDetector
 from engine.face.model import FaceModel, load
-from engine.face.subject import fit_face
-from tests.engine.faces import degrees_between, portrait_face, turn, weights, write_smaller_model
+from engine.face.regressor_detector import RegressorDetector
+from engine.face.subject import fit_face, fit_portraits
+from tests.engine.faces import degrees_between, portrait_face, portrait_rgb, turn, weights, write_smaller_model
 
 CAMERA = Camera(640, 480)
 PLACE = np.array([2.0, -3.0, -75.0])  # the head's, cm; some 450 pixels from corner to corner
@@ -197,3 +201,29 @@ def test_a_smaller_face_model_fits_too(tmp_path: Path, dense: bool) -> None:
         fit = fitter.frame(observation, points, None)
         assert degrees_between(fit.pose.rotation, rotation) < (1.6 if dense else 1.0)
         assert np.abs(fit.expression - weights(small, **amounts)).max() < 0.25
+
+
+class Looks(Detector):
+    """Knows the portrait's face, and counts how often it is asked for it."""
+
+    name = "looks"
+    count = 0
+
+    def detect(self, rgb: np.ndarray) -> Observation:
+        self.count += 1
+        return portrait_face().observation
+
+    track = detect
+
+
+def test_a_portrait_is_looked_at_once_unless_the_detector_gains_by_more() -> None:
+    looks = Looks()
+    (face,) = fit_portraits([(Path("portrait.png"), portrait_rgb())], looks)
+    assert looks.count == 1
+    np.testing.assert_array_equal(face.observation.landmarks68, portrait_face().observation.landmarks68)
+    for detector in (FaceAlignmentDetector, RegressorDetector):
+        assert detector.detect_still is Detector.detect_still
+    with closing(MediaPipeDetector()) as noisy:
+        once, still = noisy.detect(portrait_rgb()), noisy.detect_still(portrait_rgb())
+    assert once is not None and still is not None
+    assert 0 < np.abs(still.landmarks68 - once.landmarks68).max() < 0.02 * once.diagonal
