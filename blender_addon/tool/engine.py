@@ -14,6 +14,7 @@ from ..core.process import engine_command, run_lines
 from .compat import Context
 
 ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT / "weights"
 LOCKS = (ROOT / "engine" / "requirements.lock",)
 EXTENSION = (__package__ or "").partition(".blender_addon")[0]
 

@@ -16,7 +16,7 @@ from bpy.props import (
 )
 
 from ..core.fault import Fault
-from . import compat
+from . import compat, engine
 from .compat import Context, Scene, Strip
 
 SYSTEMS = (
@@ -37,16 +37,24 @@ NO_FACE = (
     ("reference", "Reference", "Show the portrait as it is"),
     ("fail", "Fail", "Stop with an error"),
 )
-DETECTORS = (
-    ("mediapipe", "MediaPipe", "Its models come with the engine (Apache-2.0)"),
-    (
-        "face-alignment",
-        "face-alignment",
-        "Optional, installed apart; fetches two networks from its author on first use. He offers them under "
-        "BSD-3-Clause, but the photographs they were trained on may forbid commercial work: ask before using it for "
-        "one",
-    ),
-)
+
+
+def detectors(weights: Path) -> list[tuple[str, str, str, int]]:
+    """The face detectors that an engine with this folder of weights offers, each with the number that files keep."""
+    offered = [
+        ("mediapipe", "MediaPipe", "Its models come with the engine (Apache-2.0)", 0),
+        (
+            "face-alignment",
+            "face-alignment",
+            "Optional, installed apart; fetches two networks from its author on first use. He offers them under "
+            "BSD-3-Clause, but the photographs they were trained on may forbid commercial work: ask before using it "
+            "for one",
+            1,
+        ),
+    ]
+    if (weights / "face_regressor.onnx").is_file():
+        offered.insert(1, ("understudy", "Understudy", "The project's own, trained on rendered heads", 2))
+    return offered
 
 
 def _name_portrait(portrait: Any, context: Context) -> None:
@@ -95,7 +103,12 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     neutral_frame: IntProperty(
         name="Neutral Frame", description="The scene frame on which the driver looks neutral", default=1
     )
-    detector: EnumProperty(name="Face Detector", description="What finds the face", items=DETECTORS)
+    detector: EnumProperty(
+        name="Face Detector",
+        description="What finds the face",
+        items=detectors(engine.WEIGHTS),
+        default="mediapipe",
+    )
     no_face: EnumProperty(name="No Face", description="What a frame without a face becomes", items=NO_FACE)
 
 

@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.blender.addon import add_images, add_movie, addon, bpy, takes
+from tests.blender.addon import ENGINE_PYTHON, ROOT, add_images, add_movie, addon, bpy, takes
 from tests.blender.rendering import read_pixels, shown_indices
 
 compat = addon("tool.compat")
@@ -156,6 +157,22 @@ def test_settings_and_the_strip_survive_saving(shot, media):
     assert (settings.use_neutral_frame, settings.neutral_frame) == (True, 1017)
     assert scene_data.take_of(takes(scene)[0]) == note
     assert bpy.ops.understudy.render(frames="1001") == {"FINISHED"}
+
+
+def test_our_own_detector_is_offered_where_its_weights_are(shot, tmp_path):
+    def names(offered):
+        return [identifier for identifier, *_ in offered]
+
+    assert names(scene_data.detectors(tmp_path)) == ["mediapipe", "face-alignment"]
+    (tmp_path / "face_regressor.onnx").touch()
+    assert names(scene_data.detectors(tmp_path)) == ["mediapipe", "understudy", "face-alignment"]
+    shown = shot.understudy.bl_rna.properties["detector"].enum_items
+    here = scene_data.detectors(addon("tool.engine").ROOT / "weights")
+    assert [(item.identifier, item.value) for item in shown] == [(name, number) for name, _, _, number in here]
+    assert (shot.understudy.detector, shown["face-alignment"].value) == ("mediapipe", 1), "as files have kept it"
+    listed = "from engine.face.detector import NAMES; print(*NAMES)"
+    engine = subprocess.run([ENGINE_PYTHON, "-c", listed], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert engine.stdout.split() == [item.identifier for item in shown]
 
 
 def test_the_neutral_frame_is_given_as_a_source_frame(shot):
@@ -305,6 +322,11 @@ def test_a_missing_image_of_a_sequence_is_named(scene, media, project):
 def test_a_missing_portrait_is_named(shot, project):
     shot.understudy.portraits[0].path = str(project / "niemand.png")
     assert "niemand.png" in refusal()
+
+
+def test_a_detector_that_is_not_offered_here_is_refused(shot):
+    shot.understudy.bl_system_properties_get(do_create=True)["detector"] = 99
+    assert "not offered here" in refusal()
 
 
 def test_no_portrait_and_no_driver_are_refused(scene):
