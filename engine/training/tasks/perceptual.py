@@ -25,7 +25,7 @@ from engine.training.studio.scene import Parsing
 from engine.training.task import Task
 
 _LABELS = ("image", "face", "expression", "rotation", "landmarks68", "parsing", "person")
-_PLACES = 4  # the deepest map is seen at so many places a side for landmarks
+_PLACES = 8  # a side, at which the parts are seen for landmarks
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,18 @@ class Heads(nn.Module):
         deepest = widths[-1]
         self.expression = nn.Linear(2 * deepest, expressions)
         self.rotation = nn.Linear(2 * deepest, 6)
-        self.squeeze = nn.Conv2d(deepest, 32, 1)
         self.landmarks = nn.Linear(32 * _PLACES**2, 2 * 68)
         self.people = nn.Parameter(torch.randn(people, EMBEDDING))
         self.lateral = nn.ModuleList(nn.Conv2d(width, 32, 1) for width in widths)
         self.parsing = nn.Conv2d(32, len(Parsing), 3, padding=1)
 
     def forward(self, maps: list[Tensor], pooled: Tensor) -> dict[str, Tensor]:
-        places = functional.adaptive_avg_pool2d(self.squeeze(maps[-1]), _PLACES).flatten(1)
         parts = self.lateral[-1](maps[-1])
+        coarse = []  # what is where, from the deepest map to the shallowest
         for lateral, shallower in zip(reversed(self.lateral[:-1]), reversed(maps[:-1])):
             parts = lateral(shallower) + functional.interpolate(parts, size=shallower.shape[2:])
+            coarse.append(parts)
+        places = functional.adaptive_avg_pool2d(functional.relu(coarse[1]), _PLACES).flatten(1)
         return {
             "expression": self.expression(pooled).float(),
             "rotation": rotation(self.rotation(pooled).float()),
@@ -112,10 +113,10 @@ class Perceptual(Task):
         margin, scale = self.options.margin, self.options.scale
         return {
             "generator": {
-                "identity": 0.2 * arcface(embedding, self.heads.people, truth["person"], margin, scale),
-                "expression": 5 * (said["expression"] - truth["expression"]).abs().mean(),
-                "rotation": (said["rotation"] - truth["rotation"]).abs().mean(),
-                "landmarks": 3 * losses.wing(said["landmarks"], truth["landmarks68"]),
+                "identity": 0.1 * arcface(embedding, self.heads.people, truth["person"], margin, scale),
+                "expression": 2 * (said["expression"] - truth["expression"]).abs().mean(),
+                "rotation": 2 * (said["rotation"] - truth["rotation"]).abs().mean(),
+                "landmarks": 10 * losses.wing(said["landmarks"], truth["landmarks68"]),
                 "parsing": functional.cross_entropy(said["parsing"], _at(truth["parsing"], said["parsing"])),
             }
         }
