@@ -174,7 +174,10 @@ def parity(network: bytes, graph: Graph, name: str = "onnxruntime") -> float:
 
 
 def _record(run: Run) -> bytes:
-    return (json.dumps({"recipe": asdict(run.recipe), "data": run.data}, indent=1) + "\n").encode()
+    """The recipe without the folders of the machine it ran on; what lay in them is told by seeds and hashes."""
+    recipe = asdict(run.recipe)
+    recipe["data"] |= {"path": "", "held_out": ""}
+    return (json.dumps({"recipe": recipe, "data": run.data}, indent=1) + "\n").encode()
 
 
 def _row(run: Run) -> dict[str, Any]:
