@@ -112,12 +112,15 @@ class Session:
             size = self._ready().batch
             try:
                 result = self._checked({name: _items(array, done, size, count) for name, array in feeds.items()})
-            except OutOfMemory as fault:
+            except (OutOfMemory, MemoryError) as fault:
                 self._retreat(fault)
                 continue
             parts.append({name: array[: count - done] for name, array in result.items()})
             done += size
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        try:
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        except MemoryError as fault:
+            raise self._starved(fault) from fault
 
     def release(self) -> None:
         """Give the memory back; the next run opens the network again as it was."""
@@ -165,7 +168,7 @@ class Session:
         self._adopt(full)
         return self._checked(feeds)
 
-    def _retreat(self, fault: OutOfMemory) -> None:
+    def _retreat(self, fault: OutOfMemory | MemoryError) -> None:
         """Out of memory: half the batch, then the CPU, then an error."""
         wanted = self._wanted
         flexible = self._backend is None or self._backend.flexible
@@ -178,11 +181,14 @@ class Session:
             self._warn(f"{self._name}: too little memory ({wanted.device}), now on the CPU.")
             self._wanted = replace(wanted, device="cpu")
         else:
-            raise EngineError(
-                "out_of_memory",
-                f"{self._name} needs more memory than there is ({wanted.device}: {fault}).",
-                "Close other programs, or choose a smaller size or the device cpu.",
-            ) from fault
+            raise self._starved(fault) from fault
+
+    def _starved(self, fault: Exception) -> EngineError:
+        return EngineError(
+            "out_of_memory",
+            f"{self._name} needs more memory than there is ({self._wanted.device}: {fault}).",
+            "Close other programs, or choose a smaller size or the device cpu.",
+        )
 
     def _best_device(self) -> str:
         try:

@@ -133,7 +133,7 @@ def card(name: str, depth: float, grey: int, alpha: int, layer: int, half: float
         name=name,
         vertices=vertices,
         triangles=np.array([[0, 1, 2], [0, 2, 3]]),
-        normals=np.tile(np.float32([0, 0, 1]), (4, 1)),
+        normals=np.tile(np.array([0, 0, 1], np.float32), (4, 1)),
         uv=np.full((2, 3, 2), 0.5, np.float32),
         texture=ones * layer,
         material=ones * Material.LASH,

@@ -60,7 +60,9 @@ def test_landmarks_lie_where_the_model_says() -> None:
 def test_what_stands_before_the_face_hides_its_landmarks() -> None:
     free = scene(0, hair=False)
     screen, texture = card("screen", 40, 90, 255, 0, half=50)
-    middle = replace(screen, vertices=screen.vertices + np.float32([50, 0, 0]), texture=np.full(2, len(free.textures)))
+    middle = replace(
+        screen, vertices=screen.vertices + np.array([50, 0, 0], np.float32), texture=np.full(2, len(free.textures))
+    )
     hidden = replace(free, meshes=(*free.meshes, middle), textures=(*free.textures, texture))
     frame = labels.frame(render(hidden, SIZE), 0)
     assert frame.landmarks68 is not None and frame.visible68 is not None
@@ -72,7 +74,7 @@ def test_what_stands_before_the_face_hides_its_landmarks() -> None:
 def moved(offset: tuple[float, float, float]) -> tuple[Scene, Scene]:
     """One scene and the same shifted in camera space by cm."""
     one = scene(12, seed=6)
-    shift = np.float32(offset)
+    shift = np.array(offset, np.float32)
     meshes = tuple(replace(mesh, vertices=(mesh.vertices + shift).astype(np.float32)) for mesh in one.meshes)
     head = replace(one.head, vertices=one.head.vertices + shift, translation=one.head.translation + shift)
     return one, replace(one, meshes=meshes, head=head)

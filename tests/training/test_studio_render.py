@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch import Tensor
 
 from engine.face import model as face_model
 from engine.raster import opencv, torch_scatter
@@ -29,10 +30,14 @@ def triangles(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     )
 
 
+def tensors(pixels: np.ndarray, depth: np.ndarray, corners: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.from_numpy(pixels), torch.from_numpy(depth), torch.from_numpy(corners)
+
+
 def test_the_torch_rasteriser_draws_what_opencv_draws() -> None:
     pixels, depth, corners = triangles(300, seed=1)
     expected = opencv.rasterise(pixels, depth, corners, (100, 120))
-    drawn = torch_scatter.rasterise(*map(torch.from_numpy, (pixels, depth, corners)), (100, 120)).numpy()
+    drawn = torch_scatter.rasterise(*tensors(pixels, depth, corners), (100, 120)).numpy()
     one, other = (f.image(f.triangle, -1) for f in (expected, drawn))
     same = one == other
     assert same.mean() > 0.999 and len(expected.pixel) > 8000
@@ -50,10 +55,10 @@ def test_a_ragged_batch_draws_each_picture_as_if_alone() -> None:
         np.concatenate([corners + start for (_, _, corners), start in zip(parts, starts)]),
     )
     image = torch.repeat_interleave(torch.arange(4), torch.tensor([5, 80, 0, 1]))  # the third picture is empty
-    drawn = torch_scatter.rasterise(*map(torch.from_numpy, batch), (100, 120), image, 4).numpy()
+    drawn = torch_scatter.rasterise(*tensors(*batch), (100, 120), image, 4).numpy()
     stacked = drawn.image(drawn.depth, np.inf).reshape(4, 100, 120)
     for k, part in zip((0, 1, 3), parts):
-        alone = torch_scatter.rasterise(*map(torch.from_numpy, part), (100, 120)).numpy()
+        alone = torch_scatter.rasterise(*tensors(*part), (100, 120)).numpy()
         assert np.array_equal(stacked[k], alone.image(alone.depth, np.inf))
     assert np.isinf(stacked[2]).all()
 
@@ -93,10 +98,14 @@ def stack(*cards: tuple[Mesh, Texture], light: float = 1.0, lens: Lens | None = 
     harmonics[0] = light / 0.282095
     nothing = np.zeros(3, np.float32)
     lamp = Light(
-        harmonics, np.zeros((2, 4, 3), np.float32), np.eye(3, dtype=np.float32), np.float32([0, 0, 1]), nothing
+        harmonics,
+        np.zeros((2, 4, 3), np.float32),
+        np.eye(3, dtype=np.float32),
+        np.array([0, 0, 1], np.float32),
+        nothing,
     )
     head = HeadState(
-        np.zeros((1, 3), np.float32), nothing, nothing, np.zeros((2, 2)), np.eye(3), np.float32([0, 0, -60])
+        np.zeros((1, 3), np.float32), nothing, nothing, np.zeros((2, 2)), np.eye(3), np.array([0, 0, -60], np.float32)
     )
     meshes, textures = zip(*sorted(cards, key=lambda c: c[0].layer))
     return Scene(meshes, textures, lamp, np.zeros((4, 4, 3), np.float32), 2.0, head, lens or Lens())
@@ -146,7 +155,7 @@ def test_the_full_profile_smooths_a_silhouette() -> None:
 
 def test_a_head_throws_its_shadow_in_the_full_profile_only() -> None:
     lit = scene(0, hair=False, key=2.5)
-    from_above = replace(lit.light, key_direction=np.float32([0, 0.94, 0.34]))
+    from_above = replace(lit.light, key_direction=np.array([0, 0.94, 0.34], np.float32))
     lit = replace(lit, light=from_above)
     full, flat = render(lit, 128, FULL), render(lit, 128, Profile(2, False))
     darker = flat.image.mean(axis=2) - full.image.mean(axis=2)
@@ -182,7 +191,7 @@ def test_one_texture_is_shrunk_to_what_is_seen() -> None:
     """A fine chequerboard far away is grey, not noise."""
     mesh, _ = card("board", 60, 0, 255, 0, half=15)
     board = (np.indices((512, 512)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    uv = np.float32([[0, 1], [1, 1], [1, 0], [0, 0]])[mesh.triangles]
+    uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)[mesh.triangles]
     texture = Texture(np.dstack([board, board, board, np.full_like(board, 255)]))
     picture = render(stack((replace(mesh, uv=uv), texture)), 32)
     assert picture.image[4:-4, 4:-4].std() < 2

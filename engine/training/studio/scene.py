@@ -86,8 +86,8 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Light:
-    """``harmonics`` (9, 3) irradiance of the surroundings over π as real spherical harmonics (bands 0 to 2, by l then m:
-    1, y, z, x, xy, yz, 3z² − 1, xz, x² − y²), already in camera space: a white matt surface shows their sum;
+    """``harmonics`` (9, 3) irradiance of the surroundings over π as real spherical harmonics (bands 0 to 2, by l then
+    m: 1, y, z, x, xy, yz, 3z² − 1, xz, x² − y²), already in camera space: a white matt surface shows their sum;
     ``mirror`` (h, w, 3) blurred radiance to reflect, a latitude-longitude map (row 0 is +y, the middle column −z, to
     the right +x) turned by ``mirror_turn`` (3, 3) from camera space; ``key_direction`` (3,) towards the light,
     ``key_colour`` (3,) what a white matt surface facing it shows, linear (0 is no key light)."""
