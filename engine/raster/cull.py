@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _MARGIN = 1e-3  # pixels, for the rasterisers' own rounding
+_TILE = 4  # pixels, of the wall behind which triangles may hide
 
 
 def holding_centres(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -17,6 +18,34 @@ def holding_centres(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         last = np.minimum(np.floor(high - (0.5 - _MARGIN)), length - 1)
         kept &= first <= last
     return np.flatnonzero(kept)
+
+
+def hidden(corners: np.ndarray, depth: np.ndarray, wall: np.ndarray) -> np.ndarray:
+    """Which triangles lie wholly behind a wall, (T,) bool: ``corners`` (2, 3, T) in pixels, ``depth`` (T,) the nearest
+    of each, ``wall`` (height, width) the depth at every pixel.
+
+    Each is compared with the farthest wall in the smallest square of 1, 2, 4 … tiles that holds its bounding box."""
+    height, width = wall.shape
+    rows, columns = -(-height // _TILE), -(-width // _TILE)
+    padded = np.full((rows * _TILE, columns * _TILE), -np.inf, wall.dtype)
+    padded[:height, :width] = wall
+    farthest = [padded.reshape(rows, _TILE, columns * _TILE).max(1).reshape(rows, columns, _TILE).max(2)]
+    while 1 << len(farthest) - 1 < max(rows, columns):
+        last, step = farthest[-1], 1 << len(farthest) - 1
+        wider = np.pad(last, (0, step), constant_values=-np.inf)
+        below, right = wider[step:], wider[:, step:]
+        farthest.append(np.maximum(np.maximum(last, right[:-step]), np.maximum(below[:, :-step], below[:, step:])))
+    spans, firsts = [], []
+    for (a, b, c), length in zip(corners, (columns, rows), strict=True):
+        first, last = (
+            (bound.clip(0, length * _TILE - 1) / _TILE).astype(np.int32)
+            for bound in (np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c))
+        )
+        spans.append(last - first + 1)
+        firsts.append(first)
+    size = np.maximum(*spans)
+    level = np.ceil(np.log2(np.arange(max(rows, columns) + 1).clip(1))).astype(np.int32)[size]
+    return depth > np.stack(farthest)[level, firsts[1], firsts[0]]
 
 
 def facing(corners: np.ndarray) -> np.ndarray:

@@ -56,22 +56,30 @@ def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shap
 
     Both windings are drawn. Triangles that touch the plane of the camera are the caller's to avoid.
     """
+    corners = triangles.reshape(-1)
+    x, y = (pixels[:, k].take(corners) for k in (0, 1))
+    return rasterise_corners(x, y, np.asarray(depth).take(corners), shape)
+
+
+def rasterise_corners(x: np.ndarray, y: np.ndarray, depth: np.ndarray, shape: tuple[int, int]) -> Fragments:
+    """As :func:`rasterise`, for triangles that share no corners: pixels ``x`` and ``y`` and ``depth``, each (3 T,)."""
     height, width = shape
     focal = height / 2 / np.tan(_FOV_Y / 2)
     nearest = np.float32(depth.min()) if len(depth) else np.float32(1)
     z = np.asarray(depth, np.float32) / nearest  # the depth buffer is exact where depth is near 1
     camera = np.empty((len(z), 3), np.float32)
-    camera[:, 0] = (pixels[:, 0] - width / 2) * z / focal
-    camera[:, 1] = (height / 2 - pixels[:, 1]) * z / focal
-    camera[:, 2] = -z
-    count = len(triangles)
+    scaled = z / np.float32(focal)
+    np.multiply(x - np.float32(width / 2), scaled, out=camera[:, 0])
+    np.multiply(np.float32(height / 2) - y, scaled, out=camera[:, 1])
+    np.negative(z, out=camera[:, 2])
+    count = len(z) // 3
     capacity = 1 << max(count - 1, 0).bit_length()  # a power of two, so that pictures of any count share the labels
     colour, indices = (labels[: length * count] for labels, length in zip(_labels(capacity), (3, 1), strict=True))
     colour_buffer = np.full((height, width, 3), -1, np.float32)
     depth_buffer = np.full((height, width), _FAR, np.float32)
     if count:  # OpenCV refuses an empty scene
         cv2.triangleRasterize(
-            camera[triangles.reshape(-1)],
+            camera,
             indices,
             colour,
             colour_buffer,

@@ -146,6 +146,16 @@ def test_hair_seldom_hides_the_eyes(model: FaceModel, people: list[tuple[Traits,
     assert np.mean(hidden) < 0.08
 
 
+def test_headwear_is_wound_as_its_normals_say(model: FaceModel) -> None:
+    for kind in headwear.KINDS:
+        for geometry in headwear.made(model, kind):
+            piece = geometry.piece
+            a, b, c = (piece.vertices[piece.triangles[:, k]].astype(float) for k in range(3))
+            wound = np.cross(b - a, c - a)
+            along = (wound * piece.normals[piece.triangles].sum(axis=1)).sum(axis=1)
+            assert (along > -1e-6).all() and (along > 1e-6).mean() > 0.9, kind
+
+
 def test_hair_leaves_the_forehead_and_reaches_the_nape(model: FaceModel) -> None:
     marks = model.landmarks68.at(model.vertices)
     assert (scalp.hairline(marks[17:]) < 0).all()  # brows, eyes, nose and mouth

@@ -11,9 +11,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from engine.face import model as face_model
-from engine.raster import opencv, torch_scatter
+from engine.raster import cull, opencv, torch_scatter
 from engine.training.studio.render import FULL, TRAINING, Picture, Profile, render, render_many
-from engine.training.studio.scene import HeadState, Lens, Light, Mesh, Parsing, Scene, Texture
+from engine.training.studio.scene import HeadState, Lens, Light, Material, Mesh, Parsing, Scene, Texture
 from tests.training.simple_scene import card, scene
 
 SIZE = 128
@@ -143,6 +143,39 @@ def test_the_matte_is_what_the_layers_cover_together() -> None:
     assert np.abs(picture.matte.astype(int) - round(255 * (1 - 0.6 * 0.8))).max() <= 1
     assert (picture.parsing == Parsing.HAIR).all()  # 0.52 is more than half
     assert np.allclose(picture.depth, 50, atol=0.01)
+
+
+def test_hair_is_seen_through_the_gaps_of_hair_in_its_own_layer() -> None:
+    """Two opaque cards before a pale wall, of one layer; the nearer one has a hole."""
+    near, whole = card("near", 40, 40, 255, 1)
+    far, behind = card("far", 45, 120, 255, 1)
+    holed = np.broadcast_to(whole.rgba[:1, :1], (16, 16, 4)).copy()
+    holed[4:12, 4:12, 3] = 0
+    uv = np.float32([[0, 1], [1, 1], [1, 0], [0, 0]])[near.triangles]
+    near = replace(near, uv=uv, vertices=near.vertices * np.float32([0.1, 0.1, 1]), texture=np.full(2, 1))
+    far = replace(far, texture=np.full(2, 2))
+    wall, pale = card("wall", 60, 250, 255, 0)
+    hair = tuple(replace(mesh, material=np.full(2, Material.HAIR)) for mesh in (near, far))
+    seen = stack((wall, pale), (hair[0], Texture(holed)), (hair[1], behind))
+    for rasteriser in ("opencv", "torch"):
+        picture = render(seen, 32, rasteriser=rasteriser)
+        assert abs(picture.depth[16, 16] - 45) < 0.01 and (picture.matte == 255).all()
+        assert abs(picture.depth[16, 4] - 40) < 0.01
+    covered = stack((wall, pale), (hair[0], Texture(holed)))
+    assert np.allclose(render(covered, 32).depth[16, 16], 60, atol=0.01)  # nothing else to be seen
+
+
+def test_triangles_behind_a_wall_are_found_and_no_others() -> None:
+    pixels, depth, corners = triangles(400, seed=8)
+    random = np.random.default_rng(3)
+    wall = ndimage.zoom(random.uniform(30, 80, (5, 6)), 20, order=0).astype(np.float32)[:98, :117]
+    wall[30:50, 40:80] = np.inf
+    nearest = depth[corners].min(axis=1)
+    hidden = cull.hidden(pixels.T[:, corners.T], nearest, wall)
+    assert 20 < hidden.sum() < 350
+    for k in range(len(corners)):
+        alone = opencv.rasterise(pixels, depth, corners[k : k + 1], wall.shape)
+        assert not hidden[k] or (alone.depth > wall.reshape(-1)[alone.pixel]).all()
 
 
 def test_the_full_profile_smooths_a_silhouette() -> None:

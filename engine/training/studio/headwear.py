@@ -136,12 +136,17 @@ def _piece(kind: str, points: np.ndarray, closed: bool) -> Piece:
     pole = np.linalg.norm(normals, axis=-1, keepdims=True) < 0.99  # where a row is one point
     normals = np.where(pole, outward, normals)
     normals *= np.where((normals * outward).sum(-1, keepdims=True) < 0, -1, 1) if kind != "scarf" else 1
+    normals = normals.reshape(-1, 3)
+    triangles, uv = grid_triangles(rows, columns, closed), grid_uv(rows, columns, closed)
+    a, b, c = (flat[triangles[:, k]] for k in range(3))
+    inwards = (np.cross(b - a, c - a) * normals[triangles].sum(axis=1)).sum(axis=1) < 0
+    triangles[inwards], uv[inwards] = triangles[inwards, ::-1], uv[inwards, ::-1]
     return Piece(
         name=kind,
         vertices=flat.astype(np.float32),
-        triangles=grid_triangles(rows, columns, closed),
-        normals=normals.reshape(-1, 3),
-        uv=grid_uv(rows, columns, closed),
+        triangles=triangles,
+        normals=normals,
+        uv=uv,
         texture=0,
         material=Material.CLOTH,
         parsing=Parsing.HEADWEAR,

@@ -57,22 +57,27 @@ def flow(driving: Picture, source: Picture) -> tuple[np.ndarray, np.ndarray]:
     if source.size != size:
         raise ValueError("flow is between pictures of one size")
     there = dict(zip(_names(source.scene.meshes), (mesh.vertices for mesh in source.scene.meshes), strict=True))
-    names = _names(driving.scene.meshes)
-    offset = np.zeros((size * size, 2), np.float32)
+    first, known, moved, start = [], [], [], 0
+    for name, mesh in zip(_names(driving.scene.meshes), driving.scene.meshes, strict=True):
+        vertices = there.get(name)
+        known.append(vertices is not None and len(vertices) == len(mesh.vertices))
+        first.append(start)
+        if known[-1]:
+            moved.append(vertices)
+            start += len(mesh.vertices)
+    offset = np.zeros((size * size, 2), np.float16)
     visible = np.zeros(size * size, bool)
-    for number, mesh in enumerate(driving.scene.meshes):
-        vertices = there.get(names[number])
-        chosen = np.flatnonzero(driving.mesh == number)
-        if vertices is None or len(vertices) != len(mesh.vertices) or not len(chosen):
-            continue
-        weights = driving.barycentric[chosen]
-        corners = driving.corners[chosen]
-        points = sum(vertices[corners[:, k]] * weights[:, k : k + 1] for k in range(3))
-        pixels, depth = source.scene.project(np.asarray(points), size)
-        place = driving.pixel[chosen]
-        offset[place] = pixels - np.stack([place % size + 0.5, place // size + 0.5], axis=1)
+    if moved:
+        chosen = np.flatnonzero(np.array(known).take(driving.mesh))
+        corners = (driving.corners + np.array(first).take(driving.mesh)[:, None]).take(chosen, axis=0)
+        weights = driving.barycentric.take(chosen, axis=0)
+        vertices = np.concatenate(moved).astype(np.float32, copy=False)
+        points = np.einsum("pkd,pk->pd", vertices.take(corners, axis=0), weights)
+        pixels, depth = source.scene.project(points, size)
+        place = driving.pixel.take(chosen)
+        offset[place] = pixels - np.column_stack([place % size, place // size]).astype(np.float32) - np.float32(0.5)
         visible[place] = _is_seen(source, pixels, depth)
-    return offset.reshape(size, size, 2).astype(np.float16), visible.reshape(size, size)
+    return offset.reshape(size, size, 2), visible.reshape(size, size)
 
 
 def _names(meshes: Sequence[Mesh]) -> list[tuple[str, int]]:
@@ -88,17 +93,18 @@ def _names(meshes: Sequence[Mesh]) -> list[tuple[str, int]]:
 def _is_seen(picture: Picture, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Points (P, 2) at ``depth`` (P,) that are the labelled surface at all four pixels around them, (P,) bool."""
     size = picture.size
-    corner = np.floor(pixels - 0.5).astype(np.int64)
-    inside = ((corner >= 0) & (corner < size - 1)).all(axis=1)
-    x, y = np.clip(corner, 0, size - 2).T
-    fx, fy = (pixels - 0.5 - corner).T
-    a, b, c, d = (picture.depth[y + down, x + right] for down in (0, 1) for right in (0, 1))
-    whole = np.isfinite(a + b + c + d)
-    a, b, c, d = (np.where(whole, value, 0) for value in (a, b, c, d))
-    upper, lower = a + (b - a) * fx, c + (d - c) * fx
-    surface = upper + (lower - upper) * fy
-    slack = _SLACK_CM + _SLACK_PIXELS * depth / (picture.scene.focal * size)
-    return inside & whole & (np.abs(depth - surface) < slack)
+    x, y = (pixels - np.float32(0.5)).T
+    inside = (x >= 0) & (y >= 0) & (x < size - 1) & (y < size - 1)
+    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    column, row = x.astype(np.int32), y.astype(np.int32)
+    x, y = x - column, y - row
+    seen, first = picture.depth.reshape(-1), row * size + column
+    with np.errstate(invalid="ignore"):  # the background is infinitely far, and so is what lies between it and others
+        a, b, c, d = (seen.take(first + step) for step in (0, 1, size, size + 1))
+        upper, lower = a + (b - a) * x, c + (d - c) * x
+        surface = upper + (lower - upper) * y
+        slack = _SLACK_CM + depth * np.float32(_SLACK_PIXELS / (picture.scene.focal * size))
+        return inside & (np.abs(depth - surface) < slack)
 
 
 def _landmarks(picture: Picture, anchors: Anchors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

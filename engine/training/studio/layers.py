@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from engine.raster.torch_scatter import Fragments
+from engine.training.studio.vectors import indices
 
 _INVISIBLE = 1 / 512  # a share that cannot change an 8-bit picture
+_GAP = 0.15  # the light that layers let through where it is worth looking what else they hold
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,27 @@ def nearer(one: Fragments, other: Fragments) -> Fragments:
     if not len(other.pixel):
         return one
     before, behind = _map(other.depth, other, float("inf")), _map(one.depth, one, float("inf"))
-    first = select(one, (one.depth <= before.index_select(0, one.pixel)).nonzero()[:, 0])
-    return _join([first, select(other, (other.depth < behind.index_select(0, other.pixel)).nonzero()[:, 0])])
+    first = select(one, indices(one.depth <= before.index_select(0, one.pixel)))
+    return _join([first, select(other, indices(other.depth < behind.index_select(0, other.pixel)))])
 
 
-def nearer_than_opaque(slots: Sequence[Fragments]) -> list[Fragments]:
-    """Drops fragments of layers (all slots but the first) that lie behind what is opaque."""
-    if not any(len(layer.pixel) for layer in slots[1:]):
-        return list(slots[:1])
-    wall = _map(slots[0].depth, slots[0], float("inf"))
-    return [
-        slots[0],
-        *(select(layer, (layer.depth < wall.index_select(0, layer.pixel)).nonzero()[:, 0]) for layer in slots[1:]),
-    ]
+def wall(fragments: Fragments) -> Tensor:
+    """The depth of opaque fragments at every pixel (pixels,), infinity where there is none."""
+    return _map(fragments.depth, fragments, float("inf"))
+
+
+def before(wall: Tensor, layer: Fragments) -> Fragments:
+    """What of a layer lies before a :func:`wall`."""
+    return select(layer, indices(layer.depth < wall.index_select(0, layer.pixel)))
+
+
+def through_gaps(wall: Tensor, layers: Sequence[Fragments], alpha: Sequence[Tensor]) -> Tensor:
+    """The :func:`wall` where it is seen through gaps of ``layers``, 0 everywhere else."""
+    passes, there = torch.ones_like(wall), torch.zeros_like(wall)
+    for layer, opacity in zip(layers, alpha, strict=True):
+        passes[layer.pixel] *= 1 - opacity
+        there[layer.pixel] = 1
+    return torch.where(passes * there > _GAP, wall, 0.0)
 
 
 def seen(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[Tensor]) -> Seen:
@@ -65,7 +75,7 @@ def seen(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[T
     weights = [
         before * colour[3] if k else before for k, (before, colour) in enumerate(zip(through, rgba, strict=True))
     ]
-    kept = [(weight > _INVISIBLE).nonzero()[:, 0] for weight in weights]
+    kept = [indices(weight > _INVISIBLE) for weight in weights]
     ends = tuple(torch.tensor([len(index) for index in kept]).cumsum(0).tolist())
     return Seen(
         fragments=_join([select(fragments, index) for fragments, index in zip(slots, kept, strict=True)]),
@@ -82,7 +92,7 @@ def labelled(slots: Sequence[Fragments], alpha: Sequence[Tensor], through: Seque
     chosen = []
     for k, (fragments, before) in enumerate(zip(slots, through, strict=True)):
         behind = before * (1 - alpha[k - 1]) if k else torch.zeros_like(before)
-        chosen.append(select(fragments, ((before > 0.5) & (behind <= 0.5)).nonzero()[:, 0]))
+        chosen.append(select(fragments, indices((before > 0.5) & (behind <= 0.5))))
     return _join(chosen)
 
 
@@ -90,15 +100,15 @@ def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[T
     """Per slot and fragment (P,): the share of its light that all nearer fragments of other layers let through.
     ``alpha`` of every layer, that is of every slot but the first."""
     depths = [_map(layer.depth, layer, float("inf")) for layer in slots[1:]]
-    clear = [_map(1 - a, layer, 1.0) for layer, a in zip(slots[1:], alpha, strict=True)]
+    opacity = [_map(a, layer, 0.0) for layer, a in zip(slots[1:], alpha, strict=True)]
     through = []
     for k, fragments in enumerate(slots):
         product = torch.ones_like(fragments.depth)
-        for other, (depth, passes) in enumerate(zip(depths, clear, strict=True), start=1):
+        for other, (depth, holds) in enumerate(zip(depths, opacity, strict=True), start=1):
             if other != k:
                 there = depth.index_select(0, fragments.pixel)
                 nearer = there < fragments.depth if other > k else there <= fragments.depth
-                product = product * torch.where(nearer, passes.index_select(0, fragments.pixel), 1.0)
+                product = product * (1 - holds.index_select(0, fragments.pixel) * nearer)
         through.append(product)
     return through
 

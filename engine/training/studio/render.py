@@ -21,7 +21,7 @@ from engine.training.studio import layers, lens, shading, shadow, surfaces, texe
 from engine.training.studio.scene import Material, Parsing, Scene
 from engine.training.studio.surfaces import Heap
 from engine.training.studio.texels import Texels
-from engine.training.studio.vectors import unit
+from engine.training.studio.vectors import indices, unit
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,9 @@ def _render(scenes: Sequence[Scene], size: int, profile: Profile, rasteriser: st
 @dataclass(frozen=True)
 class _Drawing:
     """Pictures of one width before they are shaded: ``slots`` of fragments, what is opaque first, then each layer where
-    it lies in front of that; the layers' colours ``rgba``; the light that passes ``through`` to each slot; and the
-    ``head`` alone, whatever covers it."""
+    it lies in front of that, then the hair that is seen through gaps of the layers, since a layer holds one fragment a
+    pixel; the layers' colours ``rgba``; the light that passes ``through`` to each slot; and the ``head`` alone,
+    whatever covers it."""
 
     width: int
     head: Fragments
@@ -94,11 +95,18 @@ class _Drawing:
 
 
 def _drawing(heap: Heap, width: int, rasteriser: str) -> _Drawing:
-    head, rest, *others = heap.fragments(width, rasteriser)
-    slots = layers.nearer_than_opaque([layers.nearer(head, rest), *others])
+    head, rest = heap.opaque(width, rasteriser)
+    opaque = layers.nearer(head, rest)
+    wall = layers.wall(opaque)
+    slots = [opaque, *(layers.before(wall, layer) for layer in heap.layers(wall, width, rasteriser))]
     textures = [texture for scene in heap.scenes for texture in scene.textures]
     found = texels.texels(textures, _shrink(heap, slots, width), heap.device)
     rgba = [_colours(heap, found, layer) for layer in slots[1:]]
+    if heap.hair:
+        hair = [slots[1 + k] for k in heap.hair]
+        gaps = layers.through_gaps(wall, hair, [rgba[k][3] for k in heap.hair])
+        slots.append(layers.before(gaps, heap.behind(hair, gaps, width, rasteriser)))
+        rgba.append(_colours(heap, found, slots[-1]))
     through = layers.transmittance(slots, [colour[3] for colour in rgba])
     return _Drawing(width, head, slots, rgba, through, found)
 
@@ -137,7 +145,7 @@ def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasterise
     count, width = len(heap.scenes), drawing.width
     material = heap.material.index_select(0, seen.fragments.triangle)
     normal = heap.gather(heap.normal, seen.fragments)
-    hair = (material == Material.HAIR).nonzero()[:, 0]
+    hair = indices(material == Material.HAIR)
     surface = shading.Surface(
         position=heap.position(seen.fragments, width),
         normal=normal[:3],

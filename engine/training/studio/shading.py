@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.training.studio.scene import Light, Material
-from engine.training.studio.vectors import dot, of_scene, transformed, unit
+from engine.training.studio.vectors import dot, indices, of_scene, transformed, unit
 
 # Of each material, in the order of Material: reflectance straight on and what it gains at grazing angles; share of the
 # mirror map, the rest is broad; sharpness of the key's highlight (Blinn-Phong exponent); how far light wraps round the
@@ -106,18 +106,19 @@ def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tens
     material, scene = surface.material, surface.scene
     table = torch.tensor(_MATERIALS, device=material.device).t().contiguous()
     straight, grazing, _, sharpness, *wrap = table.index_select(1, material)
-    skin = material == Material.SKIN
+    skin = (material == Material.SKIN).float()
     view = -unit(surface.position)
     normal = unit(surface.normal)
-    normal = torch.where((material > Material.GUMS) & (dot(normal, view) < 0), -normal, normal)
-    facing = dot(normal, view).clamp(0, 1)
+    facing = dot(normal, view)
+    side = 1 - 2.0 * ((material > Material.GUMS) & (facing < 0))  # cards and cloth have two
+    normal, facing = normal * side, (facing * side).clamp_(0, 1)
     mirrored = normal * (2 * facing) - view
     key, key_colour = of_scene(light.key, scene), of_scene(light.key_colour, scene)
     key_colour = key_colour if lit is None else key_colour * lit
 
     scatter = torch.from_numpy(_SCATTER.T.copy()).to(material.device)
     basis = harmonic_basis(normal)
-    around = torch.where(skin, light.irradiance(basis, scene, scatter), light.irradiance(basis, scene))
+    around = torch.lerp(light.irradiance(basis, scene), light.irradiance(basis, scene, scatter), skin)
     around = around * bounced_occlusion(surface.occlusion, surface.albedo)
     towards_key = dot(normal, key)
     edge = torch.stack(wrap)
@@ -140,7 +141,7 @@ def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tens
             *(scalar.index_select(0, index) for scalar in scalars),
         )
 
-    glossy = _is_glossy(material).nonzero()[:, 0]
+    glossy = indices(_is_glossy(material))
     if len(glossy):
         colour[:, glossy] = _glossy(part(glossy), light, table[2])
     if len(surface.hair):

@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.raster import cull, opencv, torch_scatter
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio.scene import Material, Mesh, Scene
+from engine.training.studio.vectors import indices
 
 HEAD = "head"  # the name of the mesh that is the face model's own
 _NEAREST = 1.0  # cm: what comes closer to the camera is not drawn
@@ -28,11 +29,12 @@ class Heap:
     fourth, ``tangent`` (3, N). Per triangle: ``triangles`` (T, 3), ``uv`` (6, T), ``texture`` (T,) counted over all
     scenes, ``material``, ``parsing``, ``scene``, ``slot`` (T,): 0 the head, 1 all else that is opaque, then the layers
     from the first up; ``mesh`` (T,) counted within its scene. ``first_vertex`` holds, per scene and mesh, where its
-    vertices start.
+    vertices start. ``hair`` counts, among the layers, those that hold hair.
     """
 
     scenes: Sequence[Scene]
     slots: int
+    hair: list[int]
     first_vertex: list[list[int]]
     place: Tensor
     depth: Tensor
@@ -51,18 +53,50 @@ class Heap:
     def device(self) -> torch.device:
         return self.place.device
 
-    def fragments(self, width: int, rasteriser: str) -> list[Fragments]:
-        """What every slot shows, each alone, in pictures of this width stacked on top of one another."""
+    def opaque(self, width: int, rasteriser: str) -> tuple[Fragments, Fragments]:
+        """The head and all else that is opaque, each alone, in pictures of this width stacked on top of one another."""
+        head, rest = self._drawn(indices(self.slot < 2), self.slot, 2, width, rasteriser)
+        return head, rest
+
+    def layers(self, wall: Tensor, width: int, rasteriser: str) -> list[Fragments]:
+        """What each layer with alpha shows alone; ``wall`` (pixels,) is the depth of what is opaque, behind which
+        nothing need be drawn."""
+        chosen = self._before(wall, indices(self.slot >= 2), width, rasteriser)
+        return self._drawn(chosen, self.slot - 2, self.slots - 2, width, rasteriser)
+
+    def behind(self, layers: Sequence[Fragments], wall: Tensor, width: int, rasteriser: str) -> Fragments:
+        """The nearest hair before a ``wall`` (0 where nothing is wanted) that ``layers`` do not show there already."""
+        unseen = self.material == Material.HAIR
+        for layer in layers:
+            unseen[layer.triangle[indices(wall.index_select(0, layer.pixel) > 0)]] = False
+        chosen = self._before(wall, indices(unseen), width, rasteriser)
+        return self._drawn(chosen, torch.zeros_like(self.slot), 1, width, rasteriser)[0]
+
+    def _before(self, wall: Tensor, chosen: Tensor, width: int, rasteriser: str) -> Tensor:
+        """The ``chosen`` triangles without those that lie wholly behind a wall; all of them for the torch rasteriser,
+        which draws scenes together and does not mind."""
+        if rasteriser == "torch" or not len(chosen):
+            return chosen
+        corners = self.triangles.index_select(0, chosen).t().numpy()
+        places = np.stack([(axis.numpy() * width).take(corners) for axis in self.place.unbind(1)])
+        nearest = self.depth.numpy().take(corners).min(0)
+        return chosen[torch.from_numpy(~cull.hidden(places, nearest, wall.view(width, width).numpy()))]
+
+    def _drawn(self, chosen: Tensor, slot: Tensor, slots: int, width: int, rasteriser: str) -> list[Fragments]:
+        """The ``chosen`` triangles, in pictures of their own for every ``slot`` (T,)."""
+        if not slots:
+            return []
         count, area = len(self.scenes), width * width
-        image = self.slot * count + self.scene
-        drawn = draw(self.place, self.depth, self.triangles, image, self.slots * count, width, rasteriser)
-        edges = torch.arange(self.slots + 1, device=self.device) * (count * area)
+        image = slot[chosen] * count + self.scene[chosen]
+        drawn = draw(self.place, self.depth, self.triangles[chosen], image, slots * count, width, rasteriser)
+        edges = torch.arange(slots + 1, device=self.device) * (count * area)
         ends = torch.searchsorted(drawn.pixel, edges).tolist()
-        slots = []
-        for k in range(self.slots):
-            pixel, *others = (field[ends[k] : ends[k + 1]] for field in drawn.fields())
-            slots.append(Fragments((count * width, width), pixel - k * count * area, *others))
-        return slots
+        found = []
+        for k in range(slots):
+            pixel, triangle, *others = (field[ends[k] : ends[k + 1]] for field in drawn.fields())
+            triangle = chosen.index_select(0, triangle)
+            found.append(Fragments((count * width, width), pixel - k * count * area, triangle, *others))
+        return found
 
     def gather(self, values: Tensor, fragments: Fragments) -> Tensor:
         """Values of vertices (C, N) at fragments, (C, P)."""
@@ -130,7 +164,9 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
         for names, rows in (vertices, triangles)
         for name, parts in zip(names, zip(*rows, strict=True), strict=True)
     }
-    return Heap(scenes=scenes, slots=len(slot_of) + 1, first_vertex=first_vertex, **columns)
+    hair = {m.layer for scene in scenes for m in scene.meshes if m.layer > 0 and (m.material == Material.HAIR).any()}
+    counted = [layers.index(layer) for layer in sorted(hair)]
+    return Heap(scenes=scenes, slots=len(slot_of) + 1, hair=counted, first_vertex=first_vertex, **columns)
 
 
 def seen(mesh: Mesh, place: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -155,34 +191,36 @@ def draw(
     stack of ``images``."""
     if rasteriser == "torch":
         return torch_scatter.rasterise(place * width, depth, triangles, (width, width), image, images)
-    pixels, corners, own = place.numpy() * width, triangles.numpy(), image.numpy()
+    x, y = (np.ascontiguousarray(axis) for axis in (place.numpy() * width).T)
+    corners, own = triangles.numpy(), image.numpy()
     drawn = []
     for k in range(images):
         chosen = np.flatnonzero(own == k)
-        pixel, triangle, *others = _draw_by_opencv(pixels, depth.numpy(), corners[chosen], width)
+        pixel, triangle, *others = _draw_by_opencv(x, y, depth.numpy(), corners.take(chosen, axis=0), width)
         drawn.append((pixel + k * width * width, chosen[triangle], *others))
     fields = (torch.from_numpy(np.concatenate(field)) for field in zip(*drawn, strict=True))
     return Fragments((images * width, width), *fields)
 
 
 def _draw_by_opencv(
-    pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int
+    x: np.ndarray, y: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pixel, triangle, barycentrics and depth of what is drawn, looking only at the rectangle that holds it."""
     kept = None
     if len(triangles) * _SMALL > width * width:
-        kept = cull.holding_centres(pixels.T[:, triangles.T], (width, width))
+        kept = cull.holding_centres(np.stack([x.take(triangles.T), y.take(triangles.T)]), (width, width))
         triangles = triangles[kept]
     if not len(triangles):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
-    corners = pixels[triangles.reshape(-1)]
+    corners = triangles.reshape(-1)
+    x, y = x.take(corners), y.take(corners)
     (left, right), (top, bottom) = (
         (int(np.clip(np.floor(axis.min()), 0, width - 1)), int(np.clip(np.floor(axis.max()) + 1, 1, width)))
-        for axis in corners.T  # one after the other: numpy reduces along rows of two slowly
+        for axis in (x, y)
     )
-    own = np.arange(len(corners)).reshape(-1, 3)
-    cut, near = corners - np.array([left, top], np.float32), depth[triangles.reshape(-1)]
-    drawn = opencv.rasterise(cut, near, own, (bottom - top, right - left))
+    x -= np.float32(left)
+    y -= np.float32(top)
+    drawn = opencv.rasterise_corners(x, y, depth.take(corners), (bottom - top, right - left))
     triangle = drawn.triangle if kept is None else kept[drawn.triangle]
     pixel = drawn.pixel + drawn.rows * (width - (right - left)) + (top * width + left)
     return pixel, triangle, drawn.barycentric, drawn.depth

@@ -34,14 +34,15 @@ class Texels:
         """Bilinear colours and alpha, (4, P) in 0…1 of sRGB, at ``uv`` (2, P) of textures (P,); edges are stretched."""
         at = torch.addcmul(uv.new_tensor(0.5), uv.clamp(0, 1), self.size.index_select(0, texture).t())
         corner = at.floor()
-        x, y = (at - corner)[:, :, None]
+        x, y = ((at - corner)[:, :, None] @ at.new_ones(1, 4)).unbind()  # for each channel: broadcasting is slow
         column, row = corner.long()
         first, stride = self.layout.index_select(0, texture).t()
         a = torch.addcmul(first + column, row, stride)
         upper = torch.lerp(self._bytes(a), self._bytes(a + 1), x)
         a += stride
         lower = torch.lerp(self._bytes(a), self._bytes(a + 1), x)
-        return torch.stack(torch.lerp(upper, lower, y).mul_(1 / 255).unbind(1))
+        to_share = torch.eye(4, device=uv.device) / 255
+        return to_share @ torch.lerp(upper, lower, y).t()
 
     def _bytes(self, index: Tensor) -> Tensor:
         return self.rgba.index_select(0, index).view(torch.uint8).view(-1, 4).float()

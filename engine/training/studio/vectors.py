@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def indices(mask: Tensor) -> Tensor:
+    """Where a mask (P,) is true, ascending."""
+    if mask.is_cuda:
+        return mask.nonzero()[:, 0]
+    return torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times as fast as torch's on a CPU
 
 
 def unit(vector: Tensor) -> Tensor:
