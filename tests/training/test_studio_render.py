@@ -151,8 +151,8 @@ def test_hair_is_seen_through_the_gaps_of_hair_in_its_own_layer() -> None:
     far, behind = card("far", 45, 120, 255, 1)
     holed = np.broadcast_to(whole.rgba[:1, :1], (16, 16, 4)).copy()
     holed[4:12, 4:12, 3] = 0
-    uv = np.float32([[0, 1], [1, 1], [1, 0], [0, 0]])[near.triangles]
-    near = replace(near, uv=uv, vertices=near.vertices * np.float32([0.1, 0.1, 1]), texture=np.full(2, 1))
+    uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)[near.triangles]
+    near = replace(near, uv=uv, vertices=near.vertices * np.array([0.1, 0.1, 1], np.float32), texture=np.full(2, 1))
     far = replace(far, texture=np.full(2, 2))
     wall, pale = card("wall", 60, 250, 255, 0)
     hair = tuple(replace(mesh, material=np.full(2, Material.HAIR)) for mesh in (near, far))
