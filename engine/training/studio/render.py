@@ -18,10 +18,10 @@ from engine.face import model as face_model
 from engine.face import pncc
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio import layers, lens, shading, shadow, surfaces, texels
-from engine.training.studio.scene import Material, Parsing, Scene
+from engine.training.studio.scene import Parsing, Scene
 from engine.training.studio.surfaces import Heap
 from engine.training.studio.texels import Texels
-from engine.training.studio.vectors import indices, unit
+from engine.training.studio.vectors import indices, of_scene, unit
 
 
 @dataclass(frozen=True)
@@ -143,26 +143,21 @@ def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasterise
     opaque = _colours(heap, drawing.texels, drawing.slots[0])
     seen = layers.seen(drawing.slots, [opaque, *drawing.rgba], drawing.through)
     count, width = len(heap.scenes), drawing.width
-    material = heap.material.index_select(0, seen.fragments.triangle)
-    normal = heap.gather(heap.normal, seen.fragments)
-    hair = indices(material == Material.HAIR)
-    surface = shading.Surface(
-        position=heap.position(seen.fragments, width),
-        normal=normal[:3],
-        occlusion=normal[3],
-        albedo=shading.linear(seen.rgba[:3]),
-        alpha=seen.rgba[3],
-        material=material,
-        scene=heap.scene.index_select(0, seen.fragments.triangle),
-        hair=hair,
-        tangent=heap.gather(heap.tangent, layers.select(seen.fragments, hair)),
-    )
+    lights = shading.lights([s.light for s in heap.scenes], heap.device)
+    arriving = _arriving(heap, seen.fragments, width, lights)
     lit = None
     if profile.shadows:
         cast = shadow.shadows(heap.scenes, round(_SHADOW_TEXELS * size), rasteriser, heap.device)
-        lit = cast.lit(surface.position, unit(surface.normal), surface.scene)
-    lights = shading.lights([s.light for s in heap.scenes], heap.device)
-    picture = seen.composite(shading.radiance(surface, lights, lit)).view(4, count, width, width)
+        lit = _lit(heap, seen.fragments, width, arriving, cast)
+    colour = shading.radiance(
+        arriving,
+        of_scene(lights.key_colour, heap.scene.index_select(0, seen.fragments.triangle)),
+        albedo=shading.linear(seen.rgba[:3]),
+        alpha=seen.rgba[3],
+        material=heap.material.index_select(0, seen.fragments.triangle),
+        lit=lit,
+    )
+    picture = seen.composite(colour).view(4, count, width, width)
     behind = torch.stack([lens.backdrop(s.background, width) for s in heap.scenes], 1).to(heap.device)
     gains = torch.from_numpy(np.stack([lens.gain(s.lens) for s in heap.scenes], 1)).to(heap.device)
     display = lens.tone((picture[:3] + behind * (1 - picture[3])) * gains[:, :, None, None])
@@ -170,6 +165,33 @@ def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasterise
         display, matte = (torch.nn.functional.avg_pool2d(x, profile.samples) for x in (display, picture[3]))
         return display, matte
     return display, picture[3]
+
+
+def _arriving(heap: Heap, fragments: Fragments, width: int, lights: shading.Lights) -> shading.Arriving:
+    """The light at fragments: interpolated from the vertices around them, or found there where surfaces are glossy."""
+    seen = torch.zeros(len(heap.triangles), dtype=torch.bool, device=heap.device)
+    seen[fragments.triangle] = True
+    triangles = indices(seen)
+    used = torch.zeros(len(heap.depth), dtype=torch.bool, device=heap.device)
+    used[heap.triangles.index_select(0, triangles).view(-1)] = True
+    vertices = indices(used)
+    number = torch.zeros(len(used), dtype=torch.int64, device=heap.device)
+    number[vertices] = torch.arange(len(vertices), device=heap.device)
+    corners = number[heap.triangles.index_select(0, fragments.triangle).t()]
+    rows = surfaces.interpolated(shading.arriving(heap.points(vertices), lights).rows, corners, fragments.barycentric)
+    glossy = indices(shading.is_glossy(heap.material.index_select(0, fragments.triangle)))
+    if len(glossy):
+        rows[:, glossy] = shading.arriving(heap.points_at(layers.select(fragments, glossy), width), lights).rows
+    return shading.Arriving(rows)
+
+
+def _lit(heap: Heap, fragments: Fragments, width: int, light: shading.Arriving, cast: shadow.Shadows) -> Tensor:
+    """How much of the key light arrives at fragments (P,), asked only where it would show."""
+    lit = torch.ones_like(fragments.depth)
+    index = indices((light.key.amax(0) > 0) | (light.highlight > 0))
+    points = heap.points_at(layers.select(fragments, index), width)
+    lit[index] = cast.lit(points.position, unit(points.normal), points.scene)
+    return lit
 
 
 def _parsing(heap: Heap, labelled: Fragments, texels: Texels) -> Tensor:

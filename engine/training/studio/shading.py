@@ -1,5 +1,8 @@
 """How surfaces answer light: one code for every rasteriser and device. Vectors are channels first, (3, P).
 
+What arrives changes slowly over a surface, so it is worked out at vertices and interpolated (Gouraud, "Continuous
+shading of curved surfaces", 1971), but for what is wet or polished; what is done with it depends on the pixel's colour.
+
 Light of the surroundings is nine spherical harmonics of irradiance (Ramamoorthi and Hanrahan, "An efficient
 representation for irradiance environment maps", 2001) and a blurred mirror map; a key light comes on top.
 """
@@ -34,6 +37,7 @@ _MATERIALS = (
 _SCATTER = np.array([[1.0] * 3, *[[0.93, 0.98, 1.0]] * 3, *[[0.75, 0.92, 0.97]] * 5], np.float32)
 _GRAZING = 0.18  # of Fresnel's rise towards grazing angles; rough surfaces do not reach 1
 _SHINE, _TINTED_SHINE = 90.0, 14.0  # exponents of hair's two highlights
+_FROM_BEHIND = -0.3  # cosine to the view: normals on an outline turn away a little, and are not seen from behind
 
 
 @dataclass(frozen=True)
@@ -85,122 +89,139 @@ def lights(of: Sequence[Light], device: torch.device) -> Lights:
 
 
 @dataclass(frozen=True)
-class Surface:
-    """What is shaded, P fragments: ``position`` and ``normal`` (3, P) in camera space, ``occlusion`` (P,), ``albedo``
-    (3, P) linear, ``alpha``, ``material`` and ``scene`` (P,); ``hair`` (H,) which of them are hair, and their
-    ``tangent`` (3, H)."""
+class Points:
+    """Where light arrives, P points: ``position``, ``normal`` and ``tangent`` (3, P) in camera space, of which tangents
+    matter for hair alone; ``occlusion``, ``material`` and ``scene`` (P,)."""
 
     position: Tensor
     normal: Tensor
+    tangent: Tensor
     occlusion: Tensor
-    albedo: Tensor
-    alpha: Tensor
     material: Tensor
     scene: Tensor
-    hair: Tensor
-    tangent: Tensor
-
-
-def radiance(surface: Surface, light: Lights, lit: Tensor | None = None) -> Tensor:
-    """Linear light towards the camera, (3, P). ``lit`` (P,) 0…1 is how much of the key light arrives."""
-    material, scene = surface.material, surface.scene
-    table = torch.tensor(_MATERIALS, device=material.device).t().contiguous()
-    straight, grazing, _, sharpness, *wrap = table.index_select(1, material)
-    skin = (material == Material.SKIN).float()
-    view = -unit(surface.position)
-    normal = unit(surface.normal)
-    facing = dot(normal, view)
-    side = 1 - 2.0 * ((material > Material.GUMS) & (facing < 0))  # cards and cloth have two
-    normal, facing = normal * side, (facing * side).clamp_(0, 1)
-    mirrored = normal * (2 * facing) - view
-    key, key_colour = of_scene(light.key, scene), of_scene(light.key_colour, scene)
-    key_colour = key_colour if lit is None else key_colour * lit
-
-    scatter = torch.from_numpy(_SCATTER.T.copy()).to(material.device)
-    basis = harmonic_basis(normal)
-    around = torch.lerp(light.irradiance(basis, scene), light.irradiance(basis, scene, scatter), skin)
-    around = around * bounced_occlusion(surface.occlusion, surface.albedo)
-    towards_key = dot(normal, key)
-    edge = torch.stack(wrap)
-    from_key = ((towards_key + edge) / (1 + edge) ** 2).clamp(min=0) * key_colour
-    matt = surface.albedo * (around + from_key * surface.occlusion.sqrt())
-
-    fresnel = straight + grazing * _fifth(1 - facing)
-    unhidden = surface.occlusion * surface.occlusion
-    half = unit(view + key)
-    highlight = (sharpness + 8) / 8 * dot(normal, half).clamp(0, 1) ** sharpness * towards_key.clamp(0, 1)
-    shine = light.irradiance(harmonic_basis(mirrored), scene) * unhidden + highlight * key_colour
-    colour = matt + fresnel * shine
-
-    def part(index: Tensor) -> _Part:
-        vectors = surface.albedo, normal, view, mirrored, matt, around
-        scalars = surface.alpha, unhidden, fresnel, highlight, material, scene
-        return _Part(
-            *(vector.index_select(1, index) for vector in vectors),
-            *(vector.index_select(1, index) if vector.shape[1] > 1 else vector for vector in (key, key_colour)),
-            *(scalar.index_select(0, index) for scalar in scalars),
-        )
-
-    glossy = indices(_is_glossy(material))
-    if len(glossy):
-        colour[:, glossy] = _glossy(part(glossy), light, table[2])
-    if len(surface.hair):
-        colour[:, surface.hair] = _hair(part(surface.hair), light, surface.tangent)
-    return colour
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Fragments of special materials, with what is already known of them."""
+class Arriving:
+    """Light at P points: ``around`` what a white matt surface shows of the surroundings before occlusion and ``key`` of
+    the key light, both (3, P); ``shine`` (3, P) what is mirrored of the surroundings, ``highlight`` (P,) the share of
+    the key light that is; ``occlusion`` (P,)."""
 
-    albedo: Tensor
-    normal: Tensor
-    view: Tensor
-    mirrored: Tensor
-    matt: Tensor
-    around: Tensor
-    key: Tensor
-    key_colour: Tensor
-    alpha: Tensor
-    unhidden: Tensor
-    fresnel: Tensor
-    highlight: Tensor
-    material: Tensor
-    scene: Tensor
+    rows: Tensor
+
+    @property
+    def around(self) -> Tensor:
+        return self.rows[0:3]
+
+    @property
+    def key(self) -> Tensor:
+        return self.rows[3:6]
+
+    @property
+    def shine(self) -> Tensor:
+        return self.rows[6:9]
+
+    @property
+    def highlight(self) -> Tensor:
+        return self.rows[9]
+
+    @property
+    def occlusion(self) -> Tensor:
+        return self.rows[10]
 
 
-def _is_glossy(material: Tensor) -> Tensor:
+def arriving(points: Points, light: Lights) -> Arriving:
+    """The light that arrives at points and is on its way to the camera, but for the surface's own colour."""
+    material, scene = points.material, points.scene
+    table = torch.tensor(_MATERIALS, device=material.device).t().contiguous()
+    straight, grazing, mirrors, sharpness, *wrap = table.index_select(1, material)
+    view, normal = -unit(points.position), unit(points.normal)
+    facing = dot(normal, view)
+    side = 1 - 2.0 * ((material > Material.GUMS) & (facing < _FROM_BEHIND))  # cards and cloth have two
+    normal, facing = normal * side, (facing * side).clamp_(0, 1)
+    mirrored = normal * (2 * facing) - view
+    key, key_colour = of_scene(light.key, scene), of_scene(light.key_colour, scene)
+
+    scatter = torch.from_numpy(_SCATTER.T.copy()).to(material.device)
+    basis, skin = harmonic_basis(normal), (material == Material.SKIN).float()
+    around = torch.lerp(light.irradiance(basis, scene), light.irradiance(basis, scene, scatter), skin)
+    towards_key, edge = dot(normal, key), torch.stack(wrap)
+    from_key = ((towards_key + edge) / (1 + edge) ** 2).clamp(min=0) * (key_colour * points.occlusion.sqrt())
+
+    metal = (material == Material.METAL).float()
+    fresnel = torch.lerp(straight + grazing * _fifth(1 - facing), torch.ones_like(facing), metal)
+    unhidden = points.occlusion * points.occlusion
+    half = unit(view + key)
+    highlight = (sharpness + 8) / 8 * dot(normal, half).clamp(0, 1) ** sharpness * towards_key.clamp(0, 1)
+    shine = light.irradiance(harmonic_basis(mirrored), scene)
+    polished = indices(mirrors > 0)
+    if len(polished):
+        broad = shine.index_select(1, polished)
+        sharp = light.reflection(mirrored.index_select(1, polished), scene.index_select(0, polished))
+        shine[:, polished] = torch.lerp(broad, sharp, mirrors.index_select(0, polished))
+    matt = 1 - 0.8 * metal
+    rows = torch.cat([around * matt, from_key * matt, shine * (unhidden * fresnel), (highlight * fresnel)[None]])
+    hair = indices(material == Material.HAIR)
+    if len(hair):
+        vectors = points.tangent, normal, view, mirrored
+        part = _Strands(
+            *(vector.index_select(1, hair) for vector in vectors),
+            *(vector.index_select(1, hair) if vector.shape[1] > 1 else vector for vector in (key, key_colour)),
+            *(scalar.index_select(0, hair) for scalar in (unhidden, scene)),
+        )
+        rows[3:, hair] = _hair(part, light)
+    return Arriving(torch.cat([rows, points.occlusion[None]]))
+
+
+def radiance(
+    light: Arriving, key_colour: Tensor, albedo: Tensor, alpha: Tensor, material: Tensor, lit: Tensor | None = None
+) -> Tensor:
+    """Linear light towards the camera, (3, P), from surfaces of ``albedo`` (3, P) linear, ``alpha`` and ``material``
+    (P,). ``lit`` (P,) 0…1 is how much of the key light, of ``key_colour`` (3, P or 1), arrives."""
+    key, highlight = (light.key, light.highlight) if lit is None else (light.key * lit, light.highlight * lit)
+    shine = torch.addcmul(light.shine, highlight, key_colour)
+    polished = indices(material >= Material.METAL)
+    if len(polished):  # metal mirrors in its own colour; compositing dims glass, but not what it mirrors
+        metal = material.index_select(0, polished) == Material.METAL
+        undimmed = 1 / alpha.index_select(0, polished).clamp(min=0.02)
+        shine[:, polished] *= torch.where(metal, albedo.index_select(1, polished), undimmed)
+    return torch.addcmul(shine, albedo, torch.addcmul(key, light.around, bounced_occlusion(light.occlusion, albedo)))
+
+
+def is_glossy(material: Tensor) -> Tensor:
+    """Whether a surface (P,) mirrors too sharply for its light to be interpolated."""
     wet = (material >= Material.EYE) & (material <= Material.GUMS)
     return wet | (material >= Material.METAL)
 
 
-def _glossy(part: _Part, light: Lights, mirrors: Tensor) -> Tensor:
-    """What is wet or polished reflects its surroundings; metal in its own colour, glass over what lies behind it."""
-    share = mirrors[part.material]
-    broad = light.irradiance(harmonic_basis(part.mirrored), part.scene)
-    seen = broad + (light.reflection(part.mirrored, part.scene) - broad) * share
-    shine = seen * part.unhidden + part.highlight * part.key_colour
-    metal = part.material == Material.METAL
-    shine = shine * torch.where(metal, part.albedo, part.fresnel)
-    glass = part.material == Material.GLASS
-    shine = torch.where(glass, shine / part.alpha.clamp(min=0.02), shine)  # compositing dims glass, not its shine
-    return torch.where(metal, part.matt * 0.2, part.matt) + shine
+@dataclass(frozen=True)
+class _Strands:
+    """Points on hair, with what is already known of them."""
+
+    tangent: Tensor
+    normal: Tensor
+    view: Tensor
+    mirrored: Tensor
+    key: Tensor
+    key_colour: Tensor
+    unhidden: Tensor
+    scene: Tensor
 
 
-def _hair(part: _Part, light: Lights, tangent: Tensor) -> Tensor:
-    """Two highlights along the strands (Kajiya and Kay, "Rendering fur with three dimensional textures", 1989; the
-    second, coloured and shifted, after Scheuermann, "Practical real-time hair rendering and shading", 2004)."""
-    tangent = unit(tangent)
+def _hair(part: _Strands, light: Lights) -> Tensor:
+    """``key``, ``shine`` and ``highlight`` of hair: two highlights along the strands (Kajiya and Kay, "Rendering fur
+    with three dimensional textures", 1989; the second, coloured and shifted, after Scheuermann, "Practical real-time
+    hair rendering and shading", 2004)."""
+    tangent = unit(part.tangent)
     half = unit(part.view + part.key)
     lit_side = (dot(part.normal, part.key) * 0.6 + 0.4).clamp(0, 1)
     across = (1 - dot(tangent, part.key) ** 2).clamp(0, 1).sqrt()
     first, second = (
         (1 - dot(unit(tangent + part.normal * shift), half) ** 2).clamp(0, 1).sqrt() for shift in (-0.08, 0.12)
     )
-    shine = 0.10 * first**_SHINE + part.albedo * (0.6 * second**_TINTED_SHINE)
-    from_key = (part.albedo * across + shine) * lit_side * part.key_colour
+    key = (across + 0.6 * second**_TINTED_SHINE) * lit_side * part.key_colour
     glow = light.irradiance(harmonic_basis(unit(part.mirrored + part.normal)), part.scene) * (0.03 * part.unhidden)
-    return part.albedo * part.around + from_key + glow
+    return torch.cat([key, glow, (0.10 * first**_SHINE * lit_side)[None]])
 
 
 def bounced_occlusion(occlusion: Tensor, albedo: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from torch import Tensor
 from engine.raster import cull, opencv, torch_scatter
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio.scene import Material, Mesh, Scene
-from engine.training.studio.vectors import indices
+from engine.training.studio.shading import Points
+from engine.training.studio.vectors import indices, of_scene
 
 HEAD = "head"  # the name of the mesh that is the face model's own
 _NEAREST = 1.0  # cm: what comes closer to the camera is not drawn
@@ -26,10 +28,10 @@ class Heap:
     """What can be seen of the meshes of ``scenes``, less all that faces away or lies outside the pictures.
 
     Per vertex: ``place`` (N, 2) in widths of the image, ``depth`` (N,) cm, ``normal`` (4, N) with the occlusion as its
-    fourth, ``tangent`` (3, N). Per triangle: ``triangles`` (T, 3), ``uv`` (6, T), ``texture`` (T,) counted over all
-    scenes, ``material``, ``parsing``, ``scene``, ``slot`` (T,): 0 the head, 1 all else that is opaque, then the layers
-    from the first up; ``mesh`` (T,) counted within its scene. ``first_vertex`` holds, per scene and mesh, where its
-    vertices start. ``hair`` counts, among the layers, those that hold hair.
+    fourth, ``tangent`` (3, N), ``vertex_material`` and ``vertex_scene`` (N,). Per triangle: ``triangles`` (T, 3),
+    ``uv`` (6, T), ``texture`` (T,) counted over all scenes, ``material``, ``parsing``, ``scene``, ``slot`` (T,): 0 the
+    head, 1 all else that is opaque, then the layers from the first up; ``mesh`` (T,) counted within its scene.
+    ``first_vertex`` holds, per scene and mesh, where its vertices start; ``hair`` which of the layers hold hair.
     """
 
     scenes: Sequence[Scene]
@@ -40,6 +42,8 @@ class Heap:
     depth: Tensor
     normal: Tensor
     tangent: Tensor
+    vertex_material: Tensor
+    vertex_scene: Tensor
     triangles: Tensor
     uv: Tensor
     texture: Tensor
@@ -100,10 +104,40 @@ class Heap:
 
     def gather(self, values: Tensor, fragments: Fragments) -> Tensor:
         """Values of vertices (C, N) at fragments, (C, P)."""
-        corners = self.triangles.index_select(0, fragments.triangle).unbind(1)
-        weights = torch.stack(fragments.barycentric.unbind(1))
-        a, b, c = (values.index_select(1, corners[k]) for k in range(3))
-        return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
+        corners = self.triangles.index_select(0, fragments.triangle).t()
+        return interpolated(values, corners, fragments.barycentric)
+
+    def points(self, vertices: Tensor) -> Points:
+        """Vertices (P,) as points on which light falls."""
+        place, depth = self.place.index_select(0, vertices).t(), self.depth.index_select(0, vertices)
+        scene = self.vertex_scene.index_select(0, vertices)
+        normal = self.normal.index_select(1, vertices)
+        scale = depth / of_scene(self.focal, scene)[0]
+        return Points(
+            position=torch.stack([(place[0] - 0.5) * scale, (0.5 - place[1]) * scale, -depth]),
+            normal=normal[:3],
+            tangent=self.tangent.index_select(1, vertices),
+            occlusion=normal[3],
+            material=self.vertex_material.index_select(0, vertices),
+            scene=scene,
+        )
+
+    def points_at(self, fragments: Fragments, width: int) -> Points:
+        """Fragments of pictures of this width as points on which light falls; their tangents are left out."""
+        normal = self.gather(self.normal, fragments)
+        return Points(
+            position=self.position(fragments, width),
+            normal=normal[:3],
+            tangent=normal[:3],
+            occlusion=normal[3],
+            material=self.material.index_select(0, fragments.triangle),
+            scene=self.scene.index_select(0, fragments.triangle),
+        )
+
+    @functools.cached_property
+    def focal(self) -> Tensor:
+        """Of every scene, (B, 1), in widths."""
+        return torch.tensor([[scene.focal] for scene in self.scenes], device=self.device)
 
     def texture_place(self, fragments: Fragments) -> Tensor:
         """Where fragments lie on their textures, (2, P) in 0…1."""
@@ -114,14 +148,20 @@ class Heap:
     def position(self, fragments: Fragments, width: int) -> Tensor:
         """Where in camera space fragments of pictures of this width lie, (3, P) cm."""
         area = width * width
-        focal = torch.tensor([scene.focal for scene in self.scenes], device=self.device)
-        focal = focal if len(focal) == 1 else focal[torch.div(fragments.pixel, area, rounding_mode="floor")]
+        focal = of_scene(self.focal, torch.div(fragments.pixel, area, rounding_mode="floor"))[0]
         row = torch.div(fragments.pixel, width, rounding_mode="floor")
         column = fragments.pixel - row * width
         scale = fragments.depth / (focal * width)
         x = (column + (0.5 - width / 2)) * scale
         y = ((width / 2 - 0.5) - row.remainder(width)) * scale
         return torch.stack([x, y, -fragments.depth])
+
+
+def interpolated(values: Tensor, corners: Tensor, barycentric: Tensor) -> Tensor:
+    """Values (C, N) at points of triangles with these ``corners`` (3, P) and weights (P, 3): (C, P)."""
+    weights = torch.stack(barycentric.unbind(1))
+    a, b, c = (values.index_select(1, corners[k]) for k in range(3))
+    return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
 
 
 def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
@@ -138,7 +178,9 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
             tangent = np.zeros((3, len(depth)), np.float32)
             if mesh.tangents is not None:
                 tangent[:] = mesh.tangents.T
-            vertex_rows.append((place, depth, normal, tangent))
+            material = np.zeros(len(depth), np.int64)
+            material[mesh.triangles] = mesh.material[:, None]
+            vertex_rows.append((place, depth, normal, tangent, material, np.full(len(depth), number)))
             kept = seen(mesh, place, depth)
             same = np.full(len(kept), 1, np.int64)
             triangle_rows.append(
@@ -157,7 +199,7 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
             start += len(mesh.vertices)
         first_vertex.append(starts)
         first_texture += len(scene.textures)
-    vertices = ("place", "depth", "normal", "tangent"), vertex_rows
+    vertices = ("place", "depth", "normal", "tangent", "vertex_material", "vertex_scene"), vertex_rows
     triangles = ("triangles", "uv", "texture", "material", "parsing", "scene", "slot", "mesh"), triangle_rows
     columns = {
         name: torch.from_numpy(np.concatenate(parts, axis=int(name in _CHANNELS_FIRST))).to(device)
