@@ -23,8 +23,7 @@ from engine.training.studio.stage import Stage, sample_stage
 
 VERSION = 2  # raised whenever the same seed gives other pictures
 PROFILES = {"training": TRAINING, "full": FULL}
-_POOL = 8  # people who take turns, so that a batch is not of one person …
-_SITTINGS = 8  # … for so many pairs each, since painting a person takes longer than taking a picture
+_POOL = 8  # people who take turns, so that a batch is not of one person
 _SECONDS = 6.0  # of acting between which a pair's moments lie
 _BUST = 50.0  # cm below the head's middle at which a sitter ends: the picture must end before
 _SAME = 0.15  # share of pairs whose driving frame is the source itself
@@ -35,12 +34,14 @@ _TURNED_AWAY = np.radians(125.0)  # yaw beyond which no face is seen
 class Options:
     """What recipes may ask for: ``cross`` adds the driving motion on another identity, ``negatives`` is the share of
     pairs without a face, ``loose`` the share that is framed carelessly (small, large, off the centre), as a detector
-    meets faces; ``profile`` is one of PROFILES."""
+    meets faces; ``profile`` is one of PROFILES; ``sittings`` is for how many pairs a person stays, since painting one
+    takes longer than taking a picture."""
 
     cross: bool = False
     negatives: float = 0.0
     loose: float = 0.0
     profile: str = "training"
+    sittings: int = 8
 
 
 class StudioSamples(Samples):
@@ -71,7 +72,7 @@ class StudioSamples(Samples):
 
     def person(self, number: int) -> int:
         """The sitter of a pair: of a pool of people each comes in turn, and the pool is exchanged as one."""
-        return number // (_POOL * _SITTINGS) * _POOL + number % _POOL
+        return number // (_POOL * self._options.sittings) * _POOL + number % _POOL
 
     def describe(self) -> dict[str, object]:
         return {
@@ -87,7 +88,7 @@ class StudioSamples(Samples):
         """(a portrait of another person, the pair's driving motion on them), on a stage of their own."""
         motion = self._take(number)[3]
         draw = self._draws("cross", number)
-        pool = number // (_POOL * _SITTINGS) * _POOL
+        pool = number // (_POOL * self._options.sittings) * _POOL
         person = pool + (self.person(number) - pool + 1 + int(draw.integers(_POOL - 1))) % _POOL
         sitter, stage, still = self._sitter(person), self._stage(draw), two_moments(draw)[0]
         scenes = build(sitter, still, stage, still), build(sitter, motion, _next_exposure(stage, draw), still)
