@@ -45,7 +45,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--cross", action="store_true", help="keep the same motion on another identity too")
     parser.add_argument("--negatives", type=float, default=0.0, metavar="SHARE", help="pairs without a face")
     parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs that are framed carelessly")
-    parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of each person (default: %(default)s)")
+    parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of a person (default: %(default)s)")
     parser.add_argument("--profile", choices=("training", "full"), default="training", help="full: finer, with shadows")
     parser.add_argument("--workers", type=int, default=2, help="processes that render (default: %(default)s)")
     options = parser.parse_args(argv)

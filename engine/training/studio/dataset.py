@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine.errors import EngineError
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.studio import labels
 from engine.training.studio.acting import Moment, Take, rotation
@@ -42,6 +43,10 @@ class Options:
     loose: float = 0.0
     profile: str = "training"
     sittings: int = 8
+
+    def __post_init__(self) -> None:
+        if self.sittings < 1:
+            raise EngineError("arguments", f"A person cannot sit for {self.sittings} pairs.", "Ask for 1 or more.")
 
 
 class StudioSamples(Samples):
