@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from engine.face.regressor.layout import MARGIN
 
-_TIGHT, _LOOSE = 0.6, 0.25  # shares; the rest lie anywhere
+_TIGHT, _LOOSE, _PIECE = 0.55, 0.2, 0.1  # shares; pieces show skin, hair or cloth from near; the rest lie anywhere
 _SEEN = (
     0.6,
     3.5,
@@ -72,17 +72,15 @@ def sample(dense: Tensor, face: Tensor) -> tuple[Crops, Tensor]:
     half = torch.where(there, half, half.new_tensor(0.7))
     kind = torch.rand(count, device=device)
     tight, anywhere = kind < _TIGHT, (kind >= _TIGHT + _LOOSE) | ~there
+    piece = anywhere & (kind < _TIGHT + _LOOSE + _PIECE)
     scale = torch.where(tight, (0.12 * torch.randn(count, device=device)).exp(), _log_uniform(count, 0.7, 3.2, device))
     scale = torch.where(anywhere, _log_uniform(count, 0.4, 4.0, device), scale)
+    scale = torch.where(piece, _log_uniform(count, 0.15, 0.5, device), scale)
     side = (half * scale).clamp(0.08, 1.6)
-    shift = torch.where(
-        tight[:, None],
-        0.08 * torch.randn(count, 2, device=device),
-        torch.rand(count, 2, device=device) * 0.6 - 0.3,
-    )
-    place = torch.where(
-        anywhere[:, None], torch.rand(count, 2, device=device) * 2 - 1, centre + shift * 2 * side[:, None]
-    )
+    near = 0.08 * torch.randn(count, 2, device=device)
+    aside = torch.rand(count, 2, device=device) * 0.6 - 0.3
+    place = centre + torch.where(tight[:, None], near, aside) * 2 * side[:, None]
+    place = torch.where(anywhere[:, None], torch.rand(count, 2, device=device) * 2 - 1, place)
     spread = torch.where(tight, 0.17, 0.4)
     crops = Crops(place, side, (spread * torch.randn(count, device=device)).clamp(-0.9, 0.9))
     ratio = side / half

@@ -24,7 +24,7 @@ from engine import runtime
 from engine.errors import EngineError
 from engine.media.image import write_atomic, write_fault
 from engine.training import checkpoint, curves, manifest
-from engine.training.loop import RECIPE
+from engine.training.loop import RECIPE, recorded_start
 from engine.training.recipe import Recipe, parse
 from engine.training.task import Graph, Task
 from engine.training.tasks import create
@@ -177,7 +177,10 @@ def _record(run: Run) -> bytes:
     """The recipe without the folders of the machine it ran on; what lay in them is told by seeds and hashes."""
     recipe = asdict(run.recipe)
     recipe["data"] |= {"path": "", "held_out": ""}
-    return (json.dumps({"recipe": recipe, "data": run.data}, indent=1) + "\n").encode()
+    record = {"recipe": recipe, "data": run.data}
+    if start := recorded_start(run.folder):
+        record["start"] = start
+    return (json.dumps(record, indent=1) + "\n").encode()
 
 
 def _row(run: Run) -> dict[str, Any]:

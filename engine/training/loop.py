@@ -55,6 +55,7 @@ class Trainer:
         self.average.train(False)
         self.parameters = {group: _parameters(self.task, group) for group in sorted({*self.task.groups.values()})}
         self.optimisers = {group: _adam(self.parameters[group], recipe.optimiser(group)) for group in self.parameters}
+        self.began_from: dict[str, Any] | None = None
         self._stop = False
 
     def run(self, report: Report, minutes: float | None = None) -> bool:
@@ -161,18 +162,25 @@ class Trainer:
         return self.done
 
     def start_from(self, path: Path) -> None:
-        """Take an exported file's weights as the start, to train on with other data or another recipe.
+        """Take an exported file's weights as the start, to train on with other data or another recipe. Tensors that
+        only this recipe has begin as they are, and the record of the run names them.
 
         Raises EngineError ``bad_weights`` where it is no such file or does not fit.
         """
         try:
-            tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+            given = {name: tensor.float() for name, tensor in load_file(path).items()}
+            own = self.task.state(self.task.shipped)
+            fresh = sorted(own.keys() - given.keys())
+            if len(fresh) > len(own) // 2:
+                raise RuntimeError(f"it lacks {len(fresh)} of {len(own)} tensors")
             for task in (self.task, self.average):
-                task.load_state(tensors, task.shipped)
+                task.load_state({**own, **given}, task.shipped)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except (OSError, RuntimeError, SafetensorError) as fault:
             raise EngineError(
                 "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give what its export wrote."
             ) from fault
+        self.began_from = {"file": path.name, "sha256": digest, "begun_anew": fresh}
 
     def on_device(self, batch: Batch) -> Batch:
         """The batch where the networks are, and laid out as they are."""
@@ -192,6 +200,8 @@ class Trainer:
         except OSError as fault:
             raise write_fault(self.folder, fault) from fault
         record = {"recipe": asdict(self.recipe), "data": self.data, "torch": torch.__version__}
+        if start := recorded_start(self.folder) if self.done else self.began_from:
+            record["start"] = start
         write_atomic(self.folder / RECIPE, (json.dumps(record, indent=1) + "\n").encode())
 
     @contextlib.contextmanager
@@ -242,3 +252,9 @@ def _adam(parameters: list[nn.Parameter], chosen: Optimiser) -> torch.optim.Opti
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def recorded_start(folder: Path) -> dict[str, Any] | None:
+    """The weights that the run in ``folder`` began from, as its record tells; None where it began from none."""
+    path = folder / RECIPE
+    return json.loads(path.read_bytes()).get("start") if path.exists() else None

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from engine import weights
 from engine.errors import EngineError
@@ -80,6 +81,15 @@ def test_an_export_is_where_another_run_starts(run: Trainer, tiny: Callable[...,
     other = Trainer(tiny(seed=9), tmp_path / "other", Open(run.recipe.data))
     other.start_from(path)
     assert all(torch.equal(other.task.state()[name], tensor) for name, tensor in run.average.state().items())
+    whole = load_file(path)
+    fewer = dict(list(whole.items())[1:])
+    save_file(fewer, path)
+    third = Trainer(tiny(seed=9), tmp_path / "third", Open(run.recipe.data))
+    third.start_from(path)
+    assert third.began_from and third.began_from["begun_anew"] == sorted(whole.keys() - fewer.keys())
+    save_file({"other.weight": whole[min(whole)]}, path)
+    with pytest.raises(EngineError, match="does not fit"):
+        third.start_from(path)
     path.write_bytes(b"nothing")
     with pytest.raises(EngineError, match="does not fit"):
         other.start_from(path)

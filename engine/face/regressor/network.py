@@ -2,7 +2,7 @@
 
 One convolutional trunk. Coarsely the face is found as a similarity (a place, a size and a
 roll) and a shape in its own upright frame; then every point is mended by what the finest feature map shows under it.
-The same map gives the matte.
+The same map gives the matte. Pose, expression and gaze are read off the points as well as off the picture.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ _WIDTHS = (24, 48, 96, 160)  # at a half, a quarter, an eighth and a sixteenth o
 _DEPTHS = (1, 2, 3, 2)
 _FINE = 32
 _CODE = 192
+_READ = 96  # width of what reads the points
+_UNIT = 8.0  # their departures from the mean face, about 1 in this
 _PLACE = 2  # the stage at whose resolution the face's place is found
 _ROUNDS = 2
 
@@ -64,6 +66,8 @@ class FaceRegressor(nn.Module):
         self.pose = nn.Linear(_CODE, 6)
         self.expression = nn.Linear(_CODE, expressions)
         self.gaze = nn.Linear(_CODE, 4)
+        self.read = nn.Linear(POINTS * 3, _READ)
+        self.said = nn.Linear(_READ, 6 + expressions + 4)
         self.confidence = nn.Linear(_CODE, 1)
         self.context = nn.Linear(_CODE, 64)
         self.point = nn.Parameter(torch.randn(1, 64, POINTS, 1) * 0.1)
@@ -84,18 +88,19 @@ class FaceRegressor(nn.Module):
             if level == _PLACE:
                 place = self.place(fine).float().flatten(1).softmax(1)[:, None] @ self.grid
         code = functional.relu(self.code(functional.relu(self.squeeze(functional.relu(maps[-1]))).flatten(1)))
-        points = coarse = self._coarse(code, place)
+        turn = self.similarity(code).float() + self.mean.new_tensor([1.0, 0.0])
+        points = coarse = self._coarse(code, place, turn)
         for _ in range(_ROUNDS):
             points = points + self._mend(fine, code, points)
+        pose, expression, gaze = self._read(points.detach(), place.detach(), turn.detach())
         matte = torch.sigmoid(functional.pixel_shuffle(self.matte(fine), 2).float())
         answers = {
             "landmarks68": points[:, :LANDMARKS68, :2],
             "dense": points[:, LANDMARKS68 : LANDMARKS68 + DENSE],
             "iris": points[:, LANDMARKS68 + DENSE :, :2].reshape(-1, 2, IRIS // 2, 2),
-            "pose": self.pose(code).float()
-            + self.mean.new_tensor([1.0, 0, 0, 0, 1, 0]),  # ahead, where nothing is known
-            "expression": torch.sigmoid(self.expression(code).float()),
-            "gaze": self.gaze(code).float().view(-1, 2, 2),
+            "pose": self.pose(code).float() + pose,
+            "expression": torch.sigmoid(self.expression(code).float() + expression),
+            "gaze": (self.gaze(code).float() + gaze).view(-1, 2, 2),
             "confidence": torch.sigmoid(self.confidence(code).float()),
             "matte": matte,
             "coarse": coarse,
@@ -105,7 +110,7 @@ class FaceRegressor(nn.Module):
     def _begin(self) -> None:
         """Weights that keep the signal's size from layer to layer (He et al. 2015), since nothing restores it;
         residuals and what moves the mean face begin at zero, the other answers small."""
-        answers = (self.similarity, self.pose, self.expression, self.gaze, self.confidence)
+        answers = (self.similarity, self.pose, self.expression, self.gaze, self.said, self.confidence)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -119,13 +124,30 @@ class FaceRegressor(nn.Module):
         for layer in answers:
             nn.init.normal_(layer.weight, std=0.01)
 
-    def _coarse(self, code: Tensor, place: Tensor) -> Tensor:
-        """(B, P, 3) from the ``place`` (B, 1, 2) of the face, its size and roll, and its shape."""
+    def _coarse(self, code: Tensor, place: Tensor, turn: Tensor) -> Tensor:
+        """(B, P, 3) from the ``place`` (B, 1, 2) of the face, its size and roll ``turn`` (B, 2), and its shape."""
         shape = self.mean + self.shape(code).float().view(-1, POINTS, 3)
-        along, across = (self.similarity(code).float() + self.mean.new_tensor([1.0, 0.0]))[:, :, None].unbind(1)
+        along, across = turn[:, :, None].unbind(1)
         x, y, z = shape.unbind(2)
         turned = torch.stack([along * x - across * y, across * x + along * y, along * z], dim=2)
         return turned + functional.pad(place, (0, 1))
+
+    def _read(self, points: Tensor, place: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the points (B, P, 3) alone say of pose, expression and gaze: they are laid upright, so that neither
+        place, size nor roll in the crop matter. The pose is turned back by that roll."""
+        length = turn.square().sum(1, keepdim=True).clamp(min=1e-4)
+        along, across = (turn / length)[:, :, None].unbind(1)
+        x, y, z = (points - functional.pad(place, (0, 1))).unbind(2)
+        upright = torch.stack([along * x + across * y, along * y - across * x, z * length.rsqrt()], dim=2)
+        hidden = functional.relu(self.read(((upright - self.mean) * _UNIT).flatten(1)))
+        said = self.said(hidden).float()
+        cosine, sine = (turn * length.rsqrt()).unbind(1)
+        ahead = said[:, :6] + self.mean.new_tensor([1.0, 0, 0, 0, 1, 0])
+        columns = [
+            torch.stack([cosine * v[0] + sine * v[1], cosine * v[1] - sine * v[0], v[2]], dim=1)
+            for v in (ahead[:, :3].unbind(1), ahead[:, 3:].unbind(1))
+        ]
+        return torch.cat(columns, dim=1), said[:, 6:-4], said[:, -4:]
 
     def _mend(self, fine: Tensor, code: Tensor, points: Tensor) -> Tensor:
         """How far each point (B, P, 3) should move in the picture, from the features under it; fp32, as bf16 rounds

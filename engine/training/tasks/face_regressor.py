@@ -35,9 +35,9 @@ class Options:
     points: float = 10.0
     coarse: float = 3.0
     pose: float = 0.3
-    expression: float = 2.0
-    gaze: float = 0.5
-    confidence: float = 0.3
+    expression: float = 10.0
+    gaze: float = 1.0
+    confidence: float = 1.0
     matte: float = 1.0
 
 
@@ -69,7 +69,9 @@ class FaceRegressorTask(Task):
                 * losses.wing(made["dense"][..., 2:], truth["depth"], there[:, None].expand(-1, DENSE)),
                 "coarse": given.coarse * losses.wing(made["coarse"][..., :2], truth["points"], weight),
                 "pose": given.pose * _mean((rotation(made["pose"]) - truth["rotation"]).square().sum((1, 2)), there),
-                "expression": given.expression * _mean((made["expression"] - truth["expression"]).abs().mean(1), there),
+                # Squared: most weights are 0 most of the time, which is all that their absolute errors would teach.
+                "expression": given.expression
+                * _mean((made["expression"] - truth["expression"]).square().mean(1), there),
                 "gaze": given.gaze * _mean((made["gaze"] - truth["gaze"]).abs().mean((1, 2)), there),
                 "confidence": given.confidence * _doubt(made["confidence"][:, 0], truth["verdict"]),
                 "matte": given.matte * _matte(made["matte"], truth["matte"]),
@@ -172,7 +174,7 @@ class FaceRegressorTask(Task):
             "iris_%": float(_mean(off[:, [LANDMARKS68 + DENSE, LANDMARKS68 + DENSE + 5]].mean(1), there)),
             "pose_deg": float(_mean(((angle - 1) / 2).clamp(-1, 1).acos().rad2deg(), there)),
             "gaze_deg": float(_mean((made["gaze"] - truth["gaze"]).rad2deg().norm(dim=2).mean(1), there)),
-            "expression": float(_mean((made["expression"] - truth["expression"]).abs().mean(1), there)),
+            "expression_rms": float(_mean((made["expression"] - truth["expression"]).square().mean(1), there)) ** 0.5,
             "mistaken": float(((made["confidence"][:, 0] > 0.5).float() - truth["verdict"]).abs().mean()),
             "matte_miss": float((1 - iou).mean()),
         }
