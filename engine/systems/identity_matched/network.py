@@ -1,0 +1,278 @@
+"""The generator of `identity_matched` in torch: trained here, exported to ONNX in two halves, run from there.
+
+What depends on the portrait alone (:class:`SourceHalf`) is worked out once. For every frame (:class:`FrameHalf`) PNCCs
+say which place of the portrait belongs where, its features so moved shape a small decoder, and the decoder answers with
+a flow over a picture that is moved already, with colour of its own, and with a mask of where that is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.systems.identity_matched import geometry
+from engine.systems.identity_matched.blocks import SLOPE, Decoder, GatedSkip, act, conv
+from engine.systems.identity_matched.geometry import GeometryEncoder, Match, enlarged, look_up, masked
+
+SOURCE_INPUTS = ("source", "source_pncc")
+OUTPUTS = ("offset", "mask", "generated")  # no name of an input: names are one space in ONNX
+CORRESPONDENCES = ("learned", "analytic")
+NORMS = ("instance", "position")
+STRIDES = (2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Size:
+    """``widths`` and ``blocks`` at a half, a quarter, an eighth and a sixteenth of the picture; ``grid`` is the stride
+    of the correspondence, ``encoder`` and ``context`` the widths of the geometry encoder and of what it adds to the
+    surface's own code. ``skips``: the strides at which the portrait's own features may pass by the decoder."""
+
+    widths: tuple[int, int, int, int]
+    blocks: tuple[int, int, int, int]
+    grid: int
+    encoder: int
+    context: int
+    skips: tuple[int, ...]
+
+
+# paper: CoCosNet's and SPADE's widths as systems.md 2.3 has them, correspondence at 64 x 64; fast: a tenth of it.
+SIZES = {
+    "fast": Size((32, 48, 96, 128), (0, 1, 1, 1), grid=8, encoder=32, context=24, skips=(4,)),
+    "paper": Size((64, 128, 256, 512), (1, 2, 2, 1), grid=4, encoder=128, context=236, skips=(2, 4)),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """How the generator is built; all of it is our reconstruction [R] unless a source is named.
+
+    ``correspondence``: ``learned`` is attention between PNCC features (CoCosNet), ``analytic`` the exact flow of the
+    drawn mesh in its place (teacher, ablation, run-time choice; the weights are the same). ``temperature`` of the
+    attention: CoCosNet's. ``knows_warp``: mesh_warp's picture and what it knows of it are given and mended; off is
+    the faithful variant, which mends the portrait as the correspondence moves it. ``gated_skip``: the paper's
+    geometry-aware skip connection; off for its ablation. ``norm``: see ``blocks.Modulation``. ``reach``: the residual
+    flow's bound, on the grid. ``doubt``: the mask's logit before anything is learned.
+    """
+
+    size: str = "fast"
+    correspondence: str = "learned"
+    temperature: float = 0.01
+    knows_warp: bool = True
+    gated_skip: bool = True
+    norm: str = "instance"
+    reach: float = 0.1
+    doubt: float = -2.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("size", SIZES), ("correspondence", CORRESPONDENCES), ("norm", NORMS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r} and should be one of {', '.join(allowed)}")
+        if not (self.temperature > 0 and 0 < self.reach <= 1):
+            raise ValueError("temperature should be above 0, and reach above 0 and at most 1")
+
+    @property
+    def source_outputs(self) -> tuple[str, ...]:
+        """Names of what is remembered of the portrait, each (1, C, S / stride, S / stride)."""
+        strides = SIZES[self.size].skips if self.gated_skip else ()
+        names = [f"appearance{stride}" for stride in sorted({*strides, SIZES[self.size].grid})]
+        names += [f"pncc{stride}" for stride in strides]
+        names += ["geometry"] if self.correspondence == "learned" else []
+        return (*names, *(() if self.knows_warp else ("portrait",)))
+
+    @property
+    def frame_inputs(self) -> tuple[str, ...]:
+        """Names of what each frame is given, beside what is remembered."""
+        if self.knows_warp:
+            return ("pncc", "warped", "flow", "hidden", "stretch", "parts")
+        return ("pncc", "flow") if self.correspondence == "analytic" else ("pncc",)
+
+
+CHANNELS = {"source": 3, "source_pncc": 3, "pncc": 3, "warped": 3, "flow": 2, "hidden": 1, "stretch": 1, "parts": 3}
+
+
+class Answer(NamedTuple):
+    """``offset`` (B, 2, S, S) on the grid, at which the base picture is looked up; the base is mesh_warp's picture, or the
+    portrait in the faithful variant. ``mask`` (B, 1, S, S) 0…1, ``generated`` (B, 3, S, S) −1…1. The rest is for
+    training: the ``base`` where the network's own mending begins, and the ``match`` of the cells."""
+
+    flow: Tensor
+    mask: Tensor
+    generated: Tensor
+    base: Tensor
+    match: Match
+
+
+def composite(base: Tensor, answer: Answer) -> Tensor:
+    """(1 − mask) · base looked up at the offset + mask · generated, (B, 3, S, S)."""
+    moved = look_up(base, answer.offset)
+    return moved + answer.mask * (answer.generated - moved)
+
+
+class AppearanceEncoder(nn.Module):
+    """Portrait (B, 3, S, S) −1…1 → maps by stride: of 4, of 2 and 8 where the size wants them."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        half, quarter, eighth, _ = size.widths
+        self.at_half = conv(12, half) if 2 in size.skips else None
+        self.at_quarter = nn.Sequential(nn.PixelUnshuffle(4), conv(48, quarter), nn.LeakyReLU(SLOPE))
+        self.more = conv(quarter, quarter)
+        self.at_eighth = conv(quarter, eighth, 2) if size.grid == 8 else None
+
+    def forward(self, source: Tensor) -> dict[int, Tensor]:
+        quarter = self.at_quarter(source)
+        maps = {4: quarter + self.more(quarter)}
+        if self.at_half is not None:
+            maps[2] = act(self.at_half(functional.pixel_unshuffle(source, 2)))
+        if self.at_eighth is not None:
+            maps[8] = self.at_eighth(act(maps[4]))
+        return maps
+
+
+class Generator(nn.Module):
+    """``forward``: a portrait's and a frame's tensors by name (``CHANNELS``), any size that is a multiple of 16."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config, self.size = config, (size := SIZES[config.size])
+        half, quarter, eighth, sixteenth = size.widths
+        self.geometry = GeometryEncoder(size.encoder, size.context, size.grid)
+        self.appearance = AppearanceEncoder(size)
+        shapes = 8 if config.knows_warp else 4  # PNCC and mask; hidden and three parts
+        self.look_half = conv(12 + shapes, half)
+        self.look = nn.ModuleDict(
+            {
+                "4": conv(48 + 4 * shapes + (3 if config.knows_warp else 0), quarter),
+                "8": conv(quarter, eighth, 2),
+                "16": conv(eighth, sixteenth, 2),
+            }
+        )
+        style = {4: quarter, 8: eighth}[size.grid] + 4
+        levels = list(zip(STRIDES, size.widths, size.blocks))
+        self.decoders = nn.ModuleDict({str(s): Decoder(w, style, config.norm, n) for s, w, n in levels})
+        self.up = nn.ModuleDict({str(s): conv(before, w, side=1) for (s, w, _), before in zip(levels, size.widths[1:])})
+        self.skips = nn.ModuleDict({str(s): GatedSkip() for s in size.skips} if config.gated_skip else {})
+        self.last = conv(half, half)
+        self.offsets = _silent(conv(half, 2))
+        self.colours = _silent(conv(half, 16))  # mask and colour of the four pixels of a cell
+
+    def forward(self, inputs: dict[str, Tensor]) -> Answer:
+        return self.frame(self.remember(inputs["source"], inputs["source_pncc"]), inputs)
+
+    def remember(self, source: Tensor, source_pncc: Tensor) -> dict[str, Tensor]:
+        """What the frames need of the portrait, by the names of ``Config.source_outputs``."""
+        maps, pncc = self.appearance(source), masked(source_pncc)
+        known = {f"appearance{stride}": maps[stride] for stride in maps}
+        known |= {f"pncc{stride}": functional.avg_pool2d(pncc, stride) for stride in self.size.skips}
+        known |= {"geometry": self.geometry(pncc), "portrait": source}
+        return {name: known[name] for name in self.config.source_outputs}
+
+    def frame(self, known: dict[str, Tensor], inputs: dict[str, Tensor]) -> Answer:
+        """One frame of that portrait; ``inputs`` are those of ``Config.frame_inputs``."""
+        pncc = masked(inputs["pncc"])
+        match = self._match(known, pncc, inputs)
+        if self.config.knows_warp:
+            base, moved = inputs["warped"], None
+        else:
+            moved = enlarged(match.flow, self.size.grid)
+            base = look_up(known["portrait"], moved)
+        maps = self._decode(known, match, pncc, self._see(base, pncc, inputs))
+        residual = self.config.reach * torch.tanh(self.offsets(maps).float())
+        residual = enlarged(residual, 2)
+        drawn = functional.pixel_shuffle(self.colours(maps), 2).float()
+        return Answer(
+            offset=residual if moved is None else moved + residual,
+            mask=torch.sigmoid(drawn[:, :1] + self.config.doubt),
+            generated=(base + drawn[:, 1:]).clamp(-1, 1),
+            base=base,
+            match=match,
+        )
+
+    def _match(self, known: dict[str, Tensor], pncc: Tensor, inputs: dict[str, Tensor]) -> Match:
+        stride = self.size.grid
+        appearance = known[f"appearance{stride}"]
+        if self.config.correspondence == "analytic":
+            return geometry.given_match(inputs["flow"], appearance, stride)
+        attention = geometry.attend(self.geometry(pncc), known["geometry"], self.config.temperature)
+        return geometry.learned_match(attention, appearance, stride)
+
+    def _see(self, base: Tensor, pncc: Tensor, inputs: dict[str, Tensor]) -> dict[int, Tensor]:
+        """Maps by stride of all that is known of the new frame before it is mended."""
+        shapes = torch.cat([pncc, inputs["hidden"], inputs["parts"]], dim=1) if self.config.knows_warp else pncc
+        shapes = functional.avg_pool2d(shapes, 2)
+        seen = [functional.pixel_unshuffle(base, 4), functional.pixel_unshuffle(shapes, 2)]
+        if self.config.knows_warp:
+            seen.append(functional.avg_pool2d(torch.cat([inputs["flow"], inputs["stretch"]], dim=1), 4))
+        maps = {2: self.look_half(torch.cat([functional.pixel_unshuffle(base, 2), shapes], dim=1))}
+        maps[4] = self.look["4"](torch.cat(seen, dim=1))
+        maps[8] = self.look["8"](act(maps[4]))
+        maps[16] = self.look["16"](act(maps[8]))
+        return maps
+
+    def _decode(self, known: dict[str, Tensor], match: Match, pncc: Tensor, seen: dict[int, Tensor]) -> Tensor:
+        """From coarse to fine; (B, C, S / 2, S / 2)."""
+        x = seen[16]
+        for stride in reversed(STRIDES):
+            if stride < 16:
+                x = functional.interpolate(self.up[str(stride)](x), scale_factor=2.0) + seen[stride]
+            shape = functional.avg_pool2d(pncc, stride)
+            if self.size.blocks[STRIDES.index(stride)]:
+                style = torch.cat([_resized(match.aligned, self.size.grid, stride, "nearest"), shape], dim=1)
+                x = self.decoders[str(stride)](x, style)
+            if str(stride) in self.skips:
+                flow = _resized(match.flow, self.size.grid, stride, "bilinear")
+                x = self.skips[str(stride)](
+                    x, known[f"appearance{stride}"], flow, shape, known[f"pncc{stride}"], stride
+                )
+        return act(self.last(act(x)))
+
+
+class SourceHalf(nn.Module):
+    """``SOURCE_INPUTS`` → ``Config.source_outputs``, in order: the graph source.onnx."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, source: Tensor, source_pncc: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.generator.remember(source, source_pncc).values())
+
+
+class FrameHalf(nn.Module):
+    """``Config.source_outputs`` and ``Config.frame_inputs`` → ``OUTPUTS``, in order: the graph frame.onnx."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        config = self.generator.config
+        count = len(config.source_outputs)
+        known, inputs = dict(zip(config.source_outputs, tensors)), dict(zip(config.frame_inputs, tensors[count:]))
+        answer = self.generator.frame(known, inputs)
+        return answer.offset, answer.mask, answer.generated
+
+
+def _resized(maps: Tensor, stride: int, wanted: int, mode: str) -> Tensor:
+    """Maps of one stride at another."""
+    if wanted > stride:
+        return functional.avg_pool2d(maps, wanted // stride)
+    if wanted == stride:
+        return maps
+    return (
+        enlarged(maps, stride // wanted)
+        if mode == "bilinear"
+        else functional.interpolate(maps, scale_factor=stride / wanted)
+    )
+
+
+def _silent(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A convolution that says nothing yet."""
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(convolution.bias)
+    return convolution
