@@ -25,9 +25,10 @@ from engine.errors import EngineError
 from engine.face import detector, model
 from engine.face.detector import Detector, Observation
 from engine.face.matting import PersonMatte
+from engine.face.network_matting import WEIGHTS as MATTING
+from engine.face.network_matting import NetworkMatte
 from engine.face.regressor.glance import WEIGHTS, Regressor
 from engine.face.regressor_detector import RegressorDetector
-from engine.face.regressor_matting import RegressorMatte
 from engine.media.image import read_image, write_atomic
 from engine.media.source import open_source
 
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, metavar="FILE", help=f"{OWN}'s, if not the shipped ones"
     )
+    parser.add_argument("--matting", type=Path, default=MATTING, metavar="FILE", help=f"{OWN}'s network of mattes")
     parser.add_argument("--portraits", type=Path, nargs="*", default=[], metavar="IMAGE", help="each by itself")
     parser.add_argument("--driving", type=Path, nargs="*", default=[], metavar="CLIP", help="each followed")
     parser.add_argument("--frames", help="of each clip, like 0-199x2; default: all")
@@ -244,7 +246,7 @@ def _mattes(frames: list[Any], options: argparse.Namespace) -> Iterator[MatteRow
     if not frames:
         return
     makers: dict[str, Callable[[], Any]] = {
-        OWN: lambda: RegressorMatte(Regressor(options.weights)),
+        OWN: lambda: NetworkMatte(options.matting),
         "mediapipe": PersonMatte,
         "all person": _AllPerson,
     }

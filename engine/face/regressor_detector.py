@@ -12,6 +12,7 @@ _STRIDE = 0.5  # of a crop's side, from one crop to the next
 _CANDIDATES = 4  # looked at more closely
 _CLOSER = 2  # times
 _SURE = 0.5  # confidence below which there is no face
+_STEADY = 0.15  # of a crop's side: by how much the last look may move or resize it, else it was no face it followed
 
 
 class RegressorDetector(Detector):
@@ -57,10 +58,17 @@ class RegressorDetector(Detector):
             likely = [glance for glance in likely if glance.confidence >= _SURE]
             for _ in range(_CLOSER if likely else 0):
                 likely = self._regressor.look(rgb, [glance.closer() for glance in likely])
-            sure = [glance for glance in likely if glance.confidence >= _SURE]
+            sure = [glance for glance in likely if glance.confidence >= _SURE and _steady(glance)]
             if sure:
                 return max(sure, key=lambda glance: glance.confidence * glance.crop.side**0.5)
         return None
+
+
+def _steady(glance: Glance) -> bool:
+    """Whether the face lies where the crop that looked for it was laid: what is no face leads elsewhere."""
+    crop, next_crop = glance.crop, glance.closer()
+    moved = float(np.linalg.norm(next_crop.centre - crop.centre))
+    return max(moved, abs(next_crop.side - crop.side)) < _STEADY * crop.side
 
 
 def squares(height: int, width: int, share: float) -> list[Crop]:

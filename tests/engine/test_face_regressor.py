@@ -9,10 +9,10 @@ from engine.errors import EngineError
 from engine.evaluation import detector as comparison
 from engine.face import detector
 from engine.face.detector import Observation
+from engine.face.network_matting import guided
 from engine.face.regressor.glance import WEIGHTS, Crop, Glance, Regressor
 from engine.face.regressor.layout import SIZE, ideal_crop
 from engine.face.regressor_detector import RegressorDetector, squares
-from engine.face.regressor_matting import guided
 
 
 def smooth_picture(height: int, width: int) -> np.ndarray:
