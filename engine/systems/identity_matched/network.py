@@ -79,9 +79,13 @@ class Config:
         """Names of what is remembered of the portrait, each (1, C, S / stride, S / stride)."""
         strides = SIZES[self.size].skips if self.gated_skip else ()
         names = [f"appearance{stride}" for stride in sorted({*strides, SIZES[self.size].grid})]
-        names += [f"pncc{stride}" for stride in strides]
-        names += ["geometry"] if self.correspondence == "learned" else []
+        names += [*(f"pncc{stride}" for stride in strides), "geometry"]
         return (*names, *(() if self.knows_warp else ("portrait",)))
+
+    @property
+    def remembered(self) -> tuple[str, ...]:
+        """Those that a frame needs: where the flow is given, no features are compared."""
+        return tuple(name for name in self.source_outputs if name != "geometry" or self.correspondence == "learned")
 
     @property
     def frame_inputs(self) -> tuple[str, ...]:
@@ -95,11 +99,11 @@ CHANNELS = {"source": 3, "source_pncc": 3, "pncc": 3, "warped": 3, "flow": 2, "h
 
 
 class Answer(NamedTuple):
-    """``offset`` (B, 2, S, S) on the grid, at which the base picture is looked up; the base is mesh_warp's picture, or the
-    portrait in the faithful variant. ``mask`` (B, 1, S, S) 0…1, ``generated`` (B, 3, S, S) −1…1. The rest is for
+    """``offset`` (B, 2, S, S) on the grid, at which the base picture is looked up; the base is mesh_warp's picture, or
+    the portrait in the faithful variant. ``mask`` (B, 1, S, S) 0…1, ``generated`` (B, 3, S, S) −1…1. The rest is for
     training: the ``base`` where the network's own mending begins, and the ``match`` of the cells."""
 
-    flow: Tensor
+    offset: Tensor
     mask: Tensor
     generated: Tensor
     base: Tensor
@@ -243,7 +247,7 @@ class SourceHalf(nn.Module):
 
 
 class FrameHalf(nn.Module):
-    """``Config.source_outputs`` and ``Config.frame_inputs`` → ``OUTPUTS``, in order: the graph frame.onnx."""
+    """``Config.remembered`` and ``Config.frame_inputs`` → ``OUTPUTS``, in order: the graph frame.onnx."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -251,8 +255,8 @@ class FrameHalf(nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         config = self.generator.config
-        count = len(config.source_outputs)
-        known, inputs = dict(zip(config.source_outputs, tensors)), dict(zip(config.frame_inputs, tensors[count:]))
+        count = len(config.remembered)
+        known, inputs = dict(zip(config.remembered, tensors)), dict(zip(config.frame_inputs, tensors[count:]))
         answer = self.generator.frame(known, inputs)
         return answer.offset, answer.mask, answer.generated
 
