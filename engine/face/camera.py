@@ -11,14 +11,16 @@ FOCAL_PER_SIDE = 2.2  # a fixed focal length makes depth fictitious: only ratios
 
 @dataclass(frozen=True)
 class Camera:
-    """``focal`` in pixels, principal point at the centre of a ``width`` × ``height`` image."""
+    """``focal`` in pixels, principal point at the centre of a ``width`` × ``height`` image; ``focal_per_side`` is the
+    one above but where the true one is known."""
 
     width: int
     height: int
+    focal_per_side: float = FOCAL_PER_SIDE
 
     @property
     def focal(self) -> float:
-        return FOCAL_PER_SIDE * max(self.width, self.height)
+        return self.focal_per_side * max(self.width, self.height)
 
     @property
     def centre(self) -> np.ndarray:

@@ -30,9 +30,10 @@ class GeometryFlow:
     """Buffers of (h, w), the portrait's aspect at flow resolution.
 
     ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
-    of what is looked up the portrait does not really show; ``vacated`` (h, w) 0…1 how surely that piece of the
-    portrait has turned away from here, so that what lay beside it shows; ``fragments`` of the drawn mesh, their part
-    ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2) and the ``triangles`` they index;
+    of what is looked up the portrait does not really show, or must be opaque since the head has turned; ``vacated``
+    (h, w) 0…1 how surely that piece of the portrait has turned away from here, so that what lay beside it shows;
+    ``fragments`` of the drawn mesh, their part ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2),
+    how much of these the portrait does not show ``fragment_hidden`` (P,) 0…1, and the ``triangles`` they index;
     ``vertices`` (N, 2) pixels at flow resolution, ``camera_points`` (N, 3) cm; ``scale`` flow pixels a portrait pixel.
     """
 
@@ -42,6 +43,7 @@ class GeometryFlow:
     fragments: Fragments
     fragment_part: np.ndarray
     fragment_source: np.ndarray
+    fragment_hidden: np.ndarray
     triangles: np.ndarray
     vertices: np.ndarray
     camera_points: np.ndarray
@@ -85,12 +87,7 @@ class FlowBuilder:
         turn = self._turn(pose)
         hiding, covered = self._hiding(turn)
         look_at = (source.pixels + hiding[:, None] * (source.filled - source.pixels)).astype(np.float32)
-        drawn_depth = depth.copy()
-        drawn_depth[self._eye_ids] += _EYE_BIAS
-        flow_pixels = (pixels * self.scale).astype(np.float32)
-        triangles, parts = self._facing(pixels)
-        fragments = rasterise(flow_pixels, drawn_depth, triangles, self.shape)
-        part = parts[fragments.triangle]
+        fragments, part, triangles = self.rasterised(pixels, depth)
         skin = part == self._skin_id
         attributes = np.column_stack([look_at, self._trust(camera_points), hiding, covered]).astype(
             np.float32, copy=False
@@ -105,11 +102,21 @@ class FlowBuilder:
             fragments=fragments,
             fragment_part=part,
             fragment_source=values[:, :2],
+            fragment_hidden=values[:, 3],
             triangles=triangles,
-            vertices=flow_pixels,
+            vertices=(pixels * self.scale).astype(np.float32),
             camera_points=camera_points,
             scale=self.scale,
         )
+
+    def rasterised(self, pixels: np.ndarray, depth: np.ndarray) -> tuple[Fragments, np.ndarray, np.ndarray]:
+        """The bare mesh at flow resolution, from portrait ``pixels`` (N, 2) and ``depth`` (N,) cm of its vertices:
+        its fragments, their part (P,) and the triangles (T, 3) that they index."""
+        drawn_depth = depth.copy()
+        drawn_depth[self._eye_ids] += _EYE_BIAS
+        triangles, parts = self._facing(pixels)
+        fragments = rasterise((pixels * self.scale).astype(np.float32), drawn_depth, triangles, self.shape)
+        return fragments, parts[fragments.triangle], triangles
 
     def _facing(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The drawn triangles less skin that faces away, and their parts."""

@@ -26,6 +26,10 @@ another identity, and a portrait of that one). Labels, for a batch of B pictures
 and of the pair: ``flow`` (B, 2, S, S) float32, for each pixel of driving the offset (x, y) on the grid to the same
 point in source, and ``flow_visible`` (B, 1, S, S) float32.
 
+Of a pair's ``Warp``, all float32 but the last: ``warp_image`` (B, 3, S, S) −1…1, ``warp_pncc`` and ``warp_source_pncc``
+(B, 3, S, S) 0…1, ``warp_flow`` (B, 2, S, S) offsets on the grid as ``flow``, ``warp_hidden`` (B, 1, S, S) 0…1,
+``warp_stretch`` (B, 1, S, S) −4…4, ``warp_part`` (B, S, S) int64 of 0…3.
+
 The grid: −1 and 1 are the *centres* of the first and last pixel, which is ``align_corners=True`` everywhere.
 """
 
@@ -91,12 +95,14 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
 
 def _array(pair: Pair, key: str) -> np.ndarray:
     if key in OF_PAIR:
-        value, size = getattr(pair, key), pair.driving.image.shape[0]
+        value = getattr(pair, key)
         if value is None:
             raise _missing(key)
-        if key == "flow":
-            return np.ascontiguousarray(value.astype(np.float32).transpose(2, 0, 1) * (2 / (size - 1)))
-        return value.astype(np.float32)[None]
+        return _grid_flow(value) if key == "flow" else value.astype(np.float32)[None]
+    if key.startswith("warp_"):
+        if pair.warp is None:
+            raise _missing(key)
+        return _of_warp(getattr(pair.warp, key[len("warp_") :], None), key)
     role = next((role for role in ROLES if key.startswith(f"{role}_")), None)
     label = key[len(role) + 1 :] if role else key
     if role is None or label not in LABELS:
@@ -107,6 +113,30 @@ def _array(pair: Pair, key: str) -> np.ndarray:
     return _label(frame, label, key)
 
 
+def _of_warp(value: np.ndarray | None, key: str) -> np.ndarray:
+    if value is None:
+        raise ValueError(f"no batch has a field {key!r}")
+    if key == "warp_part":
+        return value.astype(np.int64)
+    if key == "warp_flow":
+        return _grid_flow(value)
+    if key == "warp_image":
+        return _picture(value)
+    if key == "warp_hidden":
+        return value[None].astype(np.float32) * np.float32(1 / 255)
+    planes = np.atleast_3d(value.astype(np.float32)).transpose(2, 0, 1)
+    return np.ascontiguousarray(planes)
+
+
+def _grid_flow(offsets: np.ndarray) -> np.ndarray:
+    """(S, S, 2) pixels to (2, S, S) on the grid."""
+    return np.ascontiguousarray(offsets.astype(np.float32).transpose(2, 0, 1) * np.float32(2 / (len(offsets) - 1)))
+
+
+def _picture(rgb: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) * np.float32(2 / 255) - 1
+
+
 def _label(frame: Frame, label: str, key: str) -> np.ndarray:
     value, size = getattr(frame, label), frame.image.shape[0]
     if value is None or (not frame.face and label in _EMPTY):
@@ -114,7 +144,7 @@ def _label(frame: Frame, label: str, key: str) -> np.ndarray:
             raise _missing(key)
         return _EMPTY[label](size)
     if label == "image":
-        return np.ascontiguousarray(value.transpose(2, 0, 1)).astype(np.float32) * np.float32(2 / 255) - 1
+        return _picture(value)
     if label == "matte":
         return value[None].astype(np.float32) * np.float32(1 / 255)
     if label == "pncc":

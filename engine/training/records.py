@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.training.sample import Frame
+from engine.training.sample import Frame, Warp
 
 # S is the picture's side, K and E the face model's identities and expressions.
 FRAME_FIELDS: dict[str, tuple[str, tuple[int | str, ...]]] = {
@@ -30,10 +30,19 @@ FRAME_FIELDS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "focal": ("<f4", ()),
 }
 MOTION_FIELDS = {"flow": ("<f2", ("S", "S", 2)), "flow_visible": ("?", ("S", "S"))}
-FIELDS = (*FRAME_FIELDS, *MOTION_FIELDS)
+WARP_FIELDS = {
+    "image": ("u1", ("S", "S", 3)),
+    "pncc": ("<f2", ("S", "S", 3)),
+    "source_pncc": ("<f2", ("S", "S", 3)),
+    "flow": ("<f2", ("S", "S", 2)),
+    "hidden": ("u1", ("S", "S")),
+    "stretch": ("<f2", ("S", "S")),
+    "part": ("u1", ("S", "S")),
+}
+FIELDS = (*FRAME_FIELDS, *MOTION_FIELDS, "warp")
 MAX_SIZE = 4096
 
-Parts = Mapping[str, Frame | np.ndarray | None]
+Parts = Mapping[str, Frame | Warp | np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -73,19 +82,24 @@ class Layout:
         labels = [(name, kind, self._shape(shape)) for name, (kind, shape) in self._kept(FRAME_FIELDS).items()]
         frame = np.dtype([("known", "<u4"), ("person", "<i8"), ("face", "?"), *labels], align=True)
         motion = [(name, kind, self._shape(shape)) for name, (kind, shape) in self._kept(MOTION_FIELDS).items()]
-        return np.dtype([("known", "<u4"), *((name, frame) for name in self.frames), *motion], align=True)
+        pictures = [(name, kind, self._shape(shape)) for name, (kind, shape) in WARP_FIELDS.items()]
+        warp = [("warp", np.dtype(pictures, align=True))] if "warp" in self.fields else []
+        return np.dtype([("known", "<u4"), *((name, frame) for name in self.frames), *motion, *warp], align=True)
 
     def pack(self, parts: Parts) -> np.ndarray:
         """One record () of frames and motion fields by name; what it has no room for is left out."""
         record = np.zeros((), self.dtype)
         known = 0
-        for bit, name in enumerate((*self.frames, *self._kept(MOTION_FIELDS))):
+        for bit, name in enumerate(self._parts):
             part = parts.get(name)
             if part is None:
                 continue
             known |= 1 << bit
             if isinstance(part, Frame):
                 self._pack_frame(record[name], part)
+            elif isinstance(part, Warp):
+                for label in WARP_FIELDS:
+                    _put(record[name], label, getattr(part, label))
             else:
                 _put(record, name, part)
         record["known"] = known
@@ -94,9 +108,19 @@ class Layout:
     def unpack(self, record: np.ndarray) -> dict[str, Any]:
         """The parts of a record () that are known, copied."""
         known = int(record["known"])
-        names = (*self.frames, *self._kept(MOTION_FIELDS))
-        present = [name for bit, name in enumerate(names) if known >> bit & 1]
-        return {name: self._frame(record[name]) if name in self.frames else record[name].copy() for name in present}
+        return {name: self._part(record[name], name) for bit, name in enumerate(self._parts) if known >> bit & 1}
+
+    @functools.cached_property
+    def _parts(self) -> tuple[str, ...]:
+        """What a record may know, in the order of its bits."""
+        return (*self.frames, *self._kept(MOTION_FIELDS), *(["warp"] if "warp" in self.fields else []))
+
+    def _part(self, record: np.ndarray, name: str) -> Frame | Warp | np.ndarray:
+        if name in self.frames:
+            return self._frame(record)
+        if name == "warp":
+            return Warp(**{label: record[label].copy() for label in WARP_FIELDS})
+        return record.copy()
 
     def _pack_frame(self, record: np.ndarray, frame: Frame) -> None:
         known = 0

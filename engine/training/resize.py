@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from engine.training.sample import Frame, Pair
+from engine.training.sample import Frame, Pair, Warp
 
 _COVERED = 0.5  # share of a new pixel's area that must be labelled for the pixel to be
 
@@ -26,6 +26,7 @@ def smaller_pair(pair: Pair, size: int) -> Pair:
         flow_visible=visible,
         cross_source=pair.cross_source and smaller_frame(pair.cross_source, size),
         cross=pair.cross and smaller_frame(pair.cross, size),
+        warp=pair.warp and smaller_warp(pair.warp, size),
     )
 
 
@@ -39,8 +40,7 @@ def smaller_frame(frame: Frame, size: int) -> Frame:
     scale = np.float32(size / before)
     pncc, depth = frame.pncc, frame.depth
     if pncc is not None:
-        code = pncc.astype(np.float32)
-        pncc = _average_where(code, code[..., 0] + code[..., 1] + code[..., 2] > 0, size, empty=0.0)
+        pncc = _smaller_code(pncc, size)
     if depth is not None:
         far = depth.astype(np.float32)
         near = np.isfinite(far)
@@ -58,6 +58,19 @@ def smaller_frame(frame: Frame, size: int) -> Frame:
     )
 
 
+def smaller_warp(warp: Warp, size: int) -> Warp:
+    """``warp`` reduced to ``size`` pixels; its stretch is a ratio and stays."""
+    return Warp(
+        image=_average(warp.image, size),
+        pncc=_smaller_code(warp.pncc, size),
+        source_pncc=_smaller_code(warp.source_pncc, size),
+        flow=smaller_flow(warp.flow, None, size)[0],
+        hidden=_average(warp.hidden, size),
+        stretch=_average(warp.stretch.astype(np.float32), size).astype(np.float16),
+        part=_nearest(warp.part, size),
+    )
+
+
 def smaller_flow(flow: np.ndarray, visible: np.ndarray | None, size: int) -> tuple[np.ndarray, np.ndarray | None]:
     """(S, S, 2) offsets in pixels and where they hold, averaged where they hold and scaled to the new pixels."""
     scale = np.float32(size / len(flow))
@@ -70,6 +83,11 @@ def smaller_flow(flow: np.ndarray, visible: np.ndarray | None, size: int) -> tup
     holds = share >= _COVERED
     seen *= (scale / np.maximum(share, 1e-6))[..., None]
     return np.where(holds[..., None], seen, everywhere).astype(np.float16), holds
+
+
+def _smaller_code(pncc: np.ndarray, size: int) -> np.ndarray:
+    code = pncc.astype(np.float32)
+    return _average_where(code, code[..., 0] + code[..., 1] + code[..., 2] > 0, size, empty=0.0)
 
 
 def _average_where(values: np.ndarray, known: np.ndarray, size: int, empty: float) -> np.ndarray:

@@ -55,12 +55,34 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Warp:
+    """What ``mesh_warp`` makes of a pair's source when it is driven by the true coefficients of its driving frame.
+
+    ``image`` (S, S, 3) uint8 the finished frame. Of the bare mesh with the source's identity: ``pncc`` (S, S, 3)
+    float16 in 0…1 as it is posed and expressed in the driving frame, ``source_pncc`` as it lies in the source, 0 where
+    there is no mesh. Of the new frame, as in ``systems.identity_matched.conditions``: ``flow`` (S, S, 2) float16 from
+    each pixel the offset (x, y) in pixels to its place in the source, ``hidden`` (S, S) uint8, 255 where the source
+    does not show what belongs there, ``stretch`` (S, S) float16 log2 of how much its area is magnified, −4…4,
+    ``part`` (S, S) uint8: 0 no mesh, 1 skin, 2 eyeball or socket, 3 the inside of the mouth.
+    """
+
+    image: np.ndarray
+    pncc: np.ndarray
+    source_pncc: np.ndarray
+    flow: np.ndarray
+    hidden: np.ndarray
+    stretch: np.ndarray
+    part: np.ndarray
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two frames of one person and, where known, the motion between them.
 
     ``flow`` (S, S, 2) float16: for each pixel of ``driving``, where the same surface point lies in ``source``, as an
     offset (x, y) in pixels; ``flow_visible`` (S, S) bool: that point is seen in both. ``cross`` is the driving motion
-    on another identity (ground truth for cross-identity), ``cross_source`` a portrait of that identity.
+    on another identity (ground truth for cross-identity), ``cross_source`` a portrait of that identity. ``warp`` is
+    what geometry alone makes of ``source``.
     """
 
     source: Frame
@@ -69,6 +91,7 @@ class Pair:
     flow_visible: np.ndarray | None = None
     cross_source: Frame | None = None
     cross: Frame | None = None
+    warp: Warp | None = None
 
 
 class Samples(Protocol):

@@ -25,7 +25,7 @@ from engine.training.sample import Samples
 from engine.training.shards import INDEX, MAX_COUNT, PAIR, Plan, Records, read_index, shard_name
 
 CROSS = ("cross_source", "cross")
-USUAL = tuple(name for name in FIELDS if name != "depth")
+USUAL = tuple(name for name in FIELDS if name not in ("depth", "warp"))
 
 
 def command(argv: list[str]) -> int:
@@ -43,6 +43,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--data", type=Path, metavar="DIR", help="take a folder of clips instead of the studio")
     parser.add_argument("--fields", type=_names, default=USUAL, help=f"commas between (default: {','.join(USUAL)})")
     parser.add_argument("--cross", action="store_true", help="keep the same motion on another identity too")
+    parser.add_argument("--warp", action="store_true", help="keep what mesh_warp makes of every pair too")
     parser.add_argument("--negatives", type=float, default=0.0, metavar="SHARE", help="pairs without a face")
     parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs that are framed carelessly")
     parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of a person (default: %(default)s)")
@@ -50,7 +51,8 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that render (default: %(default)s)")
     options = parser.parse_args(argv)
     progress = Progress(Console(options.count), "render", options.count)
-    wanted = options.count, options.size, options.fields, options.cross
+    fields = (*options.fields, "warp") if options.warp else options.fields
+    wanted = options.count, options.size, fields, options.cross
     build(options.out, _maker(options), *wanted, options.workers, progress.update)
     print(f"{options.out}: {options.count} pairs, sha256 {Records(options.out).sha256}")
     return 0
@@ -58,6 +60,18 @@ def command(argv: list[str]) -> int:
 
 def _maker(options: argparse.Namespace) -> Callable[[], Samples]:
     """What makes the samples, as a function that can be sent to another process."""
+    if options.warp:
+        return functools.partial(_warped, _unwarped(options))
+    return _unwarped(options)
+
+
+def _warped(make: Callable[[], Samples]) -> Samples:
+    from engine.training.warped import Warped
+
+    return Warped(make())
+
+
+def _unwarped(options: argparse.Namespace) -> Callable[[], Samples]:
     if options.data is not None:
         from engine.training.footage import FootageSamples
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.errors import EngineError
 from engine.face.camera import Pose
-from engine.face.geometry_flow import FlowBuilder
+from engine.face.geometry_flow import FlowBuilder, GeometryFlow
 from engine.face.matting import PersonMatte
 from engine.face.source_geometry import SourceGeometry
 from engine.motion.performance import MotionFrame
@@ -35,36 +35,47 @@ class MeshWarp(System):
 
 
 class WarpedPortrait(Subject):
-    """One portrait and everything about it that does not depend on the frame."""
+    """One portrait and everything about it that does not depend on the frame; ``build`` makes its flow."""
 
-    def __init__(self, portrait: Portrait) -> None:
+    def __init__(self, portrait: Portrait, matte: np.ndarray | None = None) -> None:
+        """``matte`` (H, W) float32 in 0…1 where it is known; else it is found."""
         assert portrait.face is not None
         rgb = portrait.rgb
         self.size = (rgb.shape[1], rgb.shape[0])
-        segmenter = PersonMatte()
-        matte = segmenter(rgb)
-        segmenter.close()
+        if matte is None:
+            matte = _matte(rgb)
         self._face = portrait.face
         self._source = SourceGeometry(portrait.face, matte)
-        self._flow = FlowBuilder(self._source)
+        self.build = FlowBuilder(self._source)
         self._plate = Plate(rgb, matte, self._source.solid)
         self._eyes = Eyes(rgb, self._source)
         self._mouth = Mouth(rgb, self._source)
 
     def draw(self, motion: MotionFrame | None) -> np.ndarray:
         assert motion is not None
+        return self.trace(motion)[0]
+
+    def trace(self, motion: MotionFrame) -> tuple[np.ndarray, GeometryFlow]:
+        """The drawn frame, and the flow that it was drawn by."""
         face, source = self._face, self._source
         head = face.model.deform(face.neutral, motion.expression)
         gaze_turn = motion.gaze - face.gaze
         vertices = source.place(head, gaze_turn, motion.offsets)
-        flow = self._flow(vertices, Pose(motion.rotation, motion.translation))
+        flow = self.build(vertices, Pose(motion.rotation, motion.translation))
         frame = self._plate.compose(*(self._full(image) for image in (flow.source, flow.hidden, flow.vacated)))
         self._eyes.paint(frame, flow, vertices, gaze_turn)
         self._mouth.paint(frame, flow, vertices)
-        return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+        return np.clip(np.rint(frame), 0, 255).astype(np.uint8), flow
 
     def _full(self, image: np.ndarray) -> np.ndarray:
         """A flow-resolution image at the portrait's own."""
         if image.shape[1::-1] == self.size:
             return image
         return cv2.resize(image, self.size, interpolation=cv2.INTER_LINEAR)
+
+
+def _matte(rgb: np.ndarray) -> np.ndarray:
+    segmenter = PersonMatte()
+    matte = segmenter(rgb)
+    segmenter.close()
+    return matte

@@ -1,0 +1,108 @@
+"""What the networks are told beside pixels: two codes of the bare mesh and what the geometry knows, on a square crop.
+
+Training and inference read the same buffers from here. The codes are those of the paper "identity-matched
+correspondence", section 3: PNCC of the source's own identity, posed and expressed as the driver is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.face.geometry_flow import FlowBuilder, GeometryFlow
+from engine.face.pncc import normalised_coordinates
+from engine.raster.opencv import Fragments
+
+NO_MESH, SKIN, EYE, MOUTH = range(4)  # values of Conditions.part
+MAX_STRETCH = 4.0
+_EYES = ("eye_left", "eye_right", "socket")
+_COVERED = 0.5  # share of a pixel that must show mesh for it to have a code
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of the portrait, in its pixels; it may reach beyond the portrait's edge."""
+
+    left: float
+    top: float
+    side: float
+
+    def cut(self, image: np.ndarray, size: int, scale: float = 1.0) -> np.ndarray:
+        """The square of an ``image`` that has ``scale`` pixels a portrait pixel, (size, size) or (size, size, C);
+        beyond its edge the border is continued. Smaller pictures are averages, larger ones interpolated."""
+        finer = max(1, round(self.side * scale / size))
+        cut = self._looked_up(image, size * finer, scale, cv2.INTER_LINEAR)
+        return cut if finer == 1 else cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
+
+    def cut_classes(self, image: np.ndarray, size: int, scale: float = 1.0) -> np.ndarray:
+        """The same of numbers (h, w) that cannot be averaged."""
+        return self._looked_up(image, size, scale, cv2.INTER_NEAREST)
+
+    def _looked_up(self, image: np.ndarray, size: int, scale: float, how: int) -> np.ndarray:
+        step = self.side * scale / size  # image pixels a new pixel
+        x, y = (place * scale + 0.5 * step - 0.5 for place in (self.left, self.top))  # of the first pixel's centre
+        matrix = np.array([[step, 0, x], [0, step, y]])
+        flags = how | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Pictures S wide of one frame. ``pncc`` (S, S, 3) float32 in 0…1, 0 where no mesh is drawn; ``flow`` (S, S, 2)
+    float32 GeometryFlow.source as an offset (x, y) in pixels of this picture to the place looked up; ``hidden`` (S, S)
+    float32 0…1 how much of what the mesh looks up the portrait does not show; ``stretch`` (S, S) float32
+    GeometryFlow.stretch within ±MAX_STRETCH; ``part`` (S, S) uint8 of NO_MESH, SKIN, EYE and MOUTH.
+    """
+
+    pncc: np.ndarray
+    flow: np.ndarray
+    hidden: np.ndarray
+    stretch: np.ndarray
+    part: np.ndarray
+
+
+class Conditioner:
+    """Makes the conditions of one portrait's frames on one ``square`` of it, ``size`` pixels wide."""
+
+    def __init__(self, build: FlowBuilder, square: Square, size: int) -> None:
+        self.square, self.size = square, size
+        self._build = build
+        model = build.source.face.model
+        self._code = normalised_coordinates(model)
+        self._kind = np.full(max(model.parts.values()) + 1, MOUTH, np.uint8)
+        self._kind[model.parts["skin"]] = SKIN
+        self._kind[[model.parts[name] for name in _EYES if name in model.parts]] = EYE
+
+    def source_pncc(self) -> np.ndarray:
+        """The code as the head lies in the portrait itself, (S, S, 3) float32."""
+        source = self._build.source
+        pixels, depth = source.camera.project(source.face.pose.apply(source.vertices))
+        fragments, _, triangles = self._build.rasterised(pixels, depth)
+        return self._coded(fragments, triangles)
+
+    def __call__(self, flow: GeometryFlow) -> Conditions:
+        """Of a frame drawn by ``flow``."""
+        height, width = flow.fragments.shape
+        centres = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32) + 0.5
+        offset = flow.source - centres / np.float32(flow.scale)
+        hidden = flow.fragments.image(flow.fragment_hidden)
+        known = np.dstack([offset, hidden, np.clip(flow.stretch, -MAX_STRETCH, MAX_STRETCH)])
+        cut = self.square.cut(known.astype(np.float32, copy=False), self.size, flow.scale)
+        kind = flow.fragments.image(self._kind[flow.fragment_part], NO_MESH)
+        return Conditions(
+            pncc=self._coded(flow.fragments, flow.triangles),
+            flow=cut[..., :2] * np.float32(self.size / self.square.side),
+            hidden=cut[..., 2],
+            stretch=cut[..., 3],
+            part=self.square.cut_classes(kind, self.size, flow.scale),
+        )
+
+    def _coded(self, fragments: Fragments, triangles: np.ndarray) -> np.ndarray:
+        """Averages of the code where the mesh covers enough of a pixel, not of the code and nothing."""
+        code = np.column_stack([fragments.gather(self._code, triangles), np.ones(len(fragments.pixel), np.float32)])
+        image = fragments.image(code.astype(np.float32, copy=False))
+        cut = self.square.cut(image, self.size, self._build.scale)
+        share = cut[..., 3:]
+        return np.where(share >= _COVERED, cut[..., :3] / np.maximum(share, _COVERED), np.float32(0))

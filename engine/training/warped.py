@@ -1,0 +1,127 @@
+"""What ``mesh_warp`` makes of a labelled pair: its source, driven by what is true of its driving frame.
+
+The engine's own code draws it, from a FaceFit made of labels instead of measurements, before a camera of the picture's
+true focal length; so it lies on the driving frame, and what is wrong in it is what geometry alone cannot know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import EngineError
+from engine.face import model as face_model
+from engine.face.camera import Camera, Pose
+from engine.face.detector import Observation
+from engine.face.fitting import Fitter, FrameFit
+from engine.face.gaze import EYES, eyeball
+from engine.face.maths import look
+from engine.face.model import FaceModel
+from engine.face.subject import FaceFit
+from engine.motion.performance import MotionFrame
+from engine.systems.base import Portrait
+from engine.systems.identity_matched.conditions import Conditioner, Square
+from engine.systems.mesh_warp.system import WarpedPortrait
+from engine.training.sample import Frame, Pair, Samples, Warp
+
+VERSION = 1  # raised whenever the same pair is warped otherwise
+NEEDED = ("matte", "landmarks68", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
+_IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
+
+
+class Warped(Samples):
+    """Pairs of another source with their warp; every one must show a face."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def pair(self, number: int, size: int) -> Pair:
+        pair = self._samples.pair(number, size)
+        return replace(pair, warp=warp(pair))
+
+    def describe(self) -> dict[str, object]:
+        return {**self._samples.describe(), "warp": VERSION}
+
+
+def warp(pair: Pair) -> Warp:
+    """Raises EngineError ``missing_label`` where too little is known of a frame, or it shows no face."""
+    source, driving = pair.source, pair.driving
+    for frame in (source, driving):
+        _check(frame)
+    portrait = Portrait(Path(), source.image, fit(source))
+    subject = WarpedPortrait(portrait, np.asarray(source.matte, np.float32) / 255)
+    image, flow = subject.trace(_motion(driving, float(source.focal or 0)))
+    size = len(source.image)
+    conditioner = Conditioner(subject.build, Square(0, 0, size), size)
+    known = conditioner(flow)
+    return Warp(
+        image=image,
+        pncc=known.pncc.astype(np.float16),
+        source_pncc=conditioner.source_pncc().astype(np.float16),
+        flow=known.flow.astype(np.float16),
+        hidden=np.rint(known.hidden * 255).astype(np.uint8),
+        stretch=known.stretch.astype(np.float16),
+        part=known.part,
+    )
+
+
+def fit(frame: Frame) -> FaceFit:
+    """A labelled frame as if it had been fitted without any error."""
+    model, size = face_model.load(), len(frame.image)
+    camera = Camera(size, size, float(frame.focal or 0))
+    identity = np.asarray(frame.identity)
+    neutral, pose = model.neutral(identity), _pose(frame)
+    iris = np.stack([_iris(model, neutral, frame, camera, pose, k) for k in range(len(EYES))])
+    seen = Observation(np.asarray(frame.landmarks68), np.asarray(frame.dense), iris, 1.0)
+    fitter = Fitter(model, camera, dense=True)
+    found = FrameFit(np.asarray(frame.expression), pose)
+    return FaceFit(
+        model=model,
+        camera=camera,
+        observation=seen,
+        identity=identity,
+        neutral=neutral,
+        expression=found.expression,
+        pose=pose,
+        gaze=np.asarray(frame.gaze),
+        offsets=fitter.offsets(seen, fitter.neutral_points(identity), found),
+        residual=0.0,
+    )
+
+
+def _iris(model: FaceModel, neutral: np.ndarray, frame: Frame, camera: Camera, pose: Pose, eye: int) -> np.ndarray:
+    """(5, 2) pixels: centre and rim, as an Observation has them."""
+    centre, radius = eyeball(model, neutral, EYES[eye])
+    rim = np.sin(_IRIS) * np.array([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]])
+    points = np.column_stack([rim, np.sqrt(1 - (rim**2).sum(axis=1))]) * radius
+    pixels, _ = camera.project(pose.apply(points @ look(*np.asarray(frame.gaze)[eye]).T + centre))
+    return pixels
+
+
+def _motion(frame: Frame, focal: float) -> MotionFrame:
+    """What ``frame`` shows, before a camera of ``focal`` widths."""
+    pose = _pose(frame)
+    return MotionFrame(
+        expression=np.asarray(frame.expression),
+        rotation=pose.rotation,
+        translation=pose.translation * [1, 1, focal / float(frame.focal or focal)],
+        gaze=np.asarray(frame.gaze),
+        offsets=np.zeros((len(np.asarray(frame.dense)), 3)),
+        status="ok",
+    )
+
+
+def _pose(frame: Frame) -> Pose:
+    return Pose(np.asarray(frame.rotation, np.float64), np.asarray(frame.translation, np.float64))
+
+
+def _check(frame: Frame) -> None:
+    missing = [name for name in NEEDED if getattr(frame, name) is None]
+    if missing or not frame.face:
+        raise EngineError(
+            "missing_label",
+            f"A frame has no {', '.join(missing) or 'face'}, so it cannot be warped.",
+            "Warp the studio's pairs, without negatives.",
+        )

@@ -1,0 +1,135 @@
+"""What geometry makes of a labelled pair lies on the truth, says of itself what is so, and is kept in shards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import EngineError
+from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Square
+from engine.training.batch import collate
+from engine.training.resize import smaller_pair
+from engine.training.sample import Pair, Warp
+from engine.training.shard_writer import USUAL, build
+from engine.training.shards import ShardSamples
+from engine.training.warped import Warped, warp
+from tests.engine.heads import known
+from tests.training.heads import PlainHeads
+
+SIZE = 128
+KEYS = ("image", "pncc", "source_pncc", "flow", "hidden", "stretch", "part")
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    return Warped(PlainHeads()).pair(0, SIZE)
+
+
+def warped(pair: Pair) -> Warp:
+    assert pair.warp is not None
+    return pair.warp
+
+
+def test_the_warp_lies_on_the_driving_frame(pair: Pair) -> None:
+    made = warped(pair)
+    assert pair.flow is not None and pair.flow_visible is not None
+    shown = pair.flow_visible & (made.part == SKIN) & (made.hidden < 25)
+    true = pair.flow.astype(np.float64)[shown]
+    error = np.linalg.norm(made.flow.astype(np.float64)[shown] - true, axis=1)
+    assert shown.sum() > 500 and np.median(error) < 0.5 < np.median(np.linalg.norm(true, axis=1))
+    truth = pair.driving.image[shown].astype(int)
+    assert np.abs(made.image[shown] - truth).mean() < 0.5 * np.abs(pair.source.image[shown] - truth).mean()
+
+
+def test_a_pair_at_rest_is_left_alone() -> None:
+    frame = PlainHeads().pair(1, SIZE).source
+    made = warp(Pair(frame, frame))
+    assert np.abs(made.image.astype(int) - frame.image).mean() < 1
+    skin = np.abs(made.flow[made.part == SKIN].astype(float))
+    assert skin.mean() < 0.05 and skin.max() < 2 and made.hidden.max() == 0  # rims look at their margin
+    np.testing.assert_allclose(made.pncc, made.source_pncc, atol=0.01)
+
+
+def test_the_codes_are_of_one_head_in_two_poses(pair: Pair) -> None:
+    made = warped(pair)
+    x, y = (made.flow[..., k].astype(np.float64) for k in range(2))
+    rows, columns = np.nonzero((made.part == SKIN) & (made.hidden < 25) & (np.abs(made.stretch) < 1))
+    there = np.rint(rows + y[rows, columns]).astype(int), np.rint(columns + x[rows, columns]).astype(int)
+    apart = np.abs(made.pncc[rows, columns].astype(float) - made.source_pncc[there])
+    assert np.median(apart) < 0.01
+    assert ((made.pncc > 0).any(axis=2) == (made.part != NO_MESH)).mean() > 0.99
+    assert {NO_MESH, SKIN, EYE} <= set(np.unique(made.part)) <= {NO_MESH, SKIN, EYE, MOUTH}
+
+
+def test_a_camera_of_another_focal_length_is_followed() -> None:
+    """The same head drawn from twice as far and twice as long: labels alone tell, and the flow is near the same."""
+    heads = PlainHeads().pair(2, SIZE)
+    near = warp(heads)
+    far = [
+        replace(frame, focal=2 * (frame.focal or 0), translation=known(frame.translation) * [1, 1, 2])
+        for frame in (heads.source, heads.driving)
+    ]
+    shown = (near.part == SKIN) & (near.hidden < 25)
+    error = np.linalg.norm((warp(Pair(far[0], far[1])).flow.astype(float) - near.flow)[shown], axis=1)
+    assert 0.05 < np.median(error) < 3
+
+
+def test_shards_keep_it(tmp_path: Path) -> None:
+    build(tmp_path / "with", _heads, 3, SIZE, (*USUAL, "warp"))
+    build(tmp_path / "without", PlainHeads, 3, SIZE)
+    here, there = _heads().pair(1, SIZE), ShardSamples(tmp_path / "with").pair(1, SIZE)
+    for name in KEYS:
+        np.testing.assert_array_equal(getattr(warped(here), name), getattr(warped(there), name), name)
+    assert ShardSamples(tmp_path / "without").pair(1, SIZE).warp is None
+    assert "warp" in _heads().describe() and "warp" not in PlainHeads().describe()
+
+
+def _heads() -> Warped:
+    return Warped(PlainHeads())
+
+
+def test_it_is_reduced_with_its_pair(pair: Pair) -> None:
+    large, small = warped(pair), warped(smaller_pair(pair, SIZE // 2))
+    assert small.image.shape == (SIZE // 2, SIZE // 2, 3)
+    middle = np.s_[SIZE // 4 : SIZE // 4 + 8, SIZE // 4 : SIZE // 4 + 8]
+    expected = large.flow.astype(np.float32).reshape(SIZE // 2, 2, SIZE // 2, 2, 2).mean(axis=(1, 3)) / 2
+    np.testing.assert_allclose(small.flow[middle], expected[middle], atol=0.02)
+    face = (small.part == SKIN) & (small.pncc > 0).any(axis=2)
+    assert np.abs(small.pncc[face].astype(float) - large.pncc[1::2, 1::2][face]).mean() < 0.02
+
+
+def test_batches_hold_it_on_the_grid(pair: Pair) -> None:
+    batch = collate([pair, pair], [f"warp_{name}" for name in KEYS])
+    made = warped(pair)
+    shapes = {name: tuple(batch[f"warp_{name}"].shape) for name in KEYS}
+    three, one = (2, 3, SIZE, SIZE), (2, 1, SIZE, SIZE)
+    assert shapes == {
+        **{"image": three, "pncc": three, "source_pncc": three, "flow": (2, 2, SIZE, SIZE)},
+        **{"hidden": one, "stretch": one, "part": (2, SIZE, SIZE)},
+    }
+    assert batch["warp_image"].min() >= -1 and batch["warp_image"].max() <= 1 and batch["warp_hidden"].max() <= 1
+    np.testing.assert_allclose(batch["warp_flow"][0, 0] * (SIZE - 1) / 2, made.flow[..., 0], atol=1e-3)
+    np.testing.assert_array_equal(batch["warp_part"][1], made.part)
+    with pytest.raises(EngineError, match="warp_image"):
+        collate([replace(pair, warp=None)], ["warp_image"])
+
+
+def test_a_pair_without_a_face_or_labels_is_one_clear_error() -> None:
+    pair = PlainHeads().pair(0, SIZE)
+    for frame in (replace(pair.source, face=False), replace(pair.source, dense=None)):
+        with pytest.raises(EngineError) as caught:
+            warp(replace(pair, source=frame))
+        assert caught.value.code == "missing_label"
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_square_is_cut_where_it_lies(scale: float) -> None:
+    """Of a picture whose colours are its places in portrait pixels."""
+    places = (np.indices((round(200 * scale), round(300 * scale))).transpose(1, 2, 0).astype(np.float32) + 0.5) / scale
+    cut = Square(40.5, 20, 120).cut(places, 60, scale)
+    centres = (np.arange(60) + 0.5) * 2
+    np.testing.assert_allclose(cut[..., 0], np.broadcast_to(20 + centres[:, None], (60, 60)), atol=0.05)
+    np.testing.assert_allclose(cut[..., 1], np.broadcast_to(40.5 + centres, (60, 60)), atol=0.05)
