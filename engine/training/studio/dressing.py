@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from engine.training.studio import beard, garments, glasses, hair, hair_mesh, he
 from engine.training.studio.glasses import Spectacles
 from engine.training.studio.hair_pattern import coloured
 from engine.training.studio.library import HairMesh
+from engine.training.studio.regions import Regions
 from engine.training.studio.scene import Mesh, Texture
 from engine.training.studio.strands import Strands
 from engine.training.studio.traits import Traits
@@ -71,20 +73,30 @@ class Outfit:
     headwear: str | None
     fabrics: tuple[Texture, ...]
 
-    def scalp_cover(self, positions: np.ndarray) -> np.ndarray:
-        """How much roots tint the skin, 0…1, at positions (…, 3) of the mean head."""
-        style = hair.STYLES["short" if isinstance(self.hair, HairMesh) else self.hair]
-        inside = scalp.hairline(positions, style.growth.recede, style.growth.crown)
-        thin = np.interp(inside, [0.0, 2.5], [0.75, 1.0])  # sparser along the line
-        return (style.scalp * thin * smoothstep(inside / 0.9 + 0.4)).astype(np.float32)
+    def scalp_cover(self, region: Regions) -> np.ndarray:
+        """How much roots tint the skin, (S, S) 0…1 in the studio's layout."""
+        return _scalp_cover("short" if isinstance(self.hair, HairMesh) else self.hair, region)
 
-    def beard_cover(self, model: FaceModel, positions: np.ndarray) -> np.ndarray:
-        """How much a beard hides the skin below it, 0…1; nothing for none and for stubble, which is a trait."""
-        shape = beard.SHAPES[self.beard]
-        if shape.length <= 0:
-            return np.zeros(positions.shape[:-1], np.float32)
-        strength = np.interp(shape.length, [0.5, 2.0], [0.72, 0.9])
-        return (strength * beard.density(model, positions, shape)).astype(np.float32)
+    def beard_cover(self, model: FaceModel, region: Regions) -> np.ndarray:
+        """How much a beard hides the skin below it, likewise; nothing for none and for stubble, which is a trait."""
+        return _beard_cover(model, self.beard, region)
+
+
+@functools.lru_cache(maxsize=32)
+def _scalp_cover(name: str, region: Regions) -> np.ndarray:
+    style = hair.STYLES[name]
+    inside = scalp.hairline(region.positions, style.growth.recede, style.growth.crown)
+    thin = np.interp(inside, [0.0, 2.5], [0.75, 1.0])  # sparser along the line
+    return (style.scalp * thin * smoothstep(inside / 0.9 + 0.4) * (1 - region.ears)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _beard_cover(model: FaceModel, name: str, region: Regions) -> np.ndarray:
+    shape = beard.SHAPES[name]
+    if shape.length <= 0:
+        return np.zeros((region.size, region.size), np.float32)
+    strength = np.interp(shape.length, [0.5, 2.0], [0.72, 0.9])
+    return (strength * beard.density(model, region.positions, shape)).astype(np.float32)
 
 
 def choose(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits) -> Outfit:

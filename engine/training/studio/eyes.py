@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -12,10 +13,11 @@ from engine.training.studio.anatomy import Eye
 from engine.training.studio.layout import EYE_SHARE
 from engine.training.studio.library import Iris
 from engine.training.studio.scene import Texture
-from engine.training.studio.skin import display, linear, noise
+from engine.training.studio.skin import display, linear_planes, noise, opaque
 from engine.training.studio.traits import Traits
 
 SIZE = 256
+_RIM = 1.03  # radii of the iris at which the last of it fades into the sclera
 _LASH_ROWS = np.array([0.0, 0.35, 0.7, 1.0])  # along a lash, from its root
 _DRAWN_IN = 0.09  # of the eyeball's radius
 _UPPER, _LOWER = 1.0, 0.45  # lengths of upper and lower lashes, by the sitter's
@@ -23,27 +25,41 @@ _UPPER, _LOWER = 1.0, 0.45  # lengths of upper and lower lashes, by the sitter's
 
 def paint(iris: Iris, eye: Eye, traits: Traits, draws: np.random.Generator) -> Texture:
     """An eyeball seen from the front as ``layout.eye_chart`` has it: sclera with veins, limbus, iris, pupil."""
-    step = ((np.arange(SIZE) + 0.5) / SIZE - 0.5) / EYE_SHARE * eye.radius / eye.limbus
-    x, y = np.meshgrid(step, step)
-    radius = np.hypot(x, y)  # in radii of the iris
+    x, y, radius = _grid(eye.radius / eye.limbus)
     white = np.array([0.56, 0.51, 0.475]) * np.array([1, 1 - 0.08 * traits.sclera, 1 - 0.22 * traits.sclera])
-    pink = np.clip((radius - 1.3) / 1.2, 0, 1)[..., None] * np.array([0.10, 0.32, 0.30])
-    ball = white * np.exp(-pink) * (1 - 0.03 * noise(draws, SIZE, 12)[..., None])
-    ball *= np.exp(-_veins(draws, radius)[..., None] * np.array([0.25, 0.9, 0.9]))
-    # The iris is stretched so that its pupil has the sitter's size.
+    pink = np.clip((radius - 1.3) / 1.2, 0, 1)
+    even = 1 - 0.03 * noise(draws, SIZE, 12)
+    veins = _veins(draws, radius)
+    ball = np.empty((3, SIZE, SIZE), np.float32)
+    for plane, colour, rosy, red in zip(ball, white, (0.10, 0.32, 0.30), (0.25, 0.9, 0.9), strict=True):
+        plane[:] = np.float32(colour) * even * np.exp(-np.float32(rosy) * pink - np.float32(red) * veins)
+    # The iris is stretched so that its pupil has the sitter's size. Beyond its rim nothing of it is seen.
+    within = np.flatnonzero(np.abs(x[0]) < _RIM)
+    box = slice(within[0], within[-1] + 1)
+    x, y, radius = (values[box, box] for values in (x, y, radius))
     inner = np.where(
         radius < traits.pupil,
         radius / traits.pupil * iris.pupil,
         iris.pupil + (radius - traits.pupil) / (1 - traits.pupil) * (1 - iris.pupil),
     )
-    scale = (inner / np.maximum(radius, 1e-6)).astype(np.float32) * len(iris.rgb) / 2
-    at = [(axis.astype(np.float32) * scale * 0.97 + len(iris.rgb) / 2 - 0.5) for axis in (x, y)]
-    colour = linear(cv2.remap(iris.rgb, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0)
-    ring = np.exp(-(((radius - 0.97) / 0.10) ** 2))[..., None]
-    colour = colour * (1 - 0.6 * ring) * np.clip(1.15 - 0.25 * radius, 0.6, 1.2)[..., None]
-    colour *= 1 - smoothstep((traits.pupil - radius) / 0.06 + 0.5)[..., None] * 0.985
-    inside = smoothstep((1.03 - radius) / 0.14)[..., None]
-    return Texture(_opaque(display(ball * (1 - inside) + colour * inside)))
+    half = len(iris.rgb) / 2
+    scale = (inner / np.maximum(radius, 1e-6)).astype(np.float32) * half * 0.97
+    at = (x * scale + (half - 0.5), y * scale + (half - 0.5))
+    colour = linear_planes(cv2.remap(iris.rgb, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    ring = np.exp(-(((radius - 0.97) / 0.10) ** 2))
+    colour *= (1 - 0.6 * ring) * np.clip(1.15 - 0.25 * radius, 0.6, 1.2)
+    colour *= 1 - smoothstep((traits.pupil - radius) / 0.06 + 0.5) * 0.985
+    inside = smoothstep((_RIM - radius) / 0.14)
+    ball[:, box, box] += (colour - ball[:, box, box]) * inside
+    return Texture(opaque(ball))
+
+
+@functools.lru_cache(maxsize=4)
+def _grid(across: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, y and distance from the axis of every texel, in radii of the iris, of an eyeball ``across`` times as large."""
+    step = (((np.arange(SIZE) + 0.5) / SIZE - 0.5) / EYE_SHARE * across).astype(np.float32)
+    x, y = np.meshgrid(step, step)
+    return x, y, np.hypot(x, y)
 
 
 def _veins(draws: np.random.Generator, radius: np.ndarray) -> np.ndarray:
@@ -60,10 +76,6 @@ def _veins(draws: np.random.Generator, radius: np.ndarray) -> np.ndarray:
         bends = np.round(np.array(path) * 16).astype(np.int32)
         cv2.polylines(canvas, [bends], False, draws.uniform(0.15, 0.6), 1, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(canvas, (0, 0), 0.6) * smoothstep((radius - 1.15) / 0.5)
-
-
-def _opaque(rgb: np.ndarray) -> np.ndarray:
-    return np.concatenate([rgb, np.full((*rgb.shape[:2], 1), 255, np.uint8)], axis=2)
 
 
 def turned(vertices: np.ndarray, centre: np.ndarray, gaze: np.ndarray) -> np.ndarray:
@@ -158,12 +170,14 @@ def lash_texture(traits: Traits, draws: np.random.Generator) -> Texture:
     halves, bend = [], np.linspace(0, 1, 6)
     for count, strength in ((95, 0.9 + 0.1 * traits.make_up), (55, 0.5 + 0.2 * traits.make_up)):
         canvas = np.zeros((height, width), np.float32)
-        for k in range(count):
+        paths = np.empty((count, len(bend), 2))
+        for k, path in enumerate(paths):
             x = (k + draws.uniform(0, 1)) / count * width
             lean, reach = draws.normal(0, 9), draws.uniform(0.55, 1) * height
-            path = np.round(np.stack([x + lean * bend**2, reach * bend], axis=1) * 16).astype(np.int32)
-            cv2.polylines(canvas, [path], False, 1.0, 1, cv2.LINE_AA, 4)
-            cv2.polylines(canvas, [path[:3]], False, 1.0, 2, cv2.LINE_AA, 4)
+            path[:, 0], path[:, 1] = x + lean * bend**2, reach * bend
+        drawn = np.round(paths * 16).astype(np.int32)
+        cv2.polylines(canvas, list(drawn), False, 1.0, 1, cv2.LINE_AA, 4)
+        cv2.polylines(canvas, list(drawn[:, :3]), False, 1.0, 2, cv2.LINE_AA, 4)
         canvas *= np.linspace(1.1, 0.35, height, dtype=np.float32)[:, None].clip(0, 1)
         canvas[: height // 10] = np.maximum(canvas[: height // 10], 0.55)
         halves.append(canvas * strength)

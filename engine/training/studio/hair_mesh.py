@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from dataclasses import replace
 
@@ -29,6 +30,7 @@ def from_assets(model: FaceModel, hair: HairMesh) -> tuple[Geometry, ...]:
     return _carried[hair]
 
 
+@functools.lru_cache(maxsize=64)
 def liking(hair: HairMesh) -> float:
     """How readily a style of the assets is worn: not at all where its cards are mostly holes, seldom over an eye."""
     middle, uv = hair.vertices[hair.triangles].mean(axis=1), hair.uv[hair.triangles].mean(axis=1)

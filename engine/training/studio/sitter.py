@@ -121,12 +121,18 @@ def _skin(choices: Choices, traits: Traits, draw: np.random.Generator) -> Skin:
 def projection(library: Library, neutral: np.ndarray) -> np.ndarray:
     """Coefficients (K,) of the face model's components that lie nearest to a head (N, 3): weighted least squares with a
     ridge, the face counting most."""
-    model, root = library.model, np.sqrt(_importance(library)).astype(np.float32)[:, None]
     if library.digest not in _SOLVERS:
-        basis = (model.identity * root).reshape(len(model.identity), -1)
-        _SOLVERS[library.digest] = np.linalg.inv(basis @ basis.T + _RIDGE**2 * np.eye(len(basis), dtype=np.float32))
-    moment = ((model.identity * root).reshape(len(model.identity), -1)) @ ((neutral - model.vertices) * root).ravel()
-    return (_SOLVERS[library.digest] @ moment).astype(np.float32)
+        _SOLVERS[library.digest] = _solver(library)
+    solver = _SOLVERS[library.digest]
+    return solver @ (neutral - library.model.vertices).ravel()
+
+
+def _solver(library: Library) -> np.ndarray:
+    """(K, 3 N) float32."""
+    basis = library.model.identity.reshape(len(library.model.identity), -1)
+    weighted = basis * np.repeat(_importance(library), 3).astype(np.float32)
+    normal = weighted @ basis.T + _RIDGE**2 * np.eye(len(basis), dtype=np.float32)
+    return np.linalg.solve(normal, weighted).astype(np.float32)
 
 
 _SOLVERS: dict[str, np.ndarray] = {}

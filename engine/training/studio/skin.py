@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -17,6 +19,7 @@ TONES = np.array([[234, 196, 178], [220, 176, 150], [198, 150, 120], [160, 114, 
 _LARGEST_GAIN = 1.7  # by which an albedo is lightened or darkened before its own marks would show wrongly
 _BLOOD = np.array([0.15, 1.0, 0.75], np.float32)  # optical density of haemoglobin and of melanin in red, green and blue
 _PIGMENT = np.array([0.55, 0.95, 1.3], np.float32)
+_LINES = np.array([0.45, 0.6, 0.65], np.float32)  # and of what shades folds
 
 
 def tone(melanin: float) -> np.ndarray:
@@ -29,12 +32,25 @@ def linear(srgb: np.ndarray) -> np.ndarray:
 
 
 def display(light: np.ndarray) -> np.ndarray:
-    """Linear 0…1 → sRGB uint8."""
-    return _DISPLAY[(np.clip(light, 0, 1) * (len(_DISPLAY) - 1) + 0.5).astype(np.int32)]
+    """Linear 0…1 → sRGB uint8, of any shape."""
+    steps = (np.clip(light, 0, 1) * (len(_DISPLAY) - 1) + 0.5).astype(np.uint16)
+    return cv2.LUT(steps.reshape(1, -1), _DISPLAY).reshape(steps.shape)
+
+
+def opaque(planes: np.ndarray) -> np.ndarray:
+    """Linear planes (3, h, w) → (h, w, 4) uint8 sRGB without gaps."""
+    shown = display(planes)
+    return cv2.merge([*shown, np.full_like(shown[0], 255)])
+
+
+def linear_planes(rgb: np.ndarray) -> np.ndarray:
+    """sRGB (h, w, 3) uint8 → (3, h, w) float32 linear: numpy is several times as fast with a plane a colour."""
+    height, width = rgb.shape[:2]
+    return cv2.LUT(np.concatenate(cv2.split(rgb)), _LINEAR).reshape(3, height, width)
 
 
 _LINEAR = linear(np.arange(256) / 255).astype(np.float32)
-_DISPLAY = np.searchsorted((_LINEAR[1:] + _LINEAR[:-1]) / 2, np.linspace(0, 1, 1 << 14)).astype(np.uint8)
+_DISPLAY = np.searchsorted((_LINEAR[1:] + _LINEAR[:-1]) / 2, np.linspace(0, 1, 1 << 16)).astype(np.uint8)
 
 
 def paint(
@@ -48,29 +64,30 @@ def paint(
 ) -> Texture:
     """The skin's texture in the studio's layout, as large as the ``region`` maps."""
     size = region.size
-    albedo = _LINEAR[_sized(skin.albedo, size)]
-    albedo *= _gain(albedo, region, traits)
-    density = _age(region, traits, draws) + _marks(region, traits, draws)
-    albedo *= np.exp(-density)
+    albedo = linear_planes(_sized(skin.albedo, size))
+    albedo *= _gain(albedo, region, traits)[:, None, None]
+    lines, spots = _age(region, traits, draws)
+    blood, pigment = _marks(region, traits, draws)
+    absorbed = np.stack([_LINES, _BLOOD, _PIGMENT], axis=1)
+    albedo *= np.exp(np.tensordot(-absorbed, np.stack([lines, blood, pigment + spots]), 1))
     _stubble(albedo, region, traits, draws)
     _make_up(albedo, region, traits)
     grain = 0.8 + 0.2 * noise(draws, size, size // 2)
-    scalp = outfit.scalp_cover(region.positions) * (1 - region.ears) * grain.clip(0.4, 1.2)
-    _mix(albedo, traits.hair_colour * 0.75, scalp.clip(0, 0.95)[..., None])
-    beard = outfit.beard_cover(model, region.positions) * grain.clip(0.4, 1.2)
-    _mix(albedo, traits.beard_colour * 0.75, beard.clip(0, 0.95)[..., None])
-    coverage = _sized(brow.coverage, size).astype(np.float32)[..., None] / 255
-    coverage = np.clip(coverage * traits.brow_strength * (0.55 + 0.45 * grain[..., None]), 0, 0.9)
+    roots = grain.clip(0.4, 1.2)
+    scalp = (outfit.scalp_cover(region) * roots).clip(0, 0.95)
+    _mix(albedo, traits.hair_colour * 0.75, scalp)
+    beard = (outfit.beard_cover(model, region) * roots).clip(0, 0.95)
+    _mix(albedo, traits.beard_colour * 0.75, beard)
+    coverage = _sized(brow.coverage, size) * np.float32(traits.brow_strength / 255)
+    coverage = np.clip(coverage * (0.55 + 0.45 * grain), 0, 0.9)
     _mix(albedo, traits.brow_colour * 0.75, coverage)
     _darken(albedo, region.lid_line * 0.5, (0.38, 0.55, 0.58))
     parsing = np.zeros((size, size), np.uint8)
     parsing[scalp > 0.45] = Parsing.HAIR
     parsing[beard > 0.45] = Parsing.BEARD
     parsing[region.lips > 0.5] = Parsing.LIP
-    parsing[cv2.GaussianBlur(coverage[..., 0], (0, 0), 0.06 * region.scale) > 0.22] = Parsing.BROW
-    rgba = np.full((size, size, 4), 255, np.uint8)
-    rgba[..., :3] = display(albedo)
-    return Texture(rgba, parsing)
+    parsing[cv2.GaussianBlur(coverage, (0, 0), 0.06 * region.scale) > 0.22] = Parsing.BROW
+    return Texture(opaque(albedo), parsing)
 
 
 def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
@@ -84,13 +101,15 @@ def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
 
 
 def _mix(albedo: np.ndarray, colour: np.ndarray, amount: np.ndarray) -> None:
-    """Cover with a colour (3,), by ``amount`` (S, S, 1)."""
-    albedo += (colour.astype(np.float32) - albedo) * amount
+    """Cover planes with a colour (3,), by ``amount`` (S, S)."""
+    for plane, value in zip(albedo, colour.astype(np.float32), strict=True):
+        plane += (value - plane) * amount
 
 
-def _darken(albedo: np.ndarray, where: np.ndarray, share: np.ndarray | tuple[float, float, float]) -> None:
-    """Take away that share (3,) of the light, where (S, S) is 1."""
-    albedo *= 1 - where[..., None] * np.asarray(share, np.float32)
+def _darken(albedo: np.ndarray, where: np.ndarray, share: Sequence[float] | np.ndarray) -> None:
+    """Take away that share (3,) of the planes' light, where (S, S) is 1."""
+    for plane, part in zip(albedo, share, strict=True):
+        plane *= 1 - where * np.float32(part)
 
 
 def _sized(image: np.ndarray, size: int) -> np.ndarray:
@@ -101,13 +120,13 @@ def _sized(image: np.ndarray, size: int) -> np.ndarray:
 
 def _gain(albedo: np.ndarray, region: Regions, traits: Traits) -> np.ndarray:
     """(3,) that brings the middle of the face to the sitter's tone, as far as its own marks bear."""
-    present = np.median(albedo[region.face > 0.5], axis=0)
+    present = np.median(albedo[:, ::2, ::2][:, region.face[::2, ::2] > 0.5], axis=1)
     wanted = tone(traits.melanin) * np.exp(-_BLOOD * traits.blood - _PIGMENT * traits.sallow)
     return np.clip(wanted / present, 1 / _LARGEST_GAIN**2, _LARGEST_GAIN).astype(np.float32)
 
 
-def _marks(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndarray:
-    """Optical density (S, S, 3) of blotches, flush, freckles, moles and tired eyes."""
+def _marks(region: Regions, traits: Traits, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Density (S, S) of blood and of pigment: blotches, flush, freckles, moles and tired eyes."""
     size = region.size
     fair = 1 - 0.65 * traits.melanin
     blood = 0.06 * noise(draws, size, 9) + 0.045 * noise(draws, size, 26) + 0.03 * noise(draws, size, 60)
@@ -125,11 +144,12 @@ def _marks(region: Regions, traits: Traits, draws: np.random.Generator) -> np.nd
         cv2.circle(spots, (int(at[0] * 16), int(at[1] * 16)), int(draws.uniform(0.06, 0.14) * region.scale * 16),
                    float(draws.uniform(0.4, 1.0)), -1, cv2.LINE_AA, 4)  # fmt: skip
     pigment += cv2.GaussianBlur(spots, (0, 0), 0.035 * region.scale + 0.3)
-    return blood[..., None] * _BLOOD * fair + pigment[..., None] * _PIGMENT
+    return blood * np.float32(fair), pigment
 
 
-def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndarray:
-    """Optical density of folds and lines; light gathers beside a line, so each has a pale flank."""
+def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Density (S, S) of folds and lines, and of spots' pigment; light gathers beside a line, so each has a pale
+    flank."""
     m, cm = region.marks, region.scale
     deep = np.zeros((region.size, region.size), np.float32)
 
@@ -175,8 +195,7 @@ def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> np.ndar
         fold(ring, 0.12, 0.5 * old)
     crepe = old * 0.10 * noise(draws, region.size, int(2.2 * region.size / cm)) * region.face
     spots = np.clip(noise(draws, region.size, int(0.9 * region.size / cm)) - 2.0, 0, 0.5) * old * (1 - region.lips)
-    lines = np.array([0.45, 0.6, 0.65], np.float32)
-    return (deep + crepe)[..., None] * lines + spots[..., None] * (_PIGMENT * np.float32(0.7))
+    return deep + crepe, 0.7 * spots
 
 
 def _stubble(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.random.Generator) -> None:
@@ -185,17 +204,21 @@ def _stubble(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.rand
         return
     hairs = np.clip(0.55 + 0.5 * noise(draws, region.size, region.size // 2), 0, 1.4)
     where = region.beard * (0.75 + 0.25 * region.moustache) * (0.7 + 0.3 * noise(draws, region.size, 30).clip(-1, 1))
-    amount = np.clip(traits.stubble * where * hairs, 0, 0.85)[..., None]
-    albedo += (traits.beard_colour.astype(np.float32) * 0.7 + albedo * 0.12 - albedo) * amount
+    amount = np.clip(traits.stubble * where * hairs, 0, 0.85)
+    _mix(albedo, traits.beard_colour * (0.7 / 0.88), 0.88 * amount)  # some of the skin shows through
 
 
 def _make_up(albedo: np.ndarray, region: Regions, traits: Traits) -> None:
     """Lips' own colour or a lipstick's, liner, shadow on lids, rouge; lips are darkest where they meet."""
-    lips = (region.lips * traits.lip_strength)[..., None]
-    own = albedo @ np.full((3, 1), 1 / 3, np.float32) / max(float(albedo[region.lips > 0.9].mean()), 1e-3)
-    albedo += (own.clip(0.6, 1.5) * traits.lip_colour.astype(np.float32) - albedo) * lips
+    lips = region.lips * np.float32(traits.lip_strength)
+    own = albedo.mean(axis=0)
+    own /= max(float(own[region.lips > 0.9].mean()), 1e-3)
+    np.clip(own, 0.6, 1.5, out=own)
+    for plane, value in zip(albedo, traits.lip_colour.astype(np.float32), strict=True):
+        plane += (own * value - plane) * lips
     _darken(albedo, region.lip_line, (0.45, 0.6, 0.6))
     if traits.make_up > 0:
         _darken(albedo, (region.lids - region.lid_line).clip(0), 0.6 * traits.make_up * (1 - traits.eye_shadow))
         _darken(albedo, region.lid_line, np.full(3, 0.75 * traits.make_up))
-        albedo *= np.exp(region.cheeks[..., None] * (_BLOOD * np.float32(-0.25 * traits.make_up)))
+        for plane, red in zip(albedo, _BLOOD, strict=True):
+            plane *= np.exp(region.cheeks * np.float32(-0.25 * traits.make_up * red))
