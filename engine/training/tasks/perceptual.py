@@ -117,7 +117,7 @@ class Perceptual(Task):
             "generator": {
                 "identity": self.options.identity * arcface(embedding, self.heads.people, truth["person"], margin, scale),
                 # Squared: most weights are 0 most of the time, which is all that their absolute errors would teach.
-                "expression": 10 * (said["expression"] - truth["expression"]).square().mean(),
+                "expression": 4 * (said["expression"] - truth["expression"]).square().mean(),
                 "rotation": 2 * (said["rotation"] - truth["rotation"]).abs().mean(),
                 "landmarks": 10 * losses.wing(said["landmarks"], truth["landmarks68"]),
                 "parsing": functional.cross_entropy(said["parsing"], _at(truth["parsing"], said["parsing"])),
