@@ -13,8 +13,16 @@ from torch.nn import functional
 
 
 def photometric(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Another camera, another light: gamma, contrast, brightness, mixed channels, grey, blur, noise. Differs for every
-    image; ``strength`` 0 is none."""
+    """Another camera, another light: :func:`recoloured`, blur, noise. Differs for every image; ``strength`` 0 is
+    none."""
+    seen = recoloured(images, strength)
+    seen = torch.where(_chance(images, 0.3 * strength), _blurred(seen), seen)
+    return grainy(seen, strength).clamp(-1, 1)
+
+
+def recoloured(images: Tensor, strength: float = 1.0) -> Tensor:
+    """Another light, each pixel by itself: gamma, contrast, brightness, mixed channels, grey. Differs for every image;
+    may leave −1…1."""
     light = ((images.float() + 1) / 2).clamp(1e-4, 1)
     light = light ** torch.exp(0.4 * strength * _normal(images, 1))
     mix = torch.eye(3, device=images.device) + 0.12 * strength * torch.randn(len(images), 3, 3, device=images.device)
@@ -23,10 +31,12 @@ def photometric(images: Tensor, strength: float = 1.0) -> Tensor:
     light = middle + (light - middle) * torch.exp(0.25 * strength * _normal(images, 1))
     light = light + 0.1 * strength * _normal(images, 1)
     grey = light.mean(dim=1, keepdim=True).expand_as(light)
-    light = torch.where(_chance(images, 0.15 * strength), grey, light)
-    light = torch.where(_chance(images, 0.3 * strength), _blurred(light), light)
-    light = light + 0.04 * strength * _uniform(images) * torch.randn_like(light)
-    return light.clamp(0, 1) * 2 - 1
+    return torch.where(_chance(images, 0.15 * strength), grey, light) * 2 - 1
+
+
+def grainy(images: Tensor, strength: float = 1.0) -> Tensor:
+    """Noise alone, a different amount for every image."""
+    return images + 0.08 * strength * _uniform(images) * torch.randn_like(images)
 
 
 def hidden(images: Tensor, share: float = 0.35, chance: float = 0.5) -> Tensor:

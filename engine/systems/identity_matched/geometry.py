@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+_RANGE = 70.0  # of logits: exp(-70) is no denormal, which would make the attention four times slower
+
+
 class Match(NamedTuple):
     """``aligned`` (B, C, h, w): the source's features moved to the new frame; ``flow`` (B, 2, h, w) where they came
     from, as offsets; ``attention`` (B, h·w, h·w), rows summing to one, None where a given flow took its place."""
@@ -97,10 +100,11 @@ class GeometryEncoder(nn.Module):
 
 
 def attend(target: Tensor, source: Tensor, temperature: float) -> Tensor:
-    """Features of length one (B, C, h, w) of both → softmax over the source's cells, (B, h·w, h·w) (CoCosNet eq. 3)."""
+    """Features of length one (B, C, h, w) of both → softmax over the source's cells, (B, h·w, h·w) (CoCosNet eq. 3).
+    What is very unlike counts as little as it can without weights too small to be computed with quickly."""
     with torch.autocast(target.device.type, enabled=False):
         alike = target.float().flatten(2).transpose(1, 2) @ source.float().flatten(2)
-        return torch.softmax(alike / temperature, dim=2)
+        return torch.softmax((alike / temperature).clamp(min=1 / temperature - _RANGE), dim=2)
 
 
 def learned_match(attention: Tensor, appearance: Tensor, stride: int) -> Match:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _TASKS = {
     "face_regressor": ("engine.training.tasks.face_regressor", "FaceRegressorTask"),
     "matting": ("engine.training.tasks.matting", "MattingTask"),
+    "identity_matched": ("engine.training.tasks.identity_matched", "IdentityMatched"),
     "perceptual": ("engine.training.tasks.perceptual", "Perceptual"),
     "toy": ("engine.training.tasks.toy", "Toy"),
 }

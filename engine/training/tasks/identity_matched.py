@@ -1,0 +1,273 @@
+"""The generator of `identity_matched`: taught to mend mesh_warp's picture until it is the driving frame.
+
+Pairs of one person, so that the truth is known: the picture, its exact motion, and where the source shows nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.systems.identity_matched.geometry import look_up
+from engine.systems.identity_matched.network import (
+    CHANNELS,
+    OUTPUTS,
+    SOURCE_INPUTS,
+    Answer,
+    Config,
+    FrameHalf,
+    Generator,
+    SourceHalf,
+    composite,
+)
+from engine.training import adversarial, augment, losses, perceptual
+from engine.training.batch import Batch
+from engine.training.curves import grid
+from engine.training.patch_discriminator import PatchDiscriminator
+from engine.training.recipe import Stage
+from engine.training.studio.scene import Parsing
+from engine.training.task import DISCRIMINATOR, Graph, Task
+
+_MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)
+_PARTS = (1, 2, 3)  # of ``warp_part``: skin, eye, inside of the mouth
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the generator is built, then weights of the losses: systems.md 2.4, whose own are CoCosNet's [C] or ours [R].
+
+    ``l1`` and ``laplacian`` on the picture, ``mouth``, ``eyes`` and ``hidden`` what those pixels count more in them;
+    ``perceptual`` with our own network, on a picture ``look`` pixels wide: a piece as it is or all of it made smaller,
+    by turns; ``moved`` on the base looked up at the offset, where the source shows what belongs there, so that pixels
+    are moved before they are painted; ``warp_self`` on the source as the cells' attention mixes it, ``correspondence``
+    on its PNCC, ``flow`` on its mean place; ``mask`` on what is not the photograph's own. ``adversarial`` (hinge, two
+    scales, conditioned on PNCC) and ``matching`` of its features are off where they are 0: a recipe of its own starts
+    from trained weights and turns them on. CoCosNet's cycle is left out, since the motion is known exactly.
+    ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
+    """
+
+    network: Config = Config()
+    l1: float = 10.0
+    laplacian: float = 2.0
+    perceptual: float = 2.0
+    look: int = 64
+    moved: float = 3.0
+    warp_self: float = 2.0
+    correspondence: float = 1.0
+    flow: float = 2.0
+    mask: float = 0.03
+    mouth: float = 6.0
+    eyes: float = 4.0
+    hidden: float = 2.0
+    adversarial: float = 0.0
+    matching: float = 10.0
+    light: float = 0.5
+    grain: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.look % 16 or self.look < 32:
+            raise ValueError("look should be a multiple of 16, 32 or more")
+
+
+class IdentityMatched(Task):
+    fields = frozenset(
+        {"source_image", "driving_image", "driving_parsing", "flow", "flow_visible"}
+        | {f"warp_{name}" for name in ("image", "pncc", "source_pncc", "flow", "hidden", "stretch", "part")}
+    )
+    Options = Options
+
+    def build(self) -> None:
+        given = self.options
+        self.net = self.add("generator", Generator(given.network))
+        self.judge = None
+        if given.adversarial > 0:
+            self.judge = self.add("judge", PatchDiscriminator(3, conditions=3), DISCRIMINATOR)
+        self.eye = perceptual.load("loss")
+        self.metric = perceptual.load("metric")
+
+    def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
+        given = self.options
+        batch = _recoloured(_mirrored(batch), given.light)
+        inputs, truth = _inputs(batch), batch["driving_image"]
+        for name in ("source", "warped"):
+            inputs[name] = augment.coded(augment.grainy(inputs[name], given.grain), given.grain).clamp(-1, 1)
+        answer = self.net(inputs)
+        out = composite(self._base(inputs), answer)
+        weight = self._weight(batch)
+        made = {
+            "l1": given.l1 * losses.l1(out, truth, weight),
+            "laplacian": given.laplacian * losses.laplacian_l1(out, truth, 3, weight),
+            "perceptual": given.perceptual * self._alike(out, truth, weight),
+            "mask": given.mask * answer.mask.mean(),
+            **self._motion(batch, inputs, answer),
+        }
+        groups = {"generator": made}
+        if self.judge is not None:
+            fake, fake_maps = self.judge(out, inputs["pncc"])
+            real, real_maps = self.judge(truth, inputs["pncc"])
+            made["adversarial"] = given.adversarial * adversarial.hinge_generator(fake)
+            matching = [adversarial.feature_matching(r, f) for r, f in zip(real_maps, fake_maps)]
+            made["matching"] = given.adversarial * given.matching * torch.stack(matching).mean()
+            judged, _ = self.judge(out.detach(), inputs["pncc"])
+            groups[DISCRIMINATOR] = {"hinge": adversarial.hinge_discriminator(real, judged)}
+        return groups
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        inputs = _inputs(batch)
+        return {"image": composite(self._base(inputs), self.net(inputs))}
+
+    def measure(self, batch: Batch) -> dict[str, float]:
+        return self._errors(batch, self.predict(batch)["image"])
+
+    def floor(self, batch: Batch) -> dict[str, float]:
+        """mesh_warp's picture, which is where training begins."""
+        return self._errors(batch, batch["warp_image"])
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> np.ndarray:
+        """Source, mesh_warp, ours, its mask, the truth."""
+        inputs = _inputs(batch)
+        answer = self.net(inputs)
+        out = composite(self._base(inputs), answer)
+        return grid([batch["source_image"], batch["warp_image"], out, answer.mask * 2 - 1, batch["driving_image"]])
+
+    def export(self, size: int) -> dict[str, Graph]:
+        """``source`` once a portrait and ``frame``; where features are compared also ``frame_analytic``, the same
+        weights with the mesh's exact flow in place of the attention."""
+        config = self.net.config
+        source = {name: torch.zeros(1, CHANNELS[name], size, size) for name in SOURCE_INPUTS}
+        with torch.no_grad():
+            known = self.net.cpu().remember(*source.values())
+        graphs = {"source": Graph(SourceHalf(self.net), source, config.source_outputs)}
+        for kind in dict.fromkeys((config.correspondence, "analytic")):
+            net = Generator(replace(config, correspondence=kind)).eval()
+            net.load_state_dict(self.net.state_dict())
+            frame = {name: known[name] for name in net.config.remembered}
+            frame |= {name: torch.zeros(1, CHANNELS[name], size, size) for name in net.config.frame_inputs}
+            name = "frame" if kind == config.correspondence else f"frame_{kind}"
+            graphs[name] = Graph(FrameHalf(net), frame, OUTPUTS)
+        return graphs
+
+    def _base(self, inputs: dict[str, Tensor]) -> Tensor:
+        return inputs["warped"] if self.options.network.knows_warp else inputs["source"]
+
+    def _weight(self, batch: Batch) -> Tensor:
+        """(B, 1, S, S), 1 and more: what counts where."""
+        mouth, eyes = _regions(batch)
+        given = self.options
+        return 1 + (given.mouth * mouth).maximum(given.eyes * eyes).maximum(given.hidden * batch["warp_hidden"])
+
+    def _alike(self, out: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+        """A glance at a piece where much counts, or from afar at all: each costs what the generator does."""
+        look, size = self.options.look, out.shape[2]
+        if torch.rand(()) < 0.5 and size > look:
+            out, truth = _pieces(torch.cat([out, truth], dim=1), weight, look).chunk(2, dim=1)
+        elif size > look:
+            out, truth = (functional.interpolate(x, size=look, mode="area") for x in (out, truth))
+        return losses.perceptual(self.eye, out, truth, 1)
+
+    def _motion(self, batch: Batch, inputs: dict[str, Tensor], answer: Answer) -> dict[str, Tensor]:
+        """What can be said of the parts, since the motion is known."""
+        given, visible = self.options, batch["flow_visible"]
+        drawn = look_up(self._base(inputs), answer.offset)
+        shown = visible * (1 - batch["warp_hidden"])
+        made = {"moved": given.moved * losses.l1(drawn, batch["driving_image"], shown)}
+        if answer.match.attention is None:
+            return made
+        stride = self.net.size.grid
+        source, driving, flow, seen, known = (
+            functional.avg_pool2d(maps, stride)
+            for maps in (inputs["source"], batch["driving_image"], batch["flow"], visible, 1 - batch["warp_hidden"])
+        )
+        whole = (seen > 0.999).float()
+        mixed = (
+            (answer.match.attention @ source.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, flow.shape[2:])
+        )
+        meshed = (batch["warp_pncc"].amax(dim=1, keepdim=True) > 0).float() * (1 - batch["warp_hidden"])
+        return made | {
+            "warp_self": given.warp_self * losses.l1(mixed, driving, whole),
+            "flow": given.flow * losses.flow(answer.match.flow, flow, whole),
+            "correspondence": given.correspondence
+            * losses.correspondence(answer.match.attention, inputs["source_pncc"], inputs["pncc"], meshed),
+        }
+
+    @torch.no_grad()
+    def _errors(self, batch: Batch, image: Tensor) -> dict[str, float]:
+        """Mean |difference| of pictures in 0…1: of all, of mouths' insides, of eyes, and of what the source hides; and
+        the distance that a network sees which has no part in the training."""
+        truth, (mouth, eyes) = batch["driving_image"], _regions(batch)
+        hidden = (batch["warp_hidden"] > 0.5).float()
+        return {
+            "l1": float(losses.l1(image, truth)) / 2,
+            "mouth_l1": float(losses.l1(image, truth, mouth)) / 2,
+            "eyes_l1": float(losses.l1(image, truth, eyes)) / 2,
+            "hidden_l1": float(losses.l1(image, truth, hidden)) / 2,
+            "pdist": float(_distance(self.metric, image, truth)),
+        }
+
+
+def _inputs(batch: Batch) -> dict[str, Tensor]:
+    """The generator's inputs (``network.CHANNELS``) of a batch."""
+    parts = torch.stack([batch["warp_part"] == part for part in _PARTS], dim=1).float()
+    return {
+        "source": batch["source_image"],
+        "warped": batch["warp_image"],
+        "parts": parts,
+        **{name: batch[f"warp_{name}"] for name in ("source_pncc", "pncc", "flow", "hidden", "stretch")},
+    }
+
+
+def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The insides of mouths and the eyes, (B, 1, S, S) 0 or 1: those that are, and those that mesh_warp drew."""
+    parsing, part = batch["driving_parsing"][:, None], batch["warp_part"][:, None]
+    mouth = torch.stack([parsing == kind for kind in _MOUTH]).any(0) | (part == _PARTS[2])
+    eyes = (parsing == Parsing.EYE) | (part == _PARTS[1])
+    return mouth.float(), eyes.float()
+
+
+def _mirrored(batch: Batch) -> Batch:
+    """Half of the pairs as in a mirror: offsets and PNCC's first axis turn round as well."""
+    chosen = torch.rand(len(batch["flow"])) < 0.5
+    out = {name: tensor.clone() for name, tensor in batch.items()}
+    for name, tensor in batch.items():
+        turned = tensor[chosen].flip(-1)
+        if name in ("flow", "warp_flow"):
+            turned[:, 0].neg_()
+        if name in ("warp_pncc", "warp_source_pncc"):
+            meshed = turned.amax(dim=1) > 0
+            turned[:, 0] = torch.where(meshed, 1 - turned[:, 0], 0)
+        out[name][chosen] = turned
+    return out
+
+
+def _recoloured(batch: Batch, strength: float) -> Batch:
+    """All pictures of a pair in the same other light."""
+    names = ("source_image", "driving_image", "warp_image")
+    tall = augment.recoloured(torch.cat([batch[name] for name in names], dim=2), strength).clamp(-1, 1)
+    return {**batch, **dict(zip(names, tall.chunk(len(names), dim=2)))}
+
+
+def _pieces(images: Tensor, weight: Tensor, side: int) -> Tensor:
+    """(B, C, side, side): a piece of each image around a pixel drawn by its weight."""
+    stride = 4
+    coarse = functional.avg_pool2d(weight, stride)
+    cell = torch.multinomial(coarse.flatten(1), 1)[:, 0]
+    far = images.shape[2] - side
+    tops = ((cell // coarse.shape[3]) * stride - side // 2).clamp(0, far).tolist()
+    lefts = ((cell % coarse.shape[3]) * stride - side // 2).clamp(0, far).tolist()
+    pieces = [image[:, top : top + side, left : left + side] for image, top, left in zip(images, tops, lefts)]
+    return torch.stack(pieces)
+
+
+def _distance(eye: perceptual.Eye, a: Tensor, b: Tensor) -> Tensor:
+    """Σ over layers of the mean squared distance of features of length one, as LPIPS without its weights."""
+    total = a.new_zeros(())
+    for one, other in zip(eye(a), eye(b)):
+        apart = functional.normalize(one, dim=1) - functional.normalize(other, dim=1)
+        total = total + apart.square().sum(dim=1).mean()
+    return total
