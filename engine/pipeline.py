@@ -33,7 +33,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     any two frames. Raises EngineError; frames already announced stay. A cancel that comes before the take's folder
     leaves nothing, and ``done`` then names no folder.
     """
-    take = sidecar = detector = None
+    take = sidecar = detector = subject = None
     finished = False
     timings = Timings()
 
@@ -56,7 +56,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         with timings.stage("prepare"):
             subject = system.prepare(portraits)
         check()
-        inputs = _inputs(job, portraits, driving)
+        inputs = _inputs(job, system, portraits, driving)
 
         take = takes.allocate(Path(job.output), job.shot)
         emit(_take_message(take, subject, len(job.frames)))
@@ -71,13 +71,16 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
                 retargeter = _retarget(performance, portraits, sidecar, emit)
             with timings.stage("render"):
                 _draw(subject, retargeter, sidecar, emit, check)
+            if subject.networks:
+                sidecar.notes["networks"] = subject.networks
             _prove(sidecar)
         finished = True
     except Cancelled:
         pass  # said by `done`, below
     finally:
-        if detector is not None:
-            detector.close()
+        for opened in (detector, subject):
+            if opened is not None:
+                opened.close()
     emit(
         {
             "type": "done",
@@ -131,14 +134,17 @@ def _fit(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
     return [Portrait(portrait.path, portrait.rgb, face) for portrait, face in zip(portraits, faces, strict=True)]
 
 
-def _inputs(job: Job, portraits: list[Portrait], driving: FrameSource | Performance | None) -> list[tuple[str, Path]]:
+def _inputs(
+    job: Job, system: System, portraits: list[Portrait], driving: FrameSource | Performance | None
+) -> list[tuple[str, Path]]:
     """Every file the frames depend on, with its role."""
     inputs = [("portrait", portrait.path) for portrait in portraits]
     if isinstance(driving, FrameSource):
         inputs += [("driving", path) for path in driving.files([source for _, source in job.frames])]
     elif driving is not None:
         inputs.append(("driving", Path(job.driving.path)))
-    return inputs + [("weights", path) for path in {p.face.model.path for p in portraits if p.face}]
+    models = {portrait.face.model.path for portrait in portraits if portrait.face}
+    return inputs + [("weights", path) for path in (*models, *system.weights)]
 
 
 def _perform(

@@ -95,9 +95,10 @@ def shot_name(scene: Scene) -> str:
 
 def _job(scene: Scene, driver: Strip, frames: str) -> protocol.Job:
     settings = scene.understudy
-    if not settings.detector:  # Blender's answer where a file's choice is not among those offered
-        text = f"The face detector that the scene {scene.name} was saved with is not offered here."
-        raise Fault("no_detector", text, "Choose another in the panel, under Take.")
+    for setting, what in (("system", "system"), ("detector", "face detector")):
+        if not getattr(settings, setting):  # Blender's answer where a file's choice is not among those offered
+            text = f"The {what} that the scene {scene.name} was saved with is not offered here."
+            raise Fault(f"no_{setting}", text, "Choose another in the panel, under Take.")
     driving = sequencer.footage(driver)
     timing = sequencer.timing(scene, driver)
     pairs = frame_map(timing, frames_to_render(scene, timing, frames))

@@ -19,10 +19,6 @@ from ..core.fault import Fault
 from . import compat, engine
 from .compat import Context, Scene, Strip
 
-SYSTEMS = (
-    ("mesh_warp", "Mesh Warp", "The fitted face model moves the portrait's own pixels; no network"),
-    ("null", "Still", "Copies the portrait into every frame, to try everything around a system"),
-)
 MOTIONS = (
     ("mixed", "Mixed", "The head turns as the driver's does; the rest is relative to the neutral frame"),
     ("relative", "Relative", "Everything moves from the portrait's own pose, as far as the driver does"),
@@ -37,6 +33,18 @@ NO_FACE = (
     ("reference", "Reference", "Show the portrait as it is"),
     ("fail", "Fail", "Stop with an error"),
 )
+
+
+def systems(weights: Path) -> list[tuple[str, str, str, int]]:
+    """The systems that an engine with this folder of weights offers, each with the number that files keep."""
+    offered = [
+        ("mesh_warp", "Mesh Warp", "The fitted face model moves the portrait's own pixels; no network", 0),
+        ("null", "Still", "Copies the portrait into every frame, to try everything around a system", 1),
+    ]
+    if all((weights / f"identity_matched_{half}.onnx").is_file() for half in ("source", "frame")):
+        text = "A network mends what Mesh Warp draws: the mouth, the lids, and what comes into view when the head turns"
+        offered.insert(1, ("identity_matched", "Identity Matched", text, 2))
+    return offered
 
 
 def detectors(weights: Path) -> list[tuple[str, str, str, int]]:
@@ -92,7 +100,12 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
         name="Shot",
         description="The first part of a take's name. Empty: the name of the .blend file",
     )
-    system: EnumProperty(name="System", description="What draws the frames", items=SYSTEMS, default="mesh_warp")
+    system: EnumProperty(
+        name="System",
+        description="What draws the frames",
+        items=systems(engine.WEIGHTS),
+        default="mesh_warp",
+    )
     motion: EnumProperty(
         name="Motion", description="How the driver's motion is taken over", items=MOTIONS, default="mixed"
     )

@@ -88,6 +88,11 @@ class Session:
         self._backend: Backend | None = None
         self._ready()
 
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """What a run takes: name → shape without the batch."""
+        return dict(self._ready().inputs)
+
     def describe(self) -> str:
         """For people: ``OpenVINO, cpu, bf16``."""
         return f"{self.runtime}, {self.device}, {self.precision}"

@@ -27,20 +27,27 @@ class Portrait:
 
 
 class Subject(ABC):
-    """One person, prepared once from one to K portraits; ``size`` (width, height) is that of every drawn frame."""
+    """One person, prepared once from one to K portraits; ``size`` (width, height) is that of every drawn frame.
+    ``networks`` says for people what its networks really run on, if it has any."""
 
     size: tuple[int, int]
+    networks: str = ""
 
     @abstractmethod
     def draw(self, motion: MotionFrame | None) -> np.ndarray:
         """One frame, (H, W, 3) uint8 sRGB, of the already retargeted ``motion`` (None when none is needed)."""
 
+    def close(self) -> None:
+        """Release memory; the subject is unusable afterwards."""
+
 
 class System(ABC):
-    """A reenactment system. ``options`` come from the job and are plain JSON; unknown ones raise EngineError."""
+    """A reenactment system. ``options`` come from the job and are plain JSON; unknown ones raise EngineError.
+    ``weights`` are the files of its networks, on which its frames depend."""
 
     name: str
     needs_performance: bool = True
+    weights: tuple[Path, ...] = ()
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options

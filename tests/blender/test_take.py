@@ -175,6 +175,21 @@ def test_our_own_detector_is_offered_where_its_weights_are(shot, tmp_path):
     assert engine.stdout.split() == [item.identifier for item in shown]
 
 
+def test_a_system_is_offered_where_its_networks_are(shot, tmp_path):
+    def names(offered):
+        return [identifier for identifier, *_ in offered]
+
+    assert names(scene_data.systems(tmp_path)) == ["mesh_warp", "null"]
+    for half in ("source", "frame"):
+        (tmp_path / f"identity_matched_{half}.onnx").touch()
+    assert names(scene_data.systems(tmp_path)) == ["mesh_warp", "identity_matched", "null"]
+    shown = shot.understudy.bl_rna.properties["system"].enum_items
+    assert (shown["mesh_warp"].value, shown["null"].value) == (0, 1), "as files have kept them"
+    listed = "from engine import systems; print(*systems.names())"
+    engine = subprocess.run([ENGINE_PYTHON, "-c", listed], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(engine.stdout.split()) == sorted(item.identifier for item in shown)
+
+
 def test_the_neutral_frame_is_given_as_a_source_frame(shot):
     shot.understudy.use_neutral_frame, shot.understudy.neutral_frame = True, 1017
     bpy.ops.understudy.render(frames="1001")
@@ -324,8 +339,9 @@ def test_a_missing_portrait_is_named(shot, project):
     assert "niemand.png" in refusal()
 
 
-def test_a_detector_that_is_not_offered_here_is_refused(shot):
-    shot.understudy.bl_system_properties_get(do_create=True)["detector"] = 99
+@pytest.mark.parametrize("setting", ["detector", "system"])
+def test_what_is_not_offered_here_is_refused(shot, setting):
+    shot.understudy.bl_system_properties_get(do_create=True)[setting] = 99
     assert "not offered here" in refusal()
 
 

@@ -129,7 +129,7 @@ def test_a_pair_without_a_face_or_labels_is_one_clear_error() -> None:
 def test_a_square_is_cut_where_it_lies(scale: float) -> None:
     """Of a picture whose colours are its places in portrait pixels."""
     places = (np.indices((round(200 * scale), round(300 * scale))).transpose(1, 2, 0).astype(np.float32) + 0.5) / scale
-    cut = Square(40.5, 20, 120).cut(places, 60, scale)
+    cut = Square(40.5, 20, 120).cut(places, 60, (scale, scale))
     centres = (np.arange(60) + 0.5) * 2
     np.testing.assert_allclose(cut[..., 0], np.broadcast_to(20 + centres[:, None], (60, 60)), atol=0.05)
     np.testing.assert_allclose(cut[..., 1], np.broadcast_to(40.5 + centres, (60, 60)), atol=0.05)

@@ -18,6 +18,7 @@ from engine.raster.opencv import Fragments
 NO_MESH, SKIN, EYE, MOUTH = range(4)  # values of Conditions.part
 MAX_STRETCH = 4.0
 _EYES = ("eye_left", "eye_right", "socket")
+Scale = tuple[float, float]
 _COVERED = 0.5  # share of a pixel that must show mesh for it to have a code
 
 
@@ -29,21 +30,21 @@ class Square:
     top: float
     side: float
 
-    def cut(self, image: np.ndarray, size: int, scale: float = 1.0) -> np.ndarray:
-        """The square of an ``image`` that has ``scale`` pixels a portrait pixel, (size, size) or (size, size, C);
+    def cut(self, image: np.ndarray, size: int, scale: Scale = (1.0, 1.0)) -> np.ndarray:
+        """The square of an ``image`` with ``scale`` (x, y) pixels a portrait pixel, (size, size) or (size, size, C);
         beyond its edge the border is continued. Smaller pictures are averages, larger ones interpolated."""
-        finer = max(1, round(self.side * scale / size))
+        finer = max(1, round(self.side * max(scale) / size))
         cut = self._looked_up(image, size * finer, scale, cv2.INTER_LINEAR)
         return cut if finer == 1 else cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
 
-    def cut_classes(self, image: np.ndarray, size: int, scale: float = 1.0) -> np.ndarray:
+    def cut_classes(self, image: np.ndarray, size: int, scale: Scale = (1.0, 1.0)) -> np.ndarray:
         """The same of numbers (h, w) that cannot be averaged."""
         return self._looked_up(image, size, scale, cv2.INTER_NEAREST)
 
-    def _looked_up(self, image: np.ndarray, size: int, scale: float, how: int) -> np.ndarray:
-        step = self.side * scale / size  # image pixels a new pixel
-        x, y = (place * scale + 0.5 * step - 0.5 for place in (self.left, self.top))  # of the first pixel's centre
-        matrix = np.array([[step, 0, x], [0, step, y]])
+    def _looked_up(self, image: np.ndarray, size: int, scale: Scale, how: int) -> np.ndarray:
+        steps = [self.side * each / size for each in scale]  # image pixels a new pixel
+        starts = [at * each + 0.5 * step - 0.5 for at, each, step in zip((self.left, self.top), scale, steps)]
+        matrix = np.column_stack([np.diag(steps), starts])
         flags = how | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
@@ -69,6 +70,10 @@ class Conditioner:
     def __init__(self, build: FlowBuilder, square: Square, size: int) -> None:
         self.square, self.size = square, size
         self._build = build
+        camera, (height, width) = build.source.camera, build.shape
+        self._scale = width / camera.width, height / camera.height
+        rows, columns = np.indices(build.shape, np.float32)
+        self._centres = np.stack([(columns + 0.5) / self._scale[0], (rows + 0.5) / self._scale[1]], axis=-1)
         model = build.source.face.model
         self._code = normalised_coordinates(model)
         self._kind = np.full(max(model.parts.values()) + 1, MOUTH, np.uint8)
@@ -84,25 +89,22 @@ class Conditioner:
 
     def __call__(self, flow: GeometryFlow) -> Conditions:
         """Of a frame drawn by ``flow``."""
-        height, width = flow.fragments.shape
-        centres = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32) + 0.5
-        offset = flow.source - centres / np.float32(flow.scale)
         hidden = flow.fragments.image(flow.fragment_hidden)
-        known = np.dstack([offset, hidden, np.clip(flow.stretch, -MAX_STRETCH, MAX_STRETCH)])
-        cut = self.square.cut(known.astype(np.float32, copy=False), self.size, flow.scale)
+        known = np.dstack([flow.source - self._centres, hidden, np.clip(flow.stretch, -MAX_STRETCH, MAX_STRETCH)])
+        cut = self.square.cut(known.astype(np.float32, copy=False), self.size, self._scale)
         kind = flow.fragments.image(self._kind[flow.fragment_part], NO_MESH)
         return Conditions(
             pncc=self._coded(flow.fragments, flow.triangles),
             flow=cut[..., :2] * np.float32(self.size / self.square.side),
             hidden=cut[..., 2],
             stretch=cut[..., 3],
-            part=self.square.cut_classes(kind, self.size, flow.scale),
+            part=self.square.cut_classes(kind, self.size, self._scale),
         )
 
     def _coded(self, fragments: Fragments, triangles: np.ndarray) -> np.ndarray:
         """Averages of the code where the mesh covers enough of a pixel, not of the code and nothing."""
         code = np.column_stack([fragments.gather(self._code, triangles), np.ones(len(fragments.pixel), np.float32)])
         image = fragments.image(code.astype(np.float32, copy=False))
-        cut = self.square.cut(image, self.size, self._build.scale)
+        cut = self.square.cut(image, self.size, self._scale)
         share = cut[..., 3:]
         return np.where(share >= _COVERED, cut[..., :3] / np.maximum(share, _COVERED), np.float32(0))

@@ -1,0 +1,76 @@
+"""A network's small picture laid into a frame of any size: its flow and mask act on the frame's own pixels.
+
+Only what the network generates comes at its own resolution; what is the portrait's stays as sharp as the portrait.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.face.maths import smoothstep
+from engine.systems.identity_matched.conditions import Square
+
+_FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
+
+
+class Canvas:
+    """A whole-pixel ``square`` inside frames of ``shape`` (H, W), in which a network of ``size`` pixels mends."""
+
+    def __init__(self, square: Square, size: int, shape: tuple[int, int]) -> None:
+        self.square, self._size = square, size
+        self._left, self._top, self._side = (round(value) for value in (square.left, square.top, square.side))
+        self._box = np.s_[self._top : self._top + self._side, self._left : self._left + self._side]
+        height, width = shape
+        across = _ramp(self._side, self._left > 0, self._left + self._side < width)
+        down = _ramp(self._side, self._top > 0, self._top + self._side < height)
+        self._window = (down[:, None] * across)[..., None]
+        rows, columns = np.indices((self._side, self._side), np.float32)
+        self._places = np.stack([columns + self._left, rows + self._top], axis=-1)
+
+    def mend(
+        self, frame: np.ndarray, base: np.ndarray, offset: np.ndarray, mask: np.ndarray, generated: np.ndarray
+    ) -> np.ndarray:
+        """``frame`` (H, W, 3) uint8 with the square mended: ``base``, of the frame's size, looked up at ``offset``
+        (2, S, S) on the square's grid, and under ``mask`` (1, S, S) 0…1 ``generated`` (3, S, S) −1…1 instead.
+
+        Outside the square, and along those of its edges that are not the frame's, ``frame`` stays as it is.
+        """
+        moved = self._moved(base, offset)
+        small = self._reduced(moved)
+        share = mask[0][..., None]
+        colour = (generated.transpose(1, 2, 0) + 1) * np.float32(127.5)
+        painted = self._enlarged(np.dstack([share * (colour - small), share]))
+        fine = moved - self._enlarged(small)
+        # The enlarged composite and (1 − mask) of the fine detail, without blurring where nothing is painted.
+        mended = moved + painted[..., :3] - painted[..., 3:] * fine
+        out = frame.copy()
+        plain = frame[self._box].astype(np.float32)
+        out[self._box] = np.clip(np.rint(plain + self._window * (mended - plain)), 0, 255).astype(np.uint8)
+        return out
+
+    def _moved(self, base: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """(side, side, 3) float32."""
+        pixels = np.float32((self._size - 1) / 2 * self._side / self._size)  # of the frame, a unit of the grid
+        places = self._places + pixels * self._enlarged(np.ascontiguousarray(offset.transpose(1, 2, 0), np.float32))
+        moved = cv2.remap(base, places[..., 0], places[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return moved.astype(np.float32)
+
+    def _reduced(self, picture: np.ndarray) -> np.ndarray:
+        how = cv2.INTER_AREA if self._side > self._size else cv2.INTER_LINEAR
+        return cv2.resize(picture, (self._size, self._size), interpolation=how)
+
+    def _enlarged(self, picture: np.ndarray) -> np.ndarray:
+        how = cv2.INTER_AREA if self._side < self._size else cv2.INTER_LINEAR
+        return cv2.resize(picture, (self._side, self._side), interpolation=how)
+
+
+def _ramp(side: int, fades_in: bool, fades_out: bool) -> np.ndarray:
+    """(side,) float32: 0 at the ends that fade, 1 in the middle."""
+    at = (np.arange(side) + 0.5) / (_FADE * side)
+    ramp = np.ones(side)
+    if fades_in:
+        ramp *= smoothstep(at - 1 / (2 * _FADE * side))
+    if fades_out:
+        ramp *= smoothstep(at[::-1] - 1 / (2 * _FADE * side))
+    return ramp.astype(np.float32)

@@ -1,0 +1,167 @@
+"""``identity_matched``: ``mesh_warp``'s frame, mended by a network that compares PNCCs of the portrait's own identity.
+
+What the portrait shows stays the portrait's; the network moves it a little and fills in what geometry alone cannot
+know: the inside of the mouth, what comes into view when the head turns, closing lids, the silhouette.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import runtime, weights
+from engine.errors import EngineError
+from engine.motion.performance import MotionFrame
+from engine.systems.base import Portrait, Subject, System
+from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions, Square
+from engine.systems.identity_matched.native import Canvas
+from engine.systems.mesh_warp.system import WarpedPortrait
+
+FILES = {"fast": "identity_matched", "paper": "identity_matched_paper"}  # what the names of their weights begin with
+SOURCE = "source.onnx"
+FRAME = {"learned": "frame.onnx", "analytic": "frame_analytic.onnx"}  # by how places of the portrait are found
+_ANSWERS = ("offset", "mask", "generated")
+_GIVEN = ("pncc", "warped", "flow", "hidden", "stretch", "parts")  # what a network may be told of a frame
+_DEFAULTS: dict[str, Any] = {"residual": True, "correspondence": "learned", "size": "fast", "weights": ""}
+_HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: what the studio's cameras are pointed at …
+_WIDTH = 36.0  # cm … and a little more than what they mostly show, for the head will move
+
+
+class IdentityMatched(System):
+    """Options: ``residual`` false leaves the network out, which is ``mesh_warp``; ``correspondence`` ``learned`` or
+    ``analytic``, the drawn mesh in its place; ``size`` ``fast`` or ``paper``; ``weights``, other files than those that
+    come with the engine: what their names begin with, before ``_source.onnx`` and ``_frame.onnx``.
+
+    The first portrait is drawn; further ones sharpen the subject's identity.
+    """
+
+    name = "identity_matched"
+    needs_performance = True
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Raises EngineError ``bad_option``, and ``missing_network`` where the networks it needs are not there."""
+        super().__init__(options)
+        chosen = _checked(options)
+        stem = Path(chosen["weights"] or weights.FOLDER / FILES[chosen["size"]])
+        names = (SOURCE, FRAME[chosen["correspondence"]]) if chosen["residual"] else ()
+        self.weights = tuple(stem.with_name(f"{stem.name}_{name}") for name in names)
+        missing = [path for path in self.weights if not path.is_file()]
+        if missing:
+            raise EngineError(
+                "missing_network",
+                f"identity_matched needs the network {missing[0]}, which is not there.",
+                "Choose another size or system, or install Understudy again.",
+            )
+
+    def prepare(self, portraits: list[Portrait]) -> Subject:
+        warped = WarpedPortrait(portraits[0])
+        return MendedPortrait(portraits[0], warped, *self.weights) if self.weights else warped
+
+
+class MendedPortrait(Subject):
+    """One portrait and what the network remembers of it."""
+
+    def __init__(self, portrait: Portrait, warped: WarpedPortrait, source: Path, frame: Path) -> None:
+        """``source`` and ``frame``: the two halves of the network."""
+        self.size = warped.size
+        self._rgb, self._warped = portrait.rgb, warped
+        self._session = runtime.open(frame)
+        side = _side(self._session, frame, "pncc")
+        square = head_square(portrait)
+        self._condition = Conditioner(warped.build, square, side)
+        self._canvas = Canvas(square, side, portrait.rgb.shape[:2])
+        self._known = self._remembered(source, side)
+        for name, shape in self._session.inputs.items():
+            if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
+                raise _unfit(frame, f"it takes {name} {shape}, which {source.name} does not give")
+
+    @property
+    def networks(self) -> str:
+        return self._session.describe()
+
+    def draw(self, motion: MotionFrame | None) -> np.ndarray:
+        assert motion is not None
+        frame, flow = self._warped.trace(motion)
+        given = self._known | _feeds(self._condition(flow), self._picture(frame))
+        answer = self._session.run({name: given[name] for name in self._session.inputs})
+        offset, mask, generated = (answer[name][0] for name in _ANSWERS)
+        base = frame if "warped" in self._session.inputs else self._rgb
+        return self._canvas.mend(frame, base, offset, mask, generated)
+
+    def close(self) -> None:
+        self._session.release()
+
+    def _remembered(self, path: Path, side: int) -> dict[str, np.ndarray]:
+        """What the first half says of the portrait, by name; it is not needed afterwards."""
+        session = runtime.open(path)
+        given = {"source": self._picture(self._rgb), "source_pncc": _planes(self._condition.source_pncc())}
+        if session.inputs != dict.fromkeys(given, (3, side, side)):
+            raise _unfit(path, f"it does not take {' and '.join(given)} of {side} pixels")
+        known = session.run(given)
+        session.release()
+        return known
+
+    def _picture(self, rgb: np.ndarray) -> np.ndarray:
+        """The head's square of a frame (H, W, 3) uint8 as (1, 3, S, S) in −1…1."""
+        return _planes(self._condition.square.cut(rgb, self._condition.size)) * np.float32(2 / 255) - 1
+
+
+def head_square(portrait: Portrait) -> Square:
+    """Whole pixels, inside the portrait: the head, its hair and a little of the shoulders, as the studio frames it."""
+    assert portrait.face is not None
+    face, (height, width) = portrait.face, portrait.rgb.shape[:2]
+    middle, depth = face.camera.project(face.pose.apply(_HEAD_MIDDLE))
+    side = min(round(_WIDTH * face.camera.focal / float(depth)), width, height)
+    left, top = (
+        int(np.clip(round(float(at) - side / 2), 0, length - side)) for at, length in zip(middle, (width, height))
+    )
+    return Square(left, top, side)
+
+
+def _feeds(known: Conditions, warped: np.ndarray) -> dict[str, np.ndarray]:
+    """What the network is told of a frame, by the names that it may ask for."""
+    return {
+        "pncc": _planes(known.pncc),
+        "warped": warped,
+        "flow": _planes(known.flow) * np.float32(2 / (len(known.flow) - 1)),  # on the grid
+        "hidden": _planes(known.hidden),
+        "stretch": _planes(known.stretch),
+        "parts": _planes(np.dstack([known.part == part for part in (SKIN, EYE, MOUTH)])),
+    }
+
+
+def _planes(picture: np.ndarray) -> np.ndarray:
+    """(S, S) or (S, S, C) as (1, C, S, S) float32."""
+    return np.ascontiguousarray(np.atleast_3d(picture).transpose(2, 0, 1)[None], np.float32)
+
+
+def _side(session: runtime.Session, path: Path, name: str) -> int:
+    """Of the pictures that a network takes under ``name``."""
+    shape = session.inputs.get(name, ())
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise _unfit(path, f"it takes no square pictures {name}")
+    return shape[1]
+
+
+def _unfit(path: Path, reason: str) -> EngineError:
+    return EngineError(
+        "bad_network",
+        f"{path} is no network of identity_matched: {reason}.",
+        "Give files that were exported together, or install Understudy again.",
+    )
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """All options with their values; raises EngineError ``bad_option``."""
+    allowed = {"residual": (True, False), "correspondence": tuple(FRAME), "size": tuple(FILES)}
+    for option, value in options.items():
+        if option not in _DEFAULTS:
+            raise EngineError("bad_option", f"identity_matched has no option {option!r}.", "Leave it out.")
+        choices = allowed.get(option)
+        if type(value) is not type(_DEFAULTS[option]) or (choices and value not in choices):
+            wanted = f"one of {', '.join(map(json.dumps, choices))}" if choices else "a path"
+            raise EngineError("bad_option", f"{option}: {value!r} is not {wanted}.", "Correct the option.")
+    return _DEFAULTS | options

@@ -1,0 +1,126 @@
+"""The system around its networks: where they mend a frame and where not, options, and what is offered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine import systems
+from engine.errors import EngineError
+from engine.systems.base import Portrait
+from engine.systems.identity_matched.conditions import Square
+from engine.systems.identity_matched.native import Canvas
+from engine.systems.identity_matched.system import head_square
+from tests.engine.faces import portrait_face, portrait_rgb
+
+SIZE = 32
+SHAPE = (120, 180)
+SQUARE = Square(30, 10, 96)
+BOX = np.s_[10:106, 30:126]
+
+
+@pytest.fixture
+def frame() -> np.ndarray:
+    """Fine grain, of which nothing is left at a third of its size."""
+    return np.random.default_rng(1).integers(60, 190, (*SHAPE, 3), np.uint8)
+
+
+def answer(mask: float = 0.0, colour: float = 0.0, pixels: tuple[float, float] = (0.0, 0.0)):
+    """Offset, mask and generated; ``pixels`` of the network's picture."""
+    offset = np.broadcast_to(np.reshape(pixels, (2, 1, 1)) * 2 / (SIZE - 1), (2, SIZE, SIZE)).astype(np.float32)
+    return offset, np.full((1, SIZE, SIZE), mask, np.float32), np.full((3, SIZE, SIZE), colour, np.float32)
+
+
+def canvas(square: Square = SQUARE) -> Canvas:
+    return Canvas(square, SIZE, SHAPE)
+
+
+def test_what_is_not_mended_stays_as_sharp_as_it_was(frame: np.ndarray) -> None:
+    np.testing.assert_array_equal(canvas().mend(frame, frame, *answer()), frame)
+    np.testing.assert_array_equal(canvas().mend(frame, frame, *answer(mask=0, colour=1)), frame)
+
+
+def test_nothing_is_changed_beyond_the_square_nor_at_its_edge(frame: np.ndarray) -> None:
+    out = canvas().mend(frame, frame, *answer(mask=1, colour=1, pixels=(4, -3)))
+    inside = np.zeros(SHAPE, bool)
+    inside[BOX] = True
+    np.testing.assert_array_equal(out[~inside], frame[~inside])
+    inside[11:105, 31:125] = False  # all but the outermost pixels of the square
+    np.testing.assert_array_equal(out[inside], frame[inside])
+    assert (out[40:80, 60:100] == 255).all()
+    flat = np.full_like(frame, 100)
+    row = canvas().mend(flat, flat, *answer(mask=1, colour=1))[58, 28:60, 0].astype(int)
+    assert row[0] == 100 and row[-1] == 255 and np.diff(row).min() >= 0 and np.diff(row).max() < 40, "it comes slowly"
+
+
+def test_the_frame_s_own_edge_is_no_seam(frame: np.ndarray) -> None:
+    out = canvas(Square(0, 0, 120)).mend(frame, frame, *answer(mask=1, colour=1))
+    assert (out[:100, :100] == 255).all() and (out[:, 120:] == frame[:, 120:]).all()
+
+
+def test_its_flow_moves_the_frame_s_own_pixels(frame: np.ndarray) -> None:
+    """Two pixels of the network's picture are six of the frame's."""
+    out = canvas().mend(frame, frame, *answer(pixels=(2, -1)))
+    np.testing.assert_array_equal(out[40:80, 60:90], frame[37:77, 66:96])
+
+
+def test_the_mask_takes_away_fine_detail_only_as_far_as_it_paints(frame: np.ndarray) -> None:
+    """Half painted in the frame's mean colour: the mean stays, half of the detail too."""
+    middle = np.s_[45:75, 60:95]
+    colour = float(frame.mean()) / 127.5 - 1
+    out = canvas().mend(frame, frame, *answer(mask=0.5, colour=colour))
+    assert out[middle].std() / frame[middle].std() == pytest.approx(0.5, abs=0.03)
+    assert out[middle].mean() == pytest.approx(frame[middle].mean(), abs=2)
+    out = canvas().mend(frame, frame, *answer(mask=1, colour=colour))
+    assert out[middle].std() < 1
+
+
+def test_a_small_frame_is_mended_by_a_large_network() -> None:
+    frame = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (40, 40, 3), np.uint8), (0, 0), 3)
+    small = Canvas(Square(8, 8, 24), SIZE, (40, 40))
+    np.testing.assert_array_equal(small.mend(frame, frame, *answer()), frame)
+    assert (small.mend(frame, frame, *answer(mask=1, colour=-1))[16:24, 16:24] == 0).all()
+
+
+def test_the_head_is_framed_within_the_portrait() -> None:
+    portrait = Portrait(Path("astronaut.png"), portrait_rgb(), portrait_face())
+    square, (height, width) = head_square(portrait), portrait.rgb.shape[:2]
+    assert square.left == int(square.left) and square.top == int(square.top) and square.side == int(square.side)
+    assert 0 <= square.left <= width - square.side and 0 <= square.top <= height - square.side
+    points = portrait_face().observation.landmarks68 - [square.left, square.top]
+    assert points.min() > 0.1 * square.side and points.max() < 0.9 * square.side
+
+
+@pytest.mark.parametrize(
+    "options", [{"sharpness": 2}, {"residual": "no"}, {"residual": 1}, {"size": "huge"}, {"correspondence": "none"},
+                {"weights": 3}]
+)  # fmt: skip
+def test_wrong_options_are_refused(options: dict) -> None:
+    with pytest.raises(EngineError) as caught:
+        systems.create("identity_matched", options)
+    assert caught.value.code == "bad_option" and next(iter(options)) in caught.value.text
+
+
+def test_networks_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError) as caught:
+        systems.create("identity_matched", {"weights": str(tmp_path / "mine")})
+    assert caught.value.code == "missing_network" and str(tmp_path / "mine_source.onnx") in caught.value.text
+
+
+def test_without_its_residual_it_is_mesh_warp(tmp_path: Path) -> None:
+    """And needs no network."""
+    system = systems.create("identity_matched", {"residual": False, "weights": str(tmp_path / "none")})
+    assert system.weights == ()
+    plain = systems.create("mesh_warp", {}).prepare([Portrait(Path("a.png"), portrait_rgb(), portrait_face())])
+    assert type(system.prepare([Portrait(Path("a.png"), portrait_rgb(), portrait_face())])) is type(plain)
+
+
+def test_it_is_offered_where_its_networks_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systems, "FOLDER", tmp_path)
+    assert systems.names() == ["mesh_warp", "null"]
+    for name in ("source", "frame"):
+        (tmp_path / f"identity_matched_{name}.onnx").touch()
+    assert systems.names() == ["identity_matched", "mesh_warp", "null"]

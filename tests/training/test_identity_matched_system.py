@@ -1,0 +1,154 @@
+"""``identity_matched`` from end to end with untrained networks, exported as trained ones are."""
+
+from __future__ import annotations
+
+import functools
+import json
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from engine import systems
+from engine.errors import EngineError
+from engine.face.detector import create as create_detector
+from engine.face.maths import rotation_from_vector
+from engine.face.subject import FaceFit, fit_portraits
+from engine.media.image import encode_png, read_image
+from engine.motion.performance import MotionFrame
+from engine.pipeline import render
+from engine.protocol import Driving, Job
+from engine.systems.base import Portrait
+from engine.systems.identity_matched.network import Generator
+from engine.systems.identity_matched.system import MendedPortrait, head_square
+from engine.training.export import onnx
+from engine.training.tasks import create
+from tests.engine.faces import SAMPLE, portrait_rgb, weights
+
+SIZE = 64
+
+
+def export(folder: Path, name: str, says_something: bool) -> str:
+    """The system's option ``weights``. A network that has just been made changes nothing; else it answers at random."""
+    torch.manual_seed(5)
+    task = create("identity_matched", {}, "a test")
+    generator = next(part for part in vars(task).values() if isinstance(part, Generator))
+    if says_something:
+        for layer in (generator.offsets, generator.colours):
+            torch.nn.init.normal_(layer.weight, std=0.3)
+    for part, graph in task.export(SIZE).items():
+        (folder / f"{name}_{part}.onnx").write_bytes(onnx(graph))
+    return str(folder / name)
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return export(tmp_path_factory.mktemp("silent"), "silent", False)
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return export(tmp_path_factory.mktemp("loud"), "loud", True)
+
+
+@functools.cache
+def wide() -> np.ndarray:
+    """The portrait with room around, so that the head's square ends inside it."""
+    return cv2.copyMakeBorder(portrait_rgb(), 40, 120, 120, 120, cv2.BORDER_REFLECT_101)
+
+
+@functools.cache
+def face() -> FaceFit:
+    with closing(create_detector("mediapipe")) as detector:
+        return fit_portraits([(Path("wide.png"), wide())], detector)[0]
+
+
+def portrait() -> Portrait:
+    return Portrait(Path("wide.png"), wide(), face())
+
+
+def motion() -> MotionFrame:
+    fit = face()
+    turned = fit.pose.rotation @ rotation_from_vector(np.array([0, 0.2, 0]))
+    expression = np.clip(fit.expression + weights(fit.model, jawOpen=0.6), 0, 1)
+    return MotionFrame(expression, turned, fit.pose.translation, fit.gaze, np.zeros_like(fit.offsets), "ok")
+
+
+def drawn(system: str = "identity_matched", **options: object) -> np.ndarray:
+    subject = systems.create(system, options).prepare([portrait()])
+    with closing(subject):
+        return subject.draw(motion())
+
+
+@functools.cache
+def plain() -> np.ndarray:
+    return drawn("mesh_warp")
+
+
+def test_a_network_that_says_nothing_leaves_mesh_warp_s_frame(silent: str) -> None:
+    assert np.abs(drawn(weights=silent).astype(int) - plain()).mean() < 0.5
+
+
+@pytest.mark.parametrize("correspondence", ["learned", "analytic"])
+def test_only_the_head_s_square_is_mended(loud: str, correspondence: str) -> None:
+    changed = np.abs(drawn(weights=loud, correspondence=correspondence).astype(int) - plain()).max(axis=2)
+    square = head_square(portrait())
+    left, top, side = (round(value) for value in (square.left, square.top, square.side))
+    assert left > 0 and top > 0 and left + side < wide().shape[1] and top + side < wide().shape[0]
+    inside = np.zeros(changed.shape, bool)
+    inside[top : top + side, left : left + side] = True
+    assert changed[~inside].max() == 0 and np.median(changed[inside]) > 5
+    inside[top + 1 : top + side - 1, left + 1 : left + side - 1] = False
+    assert changed[inside].max() == 0, "nothing begins at the square's edge"
+
+
+def test_both_correspondences_are_heard(loud: str) -> None:
+    learned, analytic = (drawn(weights=loud, correspondence=name) for name in ("learned", "analytic"))
+    assert np.abs(learned.astype(int) - analytic).max() > 2
+
+
+def test_without_its_residual_it_is_mesh_warp(loud: str) -> None:
+    np.testing.assert_array_equal(drawn(weights=loud, residual=False), plain())
+
+
+def test_files_that_do_not_belong_together_are_one_clear_error(loud: str, tmp_path: Path) -> None:
+    for a, b in (("frame", "frame"), ("source", "source")):
+        (tmp_path / "mixed_source.onnx").write_bytes(Path(f"{loud}_{a}.onnx").read_bytes())
+        (tmp_path / "mixed_frame.onnx").write_bytes(Path(f"{loud}_{b}.onnx").read_bytes())
+        system = systems.create("identity_matched", {"weights": str(tmp_path / "mixed")})
+        with pytest.raises(EngineError) as caught:
+            system.prepare([portrait()])
+        assert caught.value.code == "bad_network" and "mixed" in caught.value.text
+
+
+def test_memory_is_given_back(loud: str) -> None:
+    subject = systems.create("identity_matched", {"weights": loud}).prepare([portrait()])
+    assert isinstance(subject, MendedPortrait) and "cpu" in subject.networks
+    subject.close()
+    assert subject._session._backend is None
+
+
+def test_a_take_records_what_drew_it(loud: str, tmp_path: Path) -> None:
+    (tmp_path / "portrait.png").write_bytes(encode_png(portrait_rgb()))
+    job = Job(
+        system="identity_matched",
+        portraits=(str(tmp_path / "portrait.png"),),
+        driving=Driving("movie", str(SAMPLE)),
+        frames=((1001, 0), (1002, 20)),
+        fps=(24000, 1001),
+        output=str(tmp_path / "out"),
+        shot="shot",
+        options={"weights": loud},
+    )
+    messages: list[dict] = []
+    assert render(job, messages.append, lambda: False)
+    take = Path(messages[0]["folder"])
+    record = json.loads((take / f"{take.name}.json").read_text("utf-8"))
+    networks = {entry["path"] for entry in record["inputs"] if entry["role"] == "weights"}
+    assert {f"{loud}_source.onnx", f"{loud}_frame.onnx"} < networks
+    assert "cpu" in record["notes"]["networks"] and record["job"]["options"] == {"weights": loud}
+    first, second = (read_image(take / f"{take.name}.{number}.png") for number in (1001, 1002))
+    assert first.shape == portrait_rgb().shape and np.abs(first.astype(int) - second).mean() > 1
