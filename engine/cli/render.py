@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import threading
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, rate, source_frames
+from engine.cli.system_option import system_option
 from engine.errors import EngineError
 from engine.face.detector import TERMS
 from engine.protocol import FIRST_FRAME, MOTION_PRESETS, NO_FACE_POLICIES, Driving, Job, ProtocolError, clean_shot
@@ -83,7 +82,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         neutral_frame=arguments.neutral,
         detector=arguments.detector,
         no_face=arguments.no_face,
-        options=dict(_option(text) for text in arguments.option),
+        options=dict(system_option(text) for text in arguments.option),
     )
     try:
         job.check()
@@ -112,14 +111,3 @@ def _motion(text: str) -> str | dict[str, str]:
         return text
     pairs = (part.partition("=") for part in text.split(","))
     return {part: mode for part, _, mode in pairs}
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """``k=v``; v is JSON where it can be (3, true, "x"), otherwise text."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise EngineError("arguments", f"--option: {text!r} is not of the form K=V.", "Write --option delay_ms=50.")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value

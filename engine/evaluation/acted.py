@@ -50,7 +50,7 @@ class Takes(TestSet):
     stage of their own. Motion is relative to the portrait, which shows the moment from which the driver moves away.
     """
 
-    truth = exact = True
+    truth = exact = takes = True
 
     def __init__(self, kind: str, assets: Path | None, count: int, size: int, mode: str) -> None:
         self.name, self.mode = kind, mode

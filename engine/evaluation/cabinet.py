@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import EngineError
+from engine.evaluation.correlation import Correlation
 from engine.evaluation.landmarkers import Fitting, Landmarker
 from engine.evaluation.motion_scores import BinDistance, TemporalWarp
 from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet
+from engine.evaluation.regions import REGIONS, RegionScore
 from engine.evaluation.scores import (
     FitScore,
     FrechetDistance,
@@ -43,8 +45,9 @@ class Cabinet:
     EngineError ``metric_weights`` or ``missing_package``.
     """
 
-    def __init__(self, landmarker: Landmarker, paths: WeightPaths) -> None:
-        self._landmarker = landmarker
+    def __init__(self, landmarker: Landmarker, paths: WeightPaths, driver: str) -> None:
+        """``driver``: the detector that drives the systems; it flatters what its own landmarks are asked about."""
+        self.landmarker, self._flatters = landmarker, landmarker.name == driver
         self._fitting = Fitting(landmarker)
         self.missing: dict[str, str] = {}
         self._net: MetricNet | None = None
@@ -68,10 +71,14 @@ class Cabinet:
 
     def scores(self, exact: bool, truth: bool) -> list[Score]:
         """Fresh metrics in the order of the table. ``exact``: the set's labels are; ``truth``: there is one at all."""
-        return [*(self._of_truth(exact) if truth else []), *self._of_person(), *self._of_face(exact, truth)]
+        scores = [*(self._of_truth(exact) if truth else []), *self._of_person(truth), *self._of_face(exact, truth)]
+        for score in scores:
+            score.flattered = self._flatters and score.by_landmarks
+        return scores
 
     def _of_truth(self, exact: bool) -> list[Score]:
         scores: list[Score] = [PixelScore(name) for name in ("L1D", "PSNR", "SSIM", "MS-SSIM")]
+        scores += [RegionScore(region, self.landmarker) for region in REGIONS]
         if self._net is not None:
             scores.append(PerceptualDistance("pdist-syn", self._net.layers))
             scores += [BinDistance("bin-pdist-syn", axis, self._net.layers, self._fitting) for axis in ANGLES]
@@ -86,18 +93,18 @@ class Cabinet:
             scores += _from_path([fid], self._inception.path)
         return [*scores, TemporalWarp(exact)]
 
-    def _of_person(self) -> list[Score]:
+    def _of_person(self, truth: bool) -> list[Score]:
         scores: list[Score] = []
         if self._arcface is not None:
             found: list[Score] = [
                 IdentitySimilarity("CSIM", self._arcface),
-                IdentityDistance("aed_id-arcface", self._arcface, "AED (identity)"),
+                IdentityDistance("arcface", self._arcface, truth),
             ]
             scores += _from_path(found, self._arcface.path)
         if self._net is not None and self._net.embedding is not None:
             scores += [
                 IdentitySimilarity("idsim-syn", self._net.embedding),
-                IdentityDistance("aed_id-syn", self._net.embedding, "AED (identity)"),
+                IdentityDistance("syn", self._net.embedding, truth),
             ]
         return [*scores, FitScore("shape-id", self._fitting)]
 
@@ -105,8 +112,9 @@ class Cabinet:
         pose = "apd-syn" if truth else "apd_turn-syn"
         scores: list[Score] = [FitScore("aed_exp-syn", self._fitting), FitScore(pose, self._fitting)]
         if truth:
-            scores.append(KeypointDistance(self._landmarker, exact))
-        return [*scores, MissingKeypoints(self._landmarker)]
+            scores.append(KeypointDistance(self.landmarker, exact))
+        scores += [Correlation(kind, self.landmarker, self._fitting) for kind in ("exp", "pose")]
+        return [*scores, MissingKeypoints(self.landmarker)]
 
 
 def _from_path(scores: list[Score], path: Path) -> list[Score]:

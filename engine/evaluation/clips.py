@@ -36,57 +36,99 @@ class ClipShot(Shot):
 
 class Clips(TestSet):
     """``self``: a clip's first frame is the portrait, all others are to be answered, motion relative to it.
-    ``cross``: every clip drives the first frame of the next in the order of names, the last that of the first.
+    ``cross``: every clip drives the first frame of the next in the order of names, the last that of the first; or,
+    given ``portraits``, a folder of images, ``drivers`` clips drive each of them, all clips taking turns.
 
     ``frames`` thins the driver's frames, like ``0-99x5``; what lies beyond a clip's end is left out.
     """
 
-    exact = False
+    exact, takes = False, True
 
-    def __init__(self, folder: Path, mode: str, frames: str | None = None, motion: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        mode: str,
+        frames: str | None = None,
+        motion: str | None = None,
+        portraits: Path | None = None,
+        drivers: int = 2,
+    ) -> None:
         """``motion``: of ``cross``, None for what a user gets. Raises EngineError ``no_footage``."""
         self.name, self.mode, self.truth = folder.name, mode, mode == "self"
         self._frames, self._motion = frames, motion or "mixed"
         self._paths = _clips(folder)
-        if len(self._paths) < (1 if self.truth else 2):
+        self._portraits = None if portraits is None or self.truth else _images(portraits)
+        self._drivers = min(drivers, len(self._paths))
+        self._faceless: list[str] = []
+        if len(self._paths) < (2 if self._portraits is None and not self.truth else 1):
             raise EngineError(
                 "no_footage",
                 f"{folder} holds {len(self._paths)} clips.",
-                "Give a folder of movies, or of folders of images; `cross` needs two.",
+                "Give a folder of movies, or of folders of images; `cross` without portraits needs two.",
             )
 
     def remarks(self) -> list[str]:
-        return [
+        motion = (
             "Motion relative to the portrait, the clip's first frame." if self.truth else f"Motion: {self._motion}."
-        ]
+        )
+        if not self._faceless:
+            return [motion]
+        left_out = ", ".join(self._faceless)
+        return [motion, f"Left out, because the detector that drives finds no face in the portrait: {left_out}."]
 
     def shots(self, folder: Path, detector: Detector) -> Iterator[Shot]:
-        for number, path in enumerate(self._paths):
-            person = path if self.truth else self._paths[(number + 1) % len(self._paths)]
-            driving, name = driving_from(path), protocol.clean_shot(path.stem)
-            identity = protocol.clean_shot(person.stem)
-            source = open_source(driving, _RATE)
-            frames = [i for i in source_frames(self._frames, source.count) if i < source.count]
-            if self.truth:
-                frames = [i for i in frames if i > 0]  # the first is the portrait itself
-            if not frames:
-                raise EngineError("frames", f"{path} has none of the frames asked for.", "Ask for other frames.")
+        looked_at: Path | None = None
+        for portrait, identity, path in self._matches(folder):
+            if self._portraits is not None and portrait != looked_at:
+                looked_at = portrait
+                if detector.detect_still(read_image(portrait)) is None:
+                    self._faceless.append(identity)
+            if identity not in self._faceless:
+                yield self._shot(portrait, identity, path)
+
+    def _matches(self, folder: Path) -> Iterator[tuple[Path, str, Path]]:
+        """(portrait, whose it is, the clip that drives it), those of one portrait together."""
+        for number, path in enumerate(self._paths if self._portraits is None else self._portraits):
+            identity = protocol.clean_shot(path.stem)
+            if self._portraits is not None:
+                for k in range(self._drivers):
+                    yield path, identity, self._paths[(number * self._drivers + k) % len(self._paths)]
+                continue
             portrait = folder / f"{identity}_first.png"
             if not portrait.exists():
-                first = open_source(driving_from(person), _RATE)
+                first = open_source(driving_from(path), _RATE)
                 write_atomic(portrait, encode_png(next(rgb for _, rgb in first.frames(0, 1))))
-            yield ClipShot(
-                label=name if self.truth else f"{identity}_by_{name}",
-                portrait=portrait,
-                driving=driving,
-                exact_driving=None,
-                frames=tuple(frames),
-                motion="relative" if self.truth else self._motion,
-                neutral=0 if self.truth else None,
-                source=source,
-                identity=identity,
-                own=self.truth,
-            )
+            yield portrait, identity, path if self.truth else self._paths[number - 1]
+
+    def _shot(self, portrait: Path, identity: str, path: Path) -> ClipShot:
+        driving, name = driving_from(path), protocol.clean_shot(path.stem)
+        source = open_source(driving, _RATE)
+        frames = [i for i in source_frames(self._frames, source.count) if i < source.count]
+        if self.truth:
+            frames = [i for i in frames if i > 0]  # the first is the portrait itself
+        if not frames:
+            raise EngineError("frames", f"{path} has none of the frames asked for.", "Ask for other frames.")
+        return ClipShot(
+            label=name if self.truth else f"{identity}_by_{name}",
+            portrait=portrait,
+            driving=driving,
+            exact_driving=None,
+            frames=tuple(frames),
+            motion="relative" if self.truth else self._motion,
+            neutral=0 if self.truth else None,
+            source=source,
+            identity=identity,
+            own=self.truth,
+        )
+
+
+def _images(folder: Path) -> list[Path]:
+    """Raises EngineError ``no_footage`` where there are none."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
+    if not found:
+        raise EngineError("no_footage", f"{folder} holds no portraits.", "Give a folder of images, one face in each.")
+    return found
 
 
 def _clips(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +11,10 @@ from engine.errors import EngineError
 from engine.evaluation.pictures import Eye, Picture
 from engine.face import detector, model
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Observation
+from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
+from engine.face.regressor.glance import Regressor
+from engine.face.regressor_detector import RegressorDetector
 
 SUFFIX = {
     "mediapipe": "mp",
@@ -24,9 +27,9 @@ _FETCHES = {"face-alignment"}  # what would fetch networks is used only when ask
 class Landmarker(Eye):
     """A detector as an eye: an Observation, or None without a face."""
 
-    def __init__(self, name: str) -> None:
-        self._detector = detector.create(name)
-        self.name, self.suffix = name, SUFFIX[name]
+    def __init__(self, seer: Detector) -> None:
+        self._detector = seer
+        self.name, self.suffix = seer.name, SUFFIX[seer.name]
 
     def __call__(self, picture: Picture) -> Observation | None:
         return self._detector.detect(np.ascontiguousarray(picture.rgb))
@@ -35,21 +38,24 @@ class Landmarker(Eye):
         self._detector.close()
 
 
-def choose(wanted: str, driver: str) -> Landmarker:
+def choose(wanted: str, driver: str, regressor: Path | None = None) -> Landmarker:
     """The landmarker called ``wanted``; for ``auto`` one that did not drive, if the engine has one of its own.
+    ``regressor``: a face regressor's ONNX file, which is then the detector ``understudy``.
 
     A landmarker that drove flatters what it drove, so ``auto`` avoids ``driver`` where it can; it never picks one that
     would have to be fetched. Whoever prints a table says who scored it: :func:`remark`.
     """
+    if regressor is not None and wanted in ("auto", "understudy"):
+        return Landmarker(RegressorDetector(Regressor(regressor)))
     if wanted != "auto":
-        return Landmarker(wanted)
+        return Landmarker(detector.create(wanted))
     for name in detector.NAMES:
         if name != driver and name not in _FETCHES:
             try:
-                return Landmarker(name)
+                return Landmarker(detector.create(name))
             except EngineError:  # that detector's package or weights are not here: the next one
                 continue
-    return Landmarker(driver)
+    return Landmarker(detector.create(driver))
 
 
 def remark(scorer: str, driver: str) -> str:

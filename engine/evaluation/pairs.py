@@ -45,7 +45,7 @@ class Pairs(TestSet):
     driver's to say in ``cross``, since both people stand before cameras of their own: it is taken from the labels.
     """
 
-    truth = True
+    truth, takes = True, False
 
     def __init__(self, name: str, samples: Samples, count: int, size: int, mode: str) -> None:
         self.name, self.mode = name, mode

@@ -23,7 +23,8 @@ from engine.evaluation.pictures import SIDE, Eye, Moment, Picture, same_size
 
 class Score(ABC):
     """``better`` is LOWER or HIGHER; ``needs_weights``: rests on a network, from ``weights_path`` if a user gave it;
-    ``stand_in_for``: the paper's metric that this replaces."""
+    ``stand_in_for``: the paper's metric that this replaces; ``by_landmarks``: rests on landmarks seen in the output,
+    ``flattered`` by the detector that drove it; ``shot_by_shot``: says of a single take how good it is."""
 
     name: str
     unit: str = ""
@@ -32,6 +33,9 @@ class Score(ABC):
     needs_weights: bool = False
     weights_path: Path | None = None
     stand_in_for: str | None = None
+    by_landmarks: bool = False
+    flattered: bool = False
+    shot_by_shot: bool = False
 
     @abstractmethod
     def update(self, output: Picture, moment: Moment) -> None:
@@ -157,19 +161,24 @@ class IdentitySimilarity(MeanScore):
 
 
 class IdentityDistance(MeanScore):
-    """``aed_id``: squared L2 distance of the identity embeddings of output and truth, as FOMM's code has it."""
+    """``aed_id``: squared L2 distance of the identity embeddings of output and truth, as FOMM's code has it;
+    ``aed_id_source``: from the source, where there is no truth."""
 
-    needs_weights = True
+    needs_weights = shot_by_shot = True
+    digits = 4
 
-    def __init__(self, name: str, embedding: Eye, stand_in_for: str) -> None:
+    def __init__(self, name: str, embedding: Eye, truth: bool) -> None:
+        """``name``: its ending, which says whose embedding."""
         super().__init__()
-        self.name, self.stand_in_for = name, stand_in_for
-        self._embedding = embedding
+        self.name = f"aed_id-{name}" if truth else f"aed_id_source-{name}"
+        self.stand_in_for = "AED (identity)"
+        self._embedding, self._truth = embedding, truth
 
     def measure(self, output: Picture, moment: Moment) -> float | None:
-        if moment.truth is None:
+        other = moment.truth if self._truth else moment.source
+        if other is None:
             return None
-        a, b = output.seen(self._embedding), moment.truth.seen(self._embedding)
+        a, b = output.seen(self._embedding), other.seen(self._embedding)
         return None if a is None or b is None else float(((a - b) ** 2).sum())
 
 
@@ -181,6 +190,8 @@ class FitScore(MeanScore):
     three angles (radians) and three shifts (decimetres) from the truth's, as PIRender's APD; ``apd_turn-syn``: of the
     angles alone, from the driver's, for takes that need not stand where the driver does.
     """
+
+    by_landmarks = True
 
     def __init__(self, name: str, fitting: Fitting) -> None:
         super().__init__()
@@ -212,6 +223,7 @@ class KeypointDistance(MeanScore):
     """
 
     unit, digits = "px", 2
+    by_landmarks = shot_by_shot = True
 
     def __init__(self, landmarker: Landmarker, exact: bool) -> None:
         """``exact``: the set knows its landmarks."""
@@ -242,6 +254,7 @@ class MissingKeypoints(MeanScore):
     """MKR: share of the frames with a face in the truth (the driver without one) whose output has none."""
 
     unit, digits = "%", 1
+    by_landmarks = True
 
     def __init__(self, landmarker: Landmarker) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ class Shot(ABC):
 
 class TestSet(ABC):
     """``mode`` is ``self`` (the portrait shows the driver) or ``cross``; ``truth``: it is known what the output should
-    look like; ``exact``: so are labels of it."""
+    look like; ``exact``: so are labels of it; ``takes``: shots are takes of many frames, listed one by one."""
 
     __test__ = False  # no test of pytest's
 
@@ -43,6 +43,7 @@ class TestSet(ABC):
     mode: str
     truth: bool
     exact: bool
+    takes: bool
 
     @abstractmethod
     def shots(self, folder: Path, detector: Detector) -> Iterator[Shot]:

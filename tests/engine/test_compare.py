@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +14,15 @@ from skimage.data import astronaut
 from engine.errors import EngineError
 from engine.evaluation import landmarkers
 from engine.evaluation.cli import main
-from engine.evaluation.compare import encoded_again
+from engine.evaluation.contest import encoded_again
+from engine.evaluation.entrants import parse, parse_all
 from engine.evaluation.judge import Judge
 from engine.evaluation.pictures import Picture
 from engine.evaluation.scores import angles
 from engine.face.detector import Observation
 from engine.face.mediapipe_detector import MediaPipeDetector
 from engine.media.image import encode_png, read_image
-from tests.engine.faces import sample_frames
+from tests.engine.faces import portrait_rgb, sample_frames
 
 FRAMES = (0, 20, 24, 28)
 
@@ -43,8 +45,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compared(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]:
     out = tmp_path_factory.mktemp("out")
-    arguments = ["compare", "null", "mesh_warp", "null", "--set", str(clips), "--landmarker", "mediapipe"]
-    assert main([*arguments, "--out", str(out)]) == 0
+    portraits = tmp_path_factory.mktemp("portraits")
+    (portraits / "collins.png").write_bytes(encode_png(portrait_rgb()))
+    (portraits / "nobody.png").write_bytes(encode_png(np.full((64, 64, 3), 90, np.uint8)))
+    arguments = ["compare", "null", "mesh_warp", "null", "late=null:delay_ms=1", "--set", str(clips)]
+    arguments += ["--portraits", str(portraits), "--landmarker", "mediapipe", "--out", str(out)]
+    assert main(arguments) == 0
     return out, json.loads((out / "compare.json").read_text())
 
 
@@ -56,20 +62,52 @@ def figures(record: dict) -> dict[str, dict[str, float | None]]:
     }
 
 
+def test_a_system_may_stand_there_again_with_options(compared: tuple[Path, list[dict]]) -> None:
+    late = compared[1][0]["contestants"][3]
+    assert (late["label"], late["system"], late["options"]) == ("late", "null", {"delay_ms": 1})
+    assert parse("null:delay_ms=0.5").label == "null:delay_ms=0.5"
+    apart = parse_all(["null", "null:delay_ms=5,fail_at=3", "null", "a=null"])
+    assert [entrant.options for entrant in apart] == [{}, {"delay_ms": 5, "fail_at": 3}, {}]
+    for text, word in (("null:delay_ms", "delay_ms"), ("=null", "label"), ("null:speed=/a,b/c.onnx", "speed")):
+        with pytest.raises(EngineError, match=word):
+            parse(text)
+    with pytest.raises(EngineError, match="two that differ"):
+        parse_all(["a=null", "a=null:delay_ms=1"])
+
+
+def test_every_portrait_is_driven_by_the_clips_and_one_without_a_face_by_none(
+    compared: tuple[Path, list[dict]],
+) -> None:
+    cross = compared[1][1]
+    assert cross["shots"] == ["collins_by_acting", "collins_by_sitting"]
+    assert any("nobody" in remark and "no face" in remark for remark in cross["remarks"])
+
+
+def test_takes_are_listed_one_by_one_with_wins_and_exceptions(compared: tuple[Path, list[dict]]) -> None:
+    own = compared[1][0]
+    text = (compared[0] / "compare.md").read_text(encoding="utf-8")
+    assert "Shot by shot: copy of the source / null / mesh_warp / late." in text
+    assert "mesh_warp better than null in" in text
+    for label, figure in own["shot_by_shot"]["medians"]["akd-mp"].items():
+        assert figure == pytest.approx(figures(own)[label]["akd-mp"])  # of two, the median is the mean
+    for exception in own["shot_by_shot"]["exceptions"]:
+        assert exception["system"] == "mesh_warp" and exception["worse_by"] > 0.05  # late is no worse than null
+
+
 def test_floor_systems_and_ceiling_stand_side_by_side(compared: tuple[Path, list[dict]]) -> None:
     own, cross = compared[1]
     assert [(r["mode"], len(r["shots"])) for r in (own, cross)] == [("self", 2), ("cross", 2)]
-    assert list(figures(own)) == ["copy of the source", "null", "mesh_warp", "truth encoded again"]
-    assert list(figures(cross)) == ["copy of the source", "null", "mesh_warp"]  # there is no truth to encode
+    assert list(figures(own)) == ["copy of the source", "null", "mesh_warp", "late", "truth encoded again"]
+    assert list(figures(cross)) == ["copy of the source", "null", "mesh_warp", "late"]  # there is no truth to encode
 
 
 def test_the_static_system_is_the_floor_and_the_warp_lies_between_it_and_the_ceiling(
     compared: tuple[Path, list[dict]],
 ) -> None:
     own = figures(compared[1][0])
-    floor, still, warp, ceiling = own.values()
-    assert floor == still
-    for name in ("L1D", "akd-mp", "apd-syn", "aed_exp-syn"):
+    floor, still, warp, late, ceiling = own.values()
+    assert floor == still == late
+    for name in ("L1D", "L1D mouth", "L1D eyes", "akd-mp", "apd-syn", "aed_exp-syn"):
         low, middle, high = ceiling[name], warp[name], floor[name]
         assert low is not None and middle is not None and high is not None
         assert low < middle < high, name
@@ -93,17 +131,20 @@ def test_the_table_says_who_scored_what_is_missing_and_what_stands_in(compared: 
     text = (compared[0] / "compare.md").read_text(encoding="utf-8")
     assert "mediapipe, which also drove the systems" in text
     assert "JPEG, quality 90" in text
-    assert "| akd-mp px ↓ | AKD |" in text
+    assert "| akd-mp px ↓ † | AKD |" in text
     assert "difference from null" in text
     assert "- `FID`: Its network does not come with the engine. Give it by --inception FILE." in text
     rows = {line.split()[1] for line in text.splitlines() if line.startswith("| ")}
-    assert {"L1D", "akd-mp", "twarp-dis"} <= rows and not {"FID", "LPIPS", "CSIM", "pdist-syn"} & rows
+    assert {"L1D", "akd-mp", "twarp-dis"} <= rows and not {"FID", "LPIPS", "CSIM"} & rows
+    assert ("pdist-syn" in rows) == (importlib.util.find_spec("torch") is not None)
 
 
 def test_the_picture_has_a_column_for_each(compared: tuple[Path, list[dict]]) -> None:
     own, cross = (read_image(compared[0] / f"compare_{mode}.png") for mode in ("self", "cross"))
-    assert own.shape == (20 + 2 * 192, 5 * 192, 3)  # reference, driver, two systems, truth
-    assert cross.shape == (20 + 2 * 192, 4 * 192, 3)
+    assert own.shape == (20 + 2 * 192, 6 * 192, 3)  # reference, driver, three systems, truth
+    assert cross.shape == (20 + 2 * 192, 5 * 192, 3)
+    regions = read_image(compared[0] / "compare_self_regions.png")
+    assert regions.shape == (20 + 2 * 3 * 192, 6 * 192, 3)  # mouth, eyes and far cheek of every shot
     reference, driver, null = (own[20 : 20 + 192, k * 192 : (k + 1) * 192] for k in (0, 1, 2))
     assert np.array_equal(reference, null) and not np.array_equal(reference, driver)
 
@@ -121,6 +162,8 @@ def test_faults_are_one_sentence(clips: Path, tmp_path: Path, capsys: pytest.Cap
         (["null", "--set", str(tmp_path)], "0 clips"),
         (["null", "--set", str(clips), "--landmarker", "eyes"], "eyes"),
         (["null", "--pairs", "0"], "--pairs"),
+        (["null", "--set", str(clips), "--against", "mesh_warp"], "mesh_warp"),
+        (["null", "--set", str(clips), "--portraits", str(tmp_path)], "no portraits"),
     ):
         assert main(["compare", *arguments]) == 1
         assert word in capsys.readouterr().err
@@ -135,8 +178,7 @@ class OnlySixtyEight(MediaPipeDetector):
 
 
 def test_a_landmarker_without_dense_points_fits_here_and_is_refused_where_they_are_needed() -> None:
-    eye = landmarkers.Landmarker("mediapipe")
-    eye._detector = OnlySixtyEight()
+    eye = landmarkers.Landmarker(OnlySixtyEight())
     picture = Picture(sample_frames()[0])
     fit = picture.seen(landmarkers.Fitting(eye))
     assert fit is not None and np.abs(angles(fit.pose.rotation)).max() < 30

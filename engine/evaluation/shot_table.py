@@ -1,0 +1,127 @@
+"""Shot by shot: the figures of every take side by side, their medians, who wins, and where someone is worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.evaluation import tables
+from engine.evaluation.contestant import FLOOR, Contestant, by_metric, title, values
+from engine.evaluation.metrics import HIGHER
+from engine.evaluation.scores import Score
+
+TOLERANCE = 0.05  # of the first system's figure: what is worse by more is an exception
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One metric: ``figures`` (contestants, shots), NaN where there is none; the first system is row ``first``."""
+
+    score: Score
+    figures: np.ndarray
+    first: int
+
+    def gain(self) -> np.ndarray:
+        """How much better than the first each figure is, as a share of the first's; NaN where the first has 0."""
+        base = self.figures[self.first]
+        sign = 1 if self.score.better == HIGHER else -1
+        return sign * (self.figures - base) / np.where(base == 0, np.nan, np.abs(base))
+
+    def cell(self, figures: np.ndarray) -> str:
+        """The contestants' figures, one after the other, the systems' best in bold."""
+        systems = figures[self.first :]
+        best = np.nan
+        if not np.isnan(systems).all():
+            best = np.nanmax(systems) if self.score.better == HIGHER else np.nanmin(systems)
+        texts = ["–" if np.isnan(figure) else f"{figure:.{self.score.digits}f}" for figure in figures]
+        return " / ".join(
+            f"**{text}**" if len(systems) > 1 and k >= self.first and figure == best else text
+            for k, (figure, text) in enumerate(zip(figures, texts))
+        )
+
+
+class ShotTable:
+    """Of the figures that say how well a take follows and whose face it shows (:attr:`Score.shot_by_shot`); the floor
+    comes first in every cell, then the systems, all driven as in use."""
+
+    def __init__(self, contestants: list[Contestant], shots: list[str]) -> None:
+        self._shots = shots
+        floor = [c for c in contestants if c.label == FLOOR]
+        self._systems = [c for c in contestants if c.entrant is not None and not c.exact]
+        self._labels = [c.label for c in floor + self._systems]
+        self._columns = [
+            _Column(scores[0], np.stack([values(score, shots) for score in scores]), len(floor))
+            for scores in by_metric(floor + self._systems)
+            if scores[0].shot_by_shot and any(score.by_shot() for score in scores)
+        ]
+
+    def markdown(self) -> list[str]:
+        """Empty where there is nothing to tell."""
+        if not self._columns or not self._systems:
+            return []
+        heads = ["shot", *(title(column.score) for column in self._columns)]
+        lines = [f"Shot by shot: {' / '.join(self._labels)}.", "", tables.row(heads), tables.rule(heads, 1)]
+        for k, shot in enumerate(self._shots):
+            lines.append(tables.row([shot, *(column.cell(column.figures[:, k]) for column in self._columns)]))
+        medians = [column.cell(_medians(column.figures)) for column in self._columns]
+        lines.append(tables.row([f"median of {len(self._shots)}", *medians]))
+        for k, other in enumerate(self._systems[1:], 1):
+            cells = [_wins(column.gain()[column.first + k]) for column in self._columns]
+            lines.append(tables.row([f"{other.label} better than {self._systems[0].label} in", *cells]))
+        return [*lines, "", *self._remarks(), ""]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "medians": {
+                column.score.name: {
+                    label: None if np.isnan(figure) else float(figure)
+                    for label, figure in zip(self._labels, _medians(column.figures))
+                }
+                for column in self._columns
+            },
+            "exceptions": [
+                {"system": system, "shot": shot, "metric": name, "from": a, "to": b, "worse_by": worse}
+                for system, shot, name, a, b, worse in self._exceptions()
+            ],
+        }
+
+    def _exceptions(self) -> list[tuple[str, str, str, float, float, float]]:
+        """(system, shot, metric, the first's figure, its own, how much worse as a share), the worst first."""
+        found = []
+        for column in self._columns:
+            gain = column.gain()
+            for k, other in enumerate(self._systems[1:], 1):
+                for n in np.nonzero(gain[column.first + k] < -TOLERANCE)[0]:
+                    a, b = (float(column.figures[column.first + j, n]) for j in (0, k))
+                    worse = float(-gain[column.first + k, n])
+                    found.append((other.label, self._shots[n], column.score.name, a, b, worse))
+        return sorted(found, key=lambda exception: -exception[-1])
+
+    def _remarks(self) -> list[str]:
+        if len(self._systems) < 2:
+            return []
+        found = self._exceptions()
+        digits = {column.score.name: column.score.digits for column in self._columns}
+        first = self._systems[0].label
+        if not found:
+            return [f"Nowhere is a system worse than {first} by more than {TOLERANCE:.0%}."]
+        return [
+            f"Worse than {first} by more than {TOLERANCE:.0%}:",
+            "",
+            *(
+                f"- {system}, {shot}: {name} {a:.{digits[name]}f} → {b:.{digits[name]}f}, {worse:.0%} worse"
+                for system, shot, name, a, b, worse in found
+            ),
+        ]
+
+
+def _medians(figures: np.ndarray) -> np.ndarray:
+    """(contestants,) over the shots that have the figure."""
+    return np.array([np.nan if np.isnan(row).all() else np.nanmedian(row) for row in figures])
+
+
+def _wins(gain: np.ndarray) -> str:
+    known = gain[~np.isnan(gain)]
+    return f"{(known > 0).sum()} of {len(known)}"

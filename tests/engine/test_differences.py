@@ -1,0 +1,138 @@
+"""What tables conclude from figures, on figures written down by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.errors import EngineError
+from engine.evaluation.contestant import FLOOR, Contestant
+from engine.evaluation.correlation import signals
+from engine.evaluation.differences import against_all
+from engine.evaluation.entrants import Entrant
+from engine.evaluation.metrics import HIGHER, LOWER
+from engine.evaluation.pictures import Moment, Picture
+from engine.evaluation.regions import box
+from engine.evaluation.scores import MeanScore
+from engine.evaluation.sheets import Sheet, Tile
+from engine.evaluation.shot_table import ShotTable
+from tests.engine.faces import observed, sample_frames
+
+SHOTS = [f"shot {k}" for k in range(6)]
+DOT = Picture(np.zeros((8, 8, 3), np.uint8))
+
+
+class Written(MeanScore):
+    """Figures by shot, as given."""
+
+    digits, shot_by_shot = 2, True
+
+    def __init__(self, name: str, better: str, figures: list[float]) -> None:
+        super().__init__()
+        self.name, self.better = name, better
+        self._figures = dict(zip(SHOTS, figures))
+        for shot in SHOTS:
+            self.update(DOT, Moment(shot, "someone", 0, DOT, DOT))
+
+    def measure(self, output: Picture, moment: Moment) -> float | None:
+        figure = self._figures[moment.shot]
+        return None if np.isnan(figure) else figure
+
+
+def contestant(label: str, distance: list[float], likeness: list[float], exact: bool = False) -> Contestant:
+    entrant = None if label == FLOOR else Entrant(label.removesuffix(", true motion"), "null", {}, True)
+    return Contestant(label, entrant, exact, [Written("far", LOWER, distance), Written("like", HIGHER, likeness)])
+
+
+@pytest.fixture
+def contestants() -> list[Contestant]:
+    base = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    return [
+        contestant(FLOOR, [9.0] * 6, [0.9] * 6),
+        contestant("old", base, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]),
+        contestant("old, true motion", [figure - 0.5 for figure in base], [0.6] * 6, exact=True),
+        contestant("new", [0.9, 1.8, 2.7, 3.6, 4.5, 6.6], [0.4, 0.6, 0.4, 0.6, 0.4, 0.6]),
+        contestant("new, true motion", [figure - 0.6 for figure in base], [0.5] * 6, exact=True),
+    ]
+
+
+def test_differences_are_paired_and_like_is_compared_with_like(contestants: list[Contestant]) -> None:
+    copy, first = against_all(contestants, SHOTS, None)
+    assert [other.label for other in first.others] == ["new", "new, true motion"]
+    far, like = first.rows
+    assert far[1] is not None and far[1].mean == pytest.approx(-0.1)  # from the column of true motion, shot by shot
+    assert far[1].verdict == "better" and far[1].interval == pytest.approx((-0.1, -0.1))
+    assert far[0] is not None and far[0].verdict == ""
+    assert like[1] is not None and like[1].verdict == "worse"
+    text = "\n".join(first.markdown())
+    assert "- new, true motion against old: better in 1 (far); worse in 1 (like)." in text
+    assert "- new against old: undecided in 2 (far, like)." in text
+    assert [other.label for other in copy.others] == [c.label for c in contestants[1:]]
+    assert copy.to_json()["old"]["far"]["mean"] == pytest.approx(-5.5)
+
+
+def test_differences_are_taken_from_whom_one_names(contestants: list[Contestant]) -> None:
+    (found,) = against_all(contestants, SHOTS, ["new"])
+    assert [other.label for other in found.others] == ["old", "old, true motion"]
+    with pytest.raises(EngineError, match="nobody"):
+        against_all(contestants, SHOTS, ["nobody"])
+
+
+def test_shots_are_listed_with_wins_medians_and_exceptions(contestants: list[Contestant]) -> None:
+    table = ShotTable(contestants, SHOTS)
+    lines = table.markdown()
+    assert lines[0] == "Shot by shot: copy of the source / old / new."  # as in use only
+    assert "| shot 0 | 9.00 / 1.00 / **0.90** | 0.90 / **0.50** / 0.40 |" in lines
+    assert "| new better than old in | 5 of 6 | 3 of 6 |" in lines
+    record = table.to_json()
+    assert record["medians"]["far"] == {FLOOR: 9.0, "old": 3.5, "new": pytest.approx(3.15)}
+    assert {(e["shot"], e["metric"]) for e in record["exceptions"]} == {
+        ("shot 0", "like"),
+        ("shot 2", "like"),
+        ("shot 4", "like"),
+        ("shot 5", "far"),
+    }
+    assert "- new, shot 5: far 6.00 → 6.60, 10% worse" in lines
+
+
+def test_what_is_missing_is_neither_won_nor_lost(contestants: list[Contestant]) -> None:
+    contestants[3] = contestant("new", [0.9, np.nan, 2.7, 3.6, 4.5, 6.6], [np.nan] * 6)
+    lines = ShotTable(contestants, SHOTS).markdown()
+    assert "| shot 1 | 9.00 / **2.00** / – | 0.90 / **0.50** / – |" in lines
+    assert "| new better than old in | 4 of 5 | 0 of 0 |" in lines
+
+
+def test_signals_hold_while_the_picture_is_scaled_and_turned() -> None:
+    points = observed([sample_frames()[0]])[0].landmarks68
+    c, s = np.cos(0.4), np.sin(0.4)
+    assert signals(3 * points @ np.array([[c, -s], [s, c]]) + 7) == pytest.approx(signals(points))
+    opened = points.copy()
+    opened[65:68, 1] += 10  # the lower lip's inner edge
+    assert signals(opened)[0] > signals(points)[0]
+    assert signals(opened)[1:] == pytest.approx(signals(points)[1:])
+
+
+def test_the_far_cheek_is_on_the_side_that_is_turned_away() -> None:
+    points = observed([sample_frames()[0]])[0].landmarks68
+    shape = sample_frames()[0].shape
+    nose = points[30, 0]
+    for shift, left in ((-0.2, True), (0.2, False)):
+        turned = points.copy()
+        turned[27:36, 0] += shift * (points[16, 0] - points[0, 0])  # the nose goes where the face turns
+        place = box("far cheek", turned, shape)
+        assert place is not None and ((place.left + place.right) / 2 < nose) == left
+    mouth = box("mouth", points, shape)
+    assert mouth is not None
+    assert mouth.left < points[48, 0] < points[54, 0] < mouth.right and mouth.top < points[62, 1] < mouth.bottom
+    assert box("mouth", points + 10_000, shape) is None
+
+
+def test_a_sheet_shows_eight_blocks_spread_over_all_however_many_there_are() -> None:
+    sheet = Sheet()
+    assert sheet.picture() is None
+    for k in range(100):
+        sheet.add([[Tile("a", np.full((4, 4, 3), k, np.uint8)), Tile("b", None)]])
+    picture = sheet.picture()
+    assert picture is not None and picture.shape == (20 + 8 * 192, 2 * 192, 3)
+    shown = picture[20::192, 0, 0]
+    assert shown[0] == 0 and shown[-1] > 85 and (np.diff(shown.astype(int)) > 5).all()
