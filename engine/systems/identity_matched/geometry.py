@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 _RANGE = 70.0  # of logits: exp(-70) is no denormal, which would make the attention four times slower
 
 
@@ -60,11 +59,11 @@ def enlarged(maps: Tensor, times: int) -> Tensor:
 
 
 class GeometryEncoder(nn.Module):
-    """PNCC with mask (B, 4, S, S) → a feature of length one for every cell, made to be compared by inner products. One
-    encoder for both PNCCs.
+    """PNCC with mask (B, 4, S, S) → a feature for every cell, made to be compared by cosines. One encoder for both
+    PNCCs.
 
     The surface's own code comes first, so that the match is that of nearest surface points before anything is learned
-    (systems.md 2.3 [R]): cos πx and sin πx of each axis, whose inner product falls steadily with distance over the
+    (systems.md 2.3 [R]): cos πx and sin πx of each axis, whose product falls steadily with distance over the
     whole head, and for cells without mesh the same of their place in the picture, so that surroundings stay where they
     are (the coordinate channels of CoCosNet's options). ``context`` channels of learned features are added.
     """
@@ -96,14 +95,15 @@ class GeometryEncoder(nn.Module):
         context = self.share * torch.tanh(self.learned(functional.avg_pool2d(pncc, 2)))
         context = context - context.mean(dim=1, keepdim=True)
         # Each code beside its negative has no mean, so that centring over channels (CoCosNet's) leaves it alone.
-        return functional.normalize(torch.cat([code, -code, context], dim=1), dim=1)
+        return torch.cat([code, -code, context], dim=1)
 
 
 def attend(target: Tensor, source: Tensor, temperature: float) -> Tensor:
-    """Features of length one (B, C, h, w) of both → softmax over the source's cells, (B, h·w, h·w) (CoCosNet eq. 3).
+    """Features (B, C, h, w) of both → softmax of their cosines over the source's cells, (B, h·w, h·w) (CoCosNet eq. 3).
     What is very unlike counts as little as it can without weights too small to be computed with quickly."""
     with torch.autocast(target.device.type, enabled=False):
-        alike = target.float().flatten(2).transpose(1, 2) @ source.float().flatten(2)
+        one, other = (functional.normalize(x.float().flatten(2), dim=1) for x in (target, source))
+        alike = one.transpose(1, 2) @ other
         return torch.softmax((alike / temperature).clamp(min=1 / temperature - _RANGE), dim=2)
 
 
