@@ -88,7 +88,9 @@ class GeometryEncoder(nn.Module):
         cells = functional.avg_pool2d(pncc, self.stride)
         covered = cells[:, 3:]
         point = cells[:, :3] / covered.clamp(min=1e-3) * math.pi
-        place = (centres(*cells.shape[2:], self.stride, cells) + 1).expand(len(cells), -1, -1, -1) * (math.pi / 2)
+        place = (centres(cells.shape[2], cells.shape[3], self.stride, cells) + 1).expand(len(cells), -1, -1, -1) * (
+            math.pi / 2
+        )
         code = torch.cat(
             [covered * point.cos(), covered * point.sin(), (1 - covered) * place.cos(), (1 - covered) * place.sin()], 1
         )
