@@ -96,13 +96,15 @@ class SourceGeometry:
             offset = inside.nearest_edge(pixels) - pixels
             offset[~region] = 0
             outside = np.abs(offset).sum(axis=1) > 0
-            pull = np.clip(self.camera.lift(offset, depth) @ face.pose.rotation, -3, 3).astype(np.float32)
-            spread = pull.copy()
+            spread = np.clip(self.camera.lift(offset, depth) @ face.pose.rotation, -3, 3).astype(np.float32)
+            free = np.flatnonzero(anatomy.skin & ~outside & ~pinned)
+            average = anatomy.neighbours[free].astype(np.float32)
+            pulled, among = average[:, outside] @ spread[outside], average[:, free]
+            pull = np.zeros_like(pulled)
             for _ in range(_SPREAD):
-                spread = anatomy.neighbours @ spread
-                spread[outside] = pull[outside]
-                spread[pinned & ~outside] = 0
-            self.correction = self.correction + spread.astype(np.float32)
+                pull = among @ pull + pulled
+            spread[free] = pull
+            self.correction = self.correction + spread
 
     def _keep_skin_off_openings(self) -> None:
         """Skin looks up skin: lid and lip rims that fall inside the seen eyes or mouth look at their margin instead.

@@ -15,7 +15,6 @@ from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import Camera, Pose
 from engine.face.detector import Observation
-from engine.face.fitting import Fitter, FrameFit
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
 from engine.face.model import FaceModel
@@ -75,18 +74,19 @@ def fit(frame: Frame) -> FaceFit:
     neutral, pose = model.neutral(identity), _pose(frame)
     iris = np.stack([_iris(model, neutral, frame, camera, pose, k) for k in range(len(EYES))])
     seen = Observation(np.asarray(frame.landmarks68), np.asarray(frame.dense), iris, 1.0)
-    fitter = Fitter(model, camera, dense=True)
-    found = FrameFit(np.asarray(frame.expression), pose)
+    expression = np.asarray(frame.expression)
+    pixels, depth = camera.project(pose.apply(model.dense.at(model.deform(neutral, expression))))
     return FaceFit(
         model=model,
         camera=camera,
         observation=seen,
         identity=identity,
         neutral=neutral,
-        expression=found.expression,
+        expression=expression,
         pose=pose,
         gaze=np.asarray(frame.gaze),
-        offsets=fitter.offsets(seen, fitter.neutral_points(identity), found),
+        offsets=camera.lift(np.asarray(frame.dense)[:, :2] - pixels, depth)
+        @ pose.rotation,  # what no identity explains
         residual=0.0,
     )
 
