@@ -1,5 +1,7 @@
 """``python -m benchmarks``: how fast the main job runs here, what it needs, and how that compares.
 
+``python -m benchmarks networks`` times networks alone, see :mod:`benchmarks.networks`.
+
 Run it in the engine's environment on an otherwise idle machine. Every number of a run comes from that run.
 """
 
@@ -17,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks import material, processes, speed
+from benchmarks import material, networks, processes, speed
 from engine.device import device_name
 from engine.media.image import write_atomic
 
@@ -25,6 +27,8 @@ SAMPLE = Path(__file__).resolve().parent.parent / "tests" / "data" / "driving_sa
 
 
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["networks"]:
+        return networks.main(argv[1:])
     options = _arguments(argv)
     with tempfile.TemporaryDirectory(prefix="understudy-benchmark-") as folder:
         record = _measure(options, Path(folder))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from benchmarks import processes
-from benchmarks.__main__ import SAMPLE
+from benchmarks import networks, processes
+from benchmarks.__main__ import SAMPLE, main
 from benchmarks.material import Material, make, to_and_fro
 from benchmarks.piecewise_affine import PiecewiseAffine
 from engine.media.image import read_image
 from engine.media.movie import MovieSource
+from engine.runtime.survey import PROBE
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +75,29 @@ def test_a_render_process_shows_its_own_peak_of_memory(material: Material) -> No
 def test_the_first_frame_comes_after_the_take_and_hello(material: Material) -> None:
     seconds = processes.first_frame(material, "null")
     assert 0 < seconds["hello"] <= seconds["take"] <= seconds["frame"] < 60
+
+
+def test_networks_are_timed_in_every_runtime_that_takes_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = ROOT / "tests" / "data" / "networks"
+    figures, refusals = networks.measure(folder / "warp.onnx", "cpu", threads=1, repeats=5)
+    ways = {(f.runtime, f.precision) for f in figures}
+    assert {("ONNX Runtime", "fp32"), ("OpenVINO", "fp32")} <= ways and len(ways) == len(figures) and not refusals
+    for found in figures:
+        assert 0 < found.least <= found.median and found.processor > 0
+        assert found.mib == (folder / "warp.onnx").stat().st_size / 2**20
+    assert ("ONNX Runtime", "fp16") in {  # a file of its own beside it
+        (f.runtime, f.precision) for f in networks.measure(folder / "overflows.onnx", "cpu", 1, 5)[0]
+    }
+    (tmp_path / "damaged.onnx").write_bytes(b"no graph")
+    assert main(["networks", str(tmp_path), "--repeats", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "| network |" in text and "- damaged.onnx, onnxruntime in fp32: " in text
+    with pytest.raises(SystemExit, match="nowhere"):
+        main(["networks", str(tmp_path / "nowhere.onnx")])
+
+
+def test_a_graphs_numbers_are_counted() -> None:
+    (figures, *_), _ = networks.measure(PROBE, "cpu", 1, 1)
+    assert figures.millions == 2e-6  # a weight and a bias
