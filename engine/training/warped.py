@@ -86,7 +86,7 @@ def fit(frame: Frame) -> FaceFit:
         pose=pose,
         gaze=np.asarray(frame.gaze),
         offsets=camera.lift(np.asarray(frame.dense)[:, :2] - pixels, depth)
-        @ pose.rotation,  # what no identity explains
+        @ pose.rotation,  # unexplained
         residual=0.0,
     )
 
