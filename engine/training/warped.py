@@ -85,8 +85,7 @@ def fit(frame: Frame) -> FaceFit:
         expression=expression,
         pose=pose,
         gaze=np.asarray(frame.gaze),
-        offsets=camera.lift(np.asarray(frame.dense)[:, :2] - pixels, depth)
-        @ pose.rotation,  # unexplained
+        offsets=camera.lift(np.asarray(frame.dense)[:, :2] - pixels, depth) @ pose.rotation,  # unexplained
         residual=0.0,
     )
 
