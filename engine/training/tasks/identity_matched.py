@@ -40,14 +40,15 @@ _PARTS = (1, 2, 3)  # of ``warp_part``: skin, eye, inside of the mouth
 class Options:
     """How the generator is built, then weights of the losses: systems.md 2.4, whose own are CoCosNet's [C] or ours [R].
 
-    ``l1`` and ``laplacian`` on the picture, ``mouth``, ``eyes`` and ``hidden`` what those pixels count more in them;
-    ``perceptual`` with our own network, on a picture ``look`` pixels wide: a piece as it is or all of it made smaller,
-    by turns; ``moved`` on the base looked up at the offset, where the source shows what belongs there, so that pixels
-    are moved before they are painted; ``warp_self`` on the source as the cells' attention mixes it, ``correspondence``
-    on its PNCC, ``flow`` on its mean place; ``mask`` on what is not the photograph's own. ``adversarial`` (hinge, two
-    scales, conditioned on PNCC) and ``matching`` of its features are off where they are 0: a recipe of its own starts
-    from trained weights and turns them on. CoCosNet's cycle is left out, since the motion is known exactly.
-    ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
+    ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` and ``hidden`` how much more those few pixels count in
+    them. ``perceptual`` with our own network, on a picture ``look`` pixels wide: a piece as it is or all of it made
+    smaller, by turns. ``moved`` on the base looked up at the offset, where the source shows what belongs there, so
+    that pixels are moved before they are painted. ``warp_self`` on the source as the cells' attention mixes it,
+    ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the photograph's own.
+    ``adversarial`` (hinge, two scales, conditioned on PNCC), times ``matching`` of features, is off at 0: a recipe of
+    its own starts from trained weights and turns it on. CoCosNet's cycle is left out: the motion is known exactly, and
+    so is its identity loss, which the perceptual one contains. ``light`` and ``grain``: how strongly pictures are
+    recoloured, and inputs made worse.
     """
 
     network: Config = Config()
@@ -60,8 +61,8 @@ class Options:
     correspondence: float = 1.0
     flow: float = 2.0
     mask: float = 0.03
-    mouth: float = 6.0
-    eyes: float = 4.0
+    mouth: float = 15.0
+    eyes: float = 10.0
     hidden: float = 2.0
     adversarial: float = 0.0
     matching: float = 10.0
@@ -163,10 +164,10 @@ class IdentityMatched(Task):
         return 1 + (given.mouth * mouth).maximum(given.eyes * eyes).maximum(given.hidden * batch["warp_hidden"])
 
     def _alike(self, out: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-        """A glance at a piece where much counts, or from afar at all: each costs what the generator does."""
+        """A glance at a piece around what counts more, or from afar at all: a third of what the generator costs."""
         look, size = self.options.look, out.shape[2]
         if torch.rand(()) < 0.5 and size > look:
-            out, truth = _pieces(torch.cat([out, truth], dim=1), weight, look).chunk(2, dim=1)
+            out, truth = _pieces(torch.cat([out, truth], dim=1), weight - 0.95, look).chunk(2, dim=1)
         elif size > look:
             out, truth = (functional.interpolate(x, size=look, mode="area") for x in (out, truth))
         return losses.perceptual(self.eye, out, truth, 1)
