@@ -91,9 +91,9 @@ def rasterise_corners(x: np.ndarray, y: np.ndarray, depth: np.ndarray, shape: tu
             _settings(),
         )
     label = colour_buffer.reshape(-1, 3)
-    pixel = np.flatnonzero(label[:, 0] >= 0)  # empty depths come back inexact, empty labels do not
+    pixel = np.flatnonzero(depth_buffer.reshape(-1) < _FAR / 2)  # empty depths come back inexact
     label = label.take(pixel, axis=0)
-    triangle = np.clip(np.rint(label[:, 0] * capacity), 0, count - 1).astype(np.intp)
+    triangle = (label[:, 0] * np.float32(capacity) + np.float32(0.5)).astype(np.intp)
     barycentric = label
     barycentric[:, 0] = 1 - label[:, 1] - label[:, 2]
     return Fragments(shape, pixel, triangle, barycentric, depth_buffer.reshape(-1).take(pixel) * nearest)

@@ -48,7 +48,7 @@ def nearer(one: Fragments, other: Fragments) -> Fragments:
         return one
     before, behind = _map(other.depth, other, float("inf")), _map(one.depth, one, float("inf"))
     first = select(one, indices(one.depth <= before.index_select(0, one.pixel)))
-    return _join([first, select(other, indices(other.depth < behind.index_select(0, other.pixel)))])
+    return joined([first, select(other, indices(other.depth < behind.index_select(0, other.pixel)))])
 
 
 def wall(fragments: Fragments) -> Tensor:
@@ -78,7 +78,7 @@ def seen(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[T
     kept = [indices(weight > _INVISIBLE) for weight in weights]
     ends = tuple(torch.tensor([len(index) for index in kept]).cumsum(0).tolist())
     return Seen(
-        fragments=_join([select(fragments, index) for fragments, index in zip(slots, kept, strict=True)]),
+        fragments=joined([select(fragments, index) for fragments, index in zip(slots, kept, strict=True)]),
         rgba=torch.cat([colour.index_select(1, index) for colour, index in zip(rgba, kept, strict=True)], 1),
         weight=torch.cat([weight.index_select(0, index) for weight, index in zip(weights, kept, strict=True)]),
         ends=ends,
@@ -93,18 +93,23 @@ def labelled(slots: Sequence[Fragments], alpha: Sequence[Tensor], through: Seque
     for k, (fragments, before) in enumerate(zip(slots, through, strict=True)):
         behind = before * (1 - alpha[k - 1]) if k else torch.zeros_like(before)
         chosen.append(select(fragments, indices((before > 0.5) & (behind <= 0.5))))
-    return _join(chosen)
+    return joined(chosen)
 
 
 def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[Tensor]:
     """Per slot and fragment (P,): the share of its light that all nearer fragments of other layers let through.
-    ``alpha`` of every layer, that is of every slot but the first."""
-    depths = [_map(layer.depth, layer, float("inf")) for layer in slots[1:]]
-    opacity = [_map(a, layer, 0.0) for layer, a in zip(slots[1:], alpha, strict=True)]
-    through = []
-    for k, fragments in enumerate(slots):
+    ``alpha`` of every layer, that is of every slot but the first, which is opaque and has all others before it."""
+    opaque, layers = slots[0], slots[1:]
+    height, width = opaque.shape
+    passes = torch.ones(height * width, device=opaque.depth.device)
+    for layer, a in zip(layers, alpha, strict=True):
+        passes[layer.pixel] = passes.index_select(0, layer.pixel) * (1 - a)
+    through = [passes.index_select(0, opaque.pixel)]  # all layers lie before it
+    depths = [_map(layer.depth, layer, float("inf")) for layer in layers]
+    opacity = [_map(a, layer, 0.0) for layer, a in zip(layers, alpha, strict=True)]
+    for k, fragments in enumerate(layers):
         product = torch.ones_like(fragments.depth)
-        for other, (depth, holds) in enumerate(zip(depths, opacity, strict=True), start=1):
+        for other, (depth, holds) in enumerate(zip(depths, opacity, strict=True)):
             if other != k:
                 there = depth.index_select(0, fragments.pixel)
                 nearer = there < fragments.depth if other > k else there <= fragments.depth
@@ -120,7 +125,8 @@ def select(fragments: Fragments, index: Tensor) -> Fragments:
     return Fragments(fragments.shape, *(field.index_select(0, index) for field in fragments.fields()))
 
 
-def _join(parts: Sequence[Fragments]) -> Fragments:
+def joined(parts: Sequence[Fragments]) -> Fragments:
+    """One after the other."""
     if len(parts) == 1:
         return parts[0]
     return Fragments(parts[0].shape, *(torch.cat(fields) for fields in zip(*(p.fields() for p in parts), strict=True)))

@@ -21,7 +21,7 @@ from engine.training.studio import layers, lens, shading, shadow, surfaces, texe
 from engine.training.studio.scene import Parsing, Scene
 from engine.training.studio.surfaces import Heap
 from engine.training.studio.texels import Texels
-from engine.training.studio.vectors import indices, of_scene, unit
+from engine.training.studio.vectors import channels_first, indices, of_scene, piecewise, weighted
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Profile:
 
 
 _SHADOW_TEXELS = 1.0  # a pixel
+_MISSED = 4.0  # pixels: triangles of this area can be seen between the centres of pixels alone
 TRAINING = Profile(1, False)
 FULL = Profile(2, True)
 
@@ -73,46 +74,64 @@ def render_many(scenes: Sequence[Scene], size: int, profile: Profile = TRAINING,
 @torch.no_grad()
 def _render(scenes: Sequence[Scene], size: int, profile: Profile, rasteriser: str, device: str) -> list[Picture]:
     heap = surfaces.heap(scenes, device)
-    fine = _drawing(heap, size * profile.samples, rasteriser)
-    plain = fine if profile.samples == 1 else _drawing(heap, size, rasteriser)
+    head, rest = heap.head_and_rest(size, rasteriser)
+    plain = fine = _drawing(heap, layers.nearer(head, rest), size, rasteriser)
+    if profile.samples > 1:
+        width = size * profile.samples
+        fine = _drawing(heap, heap.opaque(width, rasteriser), width, rasteriser, _worth_a_closer_look(heap, plain))
     colour, matte = _shade(heap, fine, size, profile, rasteriser)
-    return _pictures(heap, plain, colour, matte, size)
+    return _pictures(heap, plain, head, colour, matte, size)
 
 
 @dataclass(frozen=True)
 class _Drawing:
     """Pictures of one width before they are shaded: ``slots`` of fragments, what is opaque first, then each layer where
     it lies in front of that, then the hair that is seen through gaps of the layers, since a layer holds one fragment a
-    pixel; the layers' colours ``rgba``; the light that passes ``through`` to each slot; and the ``head`` alone,
-    whatever covers it."""
+    pixel; the layers' colours ``rgba``; the light that passes ``through`` to each slot."""
 
     width: int
-    head: Fragments
     slots: list[Fragments]
     rgba: list[Tensor]
     through: list[Tensor]
     texels: Texels
 
 
-def _drawing(heap: Heap, width: int, rasteriser: str) -> _Drawing:
-    head, rest = heap.opaque(width, rasteriser)
-    opaque = layers.nearer(head, rest)
+def _worth_a_closer_look(heap: Heap, drawing: _Drawing) -> Tensor:
+    """Which triangles of the layers a finer drawing may show, (T,) bool: all that this one does, and the small ones,
+    which it may have missed. The others are hidden; cards of hair hide many."""
+    worth = torch.zeros(len(heap.triangles), dtype=torch.bool, device=heap.device)
+    layered = indices(heap.slot >= 2)
+    corners = heap.place[heap.triangles.index_select(0, layered)] * drawing.width
+    worth[layered] = _area(*corners.unbind(1)) < _MISSED
+    for layer in drawing.slots[1:]:
+        worth[layer.triangle] = True
+    return worth
+
+
+def _drawing(heap: Heap, opaque: Fragments, width: int, rasteriser: str, worth: Tensor | None = None) -> _Drawing:
+    """Of the layers, triangles that are ``worth`` it (T,), or all."""
     wall = layers.wall(opaque)
-    slots = [opaque, *(layers.before(wall, layer) for layer in heap.layers(wall, width, rasteriser))]
+    worth = heap.slot >= 2 if worth is None else worth
+    slots = [opaque, *(layers.before(wall, layer) for layer in heap.layers(worth, wall, width, rasteriser))]
     textures = [texture for scene in heap.scenes for texture in scene.textures]
     found = texels.texels(textures, _shrink(heap, slots, width), heap.device)
-    rgba = [_colours(heap, found, layer) for layer in slots[1:]]
+    rgba = _colours(heap, found, slots[1:])
     if heap.hair:
         hair = [slots[1 + k] for k in heap.hair]
         gaps = layers.through_gaps(wall, hair, [rgba[k][3] for k in heap.hair])
-        slots.append(layers.before(gaps, heap.behind(hair, gaps, width, rasteriser)))
-        rgba.append(_colours(heap, found, slots[-1]))
+        slots.append(layers.before(gaps, heap.behind(worth, hair, gaps, width, rasteriser)))
+        rgba += _colours(heap, found, slots[-1:])
     through = layers.transmittance(slots, [colour[3] for colour in rgba])
-    return _Drawing(width, head, slots, rgba, through, found)
+    return _Drawing(width, slots, rgba, through, found)
 
 
-def _colours(heap: Heap, texels: Texels, fragments: Fragments) -> Tensor:
-    return texels.colours(heap.texture.index_select(0, fragments.triangle), heap.texture_place(fragments))
+def _colours(heap: Heap, texels: Texels, slots: Sequence[Fragments]) -> list[Tensor]:
+    """Of the fragments of each slot, (4, P)."""
+    if not slots:
+        return []
+    fragments = layers.joined(slots)
+    rgba = texels.colours(heap.texture.index_select(0, fragments.triangle), heap.texture_place(fragments))
+    return list(rgba.split([len(slot.pixel) for slot in slots], 1))
 
 
 def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
@@ -140,15 +159,14 @@ def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasteriser: str) -> tuple[Tensor, Tensor]:
     """Display colours (3, B, S, S) before the lens' faults, and coverage (B, S, S)."""
-    opaque = _colours(heap, drawing.texels, drawing.slots[0])
-    seen = layers.seen(drawing.slots, [opaque, *drawing.rgba], drawing.through)
+    opaque = _colours(heap, drawing.texels, drawing.slots[:1])
+    seen = layers.seen(drawing.slots, [*opaque, *drawing.rgba], drawing.through)
     count, width = len(heap.scenes), drawing.width
     lights = shading.lights([s.light for s in heap.scenes], heap.device)
-    arriving = _arriving(heap, seen.fragments, width, lights)
-    lit = None
+    cast = None
     if profile.shadows:
         cast = shadow.shadows(heap.scenes, round(_SHADOW_TEXELS * size), rasteriser, heap.device)
-        lit = _lit(heap, seen.fragments, width, arriving, cast)
+    arriving, lit = _arriving(heap, seen.fragments, width, lights, cast)
     colour = shading.radiance(
         arriving,
         of_scene(lights.key_colour, heap.scene.index_select(0, seen.fragments.triangle)),
@@ -157,40 +175,52 @@ def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasterise
         material=heap.material.index_select(0, seen.fragments.triangle),
         lit=lit,
     )
-    picture = seen.composite(colour).view(4, count, width, width)
+    picture = seen.composite(colour).view(4, count, width * width)
     behind = torch.stack([lens.backdrop(s.background, width) for s in heap.scenes], 1).to(heap.device)
-    gains = torch.from_numpy(np.stack([lens.gain(s.lens) for s in heap.scenes], 1)).to(heap.device)
-    display = lens.tone((picture[:3] + behind * (1 - picture[3])) * gains[:, :, None, None])
+    gains = torch.from_numpy(np.stack([lens.gain(s.lens) for s in heap.scenes], 1)).to(heap.device)[:, :, None]
+
+    def shown(picture: Tensor, behind: Tensor) -> Tensor:
+        return lens.tone(torch.addcmul(picture[:3], behind, 1 - picture[3]).mul_(gains))
+
+    display = piecewise(shown, picture, behind.view(3, count, -1)).view(3, count, width, width)
+    matte = picture[3].view(count, width, width)
     if profile.samples > 1:
-        display, matte = (torch.nn.functional.avg_pool2d(x, profile.samples) for x in (display, picture[3]))
-        return display, matte
-    return display, picture[3]
+        display, matte = (torch.nn.functional.avg_pool2d(x, profile.samples) for x in (display, matte))
+    return display, matte
 
 
-def _arriving(heap: Heap, fragments: Fragments, width: int, lights: shading.Lights) -> shading.Arriving:
-    """The light at fragments: interpolated from the vertices around them, or found there where surfaces are glossy."""
+def _arriving(
+    heap: Heap, fragments: Fragments, width: int, lights: shading.Lights, cast: shadow.Shadows | None
+) -> tuple[shading.Arriving, Tensor | None]:
+    """The light at fragments: interpolated from the vertices around them, or found there where surfaces are glossy;
+    and how much of the key light no shadow takes, (P,)."""
     seen = torch.zeros(len(heap.triangles), dtype=torch.bool, device=heap.device)
     seen[fragments.triangle] = True
-    triangles = indices(seen)
     used = torch.zeros(len(heap.depth), dtype=torch.bool, device=heap.device)
-    used[heap.triangles.index_select(0, triangles).view(-1)] = True
+    used[heap.triangles.index_select(0, indices(seen)).view(-1)] = True
     vertices = indices(used)
     number = torch.zeros(len(used), dtype=torch.int64, device=heap.device)
     number[vertices] = torch.arange(len(vertices), device=heap.device)
-    corners = number[heap.triangles.index_select(0, fragments.triangle).t()]
-    rows = surfaces.interpolated(shading.arriving(heap.points(vertices), lights).rows, corners, fragments.barycentric)
+    corners = number.index_select(0, heap.triangles.view(-1)).view(-1, 3).index_select(0, fragments.triangle)
+    points = heap.points(vertices)
+    there = shading.arriving(points, lights).rows
+    kinds = len(there)
+    if cast is not None:
+        there = torch.cat([there, cast.places(points)])
+    rows = channels_first(weighted(there.t().contiguous(), corners, fragments.barycentric))
     glossy = indices(shading.is_glossy(heap.material.index_select(0, fragments.triangle)))
     if len(glossy):
-        rows[:, glossy] = shading.arriving(heap.points_at(layers.select(fragments, glossy), width), lights).rows
-    return shading.Arriving(rows)
+        rows[:kinds, glossy] = shading.arriving(heap.points_at(layers.select(fragments, glossy), width), lights).rows
+    light = shading.Arriving(rows[:kinds])
+    return light, None if cast is None else _lit(heap, fragments, light, rows[kinds:], cast)
 
 
-def _lit(heap: Heap, fragments: Fragments, width: int, light: shading.Arriving, cast: shadow.Shadows) -> Tensor:
+def _lit(heap: Heap, fragments: Fragments, light: shading.Arriving, places: Tensor, cast: shadow.Shadows) -> Tensor:
     """How much of the key light arrives at fragments (P,), asked only where it would show."""
     lit = torch.ones_like(fragments.depth)
-    index = indices((light.key.amax(0) > 0) | (light.highlight > 0))
-    points = heap.points_at(layers.select(fragments, index), width)
-    lit[index] = cast.lit(points.position, unit(points.normal), points.scene)
+    index = indices(light.key[0] > 0)
+    scene = heap.scene.index_select(0, fragments.triangle.index_select(0, index))
+    lit[index] = cast.lit(places.index_select(1, index), scene)
     return lit
 
 
@@ -203,23 +233,25 @@ def _parsing(heap: Heap, labelled: Fragments, texels: Texels) -> Tensor:
 def _code(heap: Heap, head: Fragments) -> Tensor:
     """The projected normalised coordinate code of the heads alone, (B · S, S, 3) float16."""
     code = pncc.normalised_coordinates(face_model.load())
-    table = torch.zeros(3, len(heap.depth), device=heap.device)
+    table = torch.zeros(len(heap.depth), 3, device=heap.device)
     for scene, first in zip(heap.scenes, heap.first_vertex, strict=True):
         for mesh, start in zip(scene.meshes, first, strict=True):
             if mesh.name == surfaces.HEAD:
-                table[:, start : start + len(code)] = torch.from_numpy(code.T).to(heap.device)
+                table[start : start + len(code)] = torch.from_numpy(code).to(heap.device)
     height, width = head.shape
     picture = torch.zeros(height * width, 3, dtype=torch.float16, device=heap.device)
-    picture[head.pixel] = heap.gather(table, head).t().half()
+    picture[head.pixel] = heap.gather(table, head).half()
     return picture.view(height, width, 3)
 
 
-def _pictures(heap: Heap, drawing: _Drawing, colour: Tensor, matte: Tensor, size: int) -> list[Picture]:
+def _pictures(
+    heap: Heap, drawing: _Drawing, head: Fragments, colour: Tensor, matte: Tensor, size: int
+) -> list[Picture]:
     """Back to arrays, scene by scene."""
     labelled = layers.labelled(drawing.slots, [colour[3] for colour in drawing.rgba], drawing.through)
     pixel, triangle, barycentric, depth = (field.cpu().numpy() for field in labelled.fields())
     parsing = _parsing(heap, labelled, drawing.texels).to(torch.uint8).cpu().numpy()
-    codes = _code(heap, drawing.head).cpu().numpy()
+    codes = _code(heap, head).cpu().numpy()
     colours = colour.permute(1, 2, 3, 0).contiguous().cpu().numpy()
     mattes = (matte * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
     corners, mesh = heap.triangles.cpu().numpy()[triangle], heap.mesh.cpu().numpy()[triangle]

@@ -227,8 +227,9 @@ def _hair(part: _Strands, light: Lights) -> Tensor:
 def bounced_occlusion(occlusion: Tensor, albedo: Tensor) -> Tensor:
     """Ambient occlusion (P,) brightened by light that bounces between surfaces of ``albedo`` (3, P), which tints folds
     (Jiménez et al., "Practical real-time strategies for accurate indirect occlusion", 2016, eq. 10)."""
-    a, b, c = 2.0404 * albedo - 0.3324, -4.7951 * albedo + 0.6417, 2.7552 * albedo + 0.6903
-    return torch.maximum(occlusion.expand_as(albedo), ((occlusion * a + b) * occlusion + c) * occlusion)
+    tinted = ((2.0404 * occlusion - 4.7951) * occlusion + 2.7552) * occlusion
+    plain = ((-0.3324 * occlusion + 0.6417) * occlusion + 0.6903) * occlusion
+    return torch.maximum(occlusion, torch.addcmul(plain, albedo, tinted))
 
 
 def harmonic_basis(direction: Tensor) -> Tensor:

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from engine.training.studio import surfaces
 from engine.training.studio.scene import Material, Scene
-from engine.training.studio.vectors import of_scene, transformed
+from engine.training.studio.shading import Points
+from engine.training.studio.vectors import of_scene, transformed, unit
 
 _FAR = 400.0  # cm from the head to the lamp
 _REACH = 32.0  # cm round the head that cast shadows and receive them
-_PLACES = ((0, 0), (-2, -1), (-1, 2), (2, 1), (1, -2))  # texels away at which the map is looked up
+_PLACES = ((0, 0), (-2, -1), (-1, 2), (2, 1), (1, -2))  # texels away at which the map is looked up …
+_EDGE = 2  # … which is done no nearer than this to its edge
 _LIFT, _SLACK = 0.06, 0.1  # cm along the normal and towards the lamp, or a surface shadows itself
 _HAIR = 0.6  # of the light is held back by hair and all else with alpha
 _NO_SHADOW = (Material.GLASS, Material.LASH)
@@ -33,24 +35,31 @@ class Shadows:
     turn: Tensor
     middle: Tensor
 
-    def lit(self, position: Tensor, normal: Tensor, scene: Tensor) -> Tensor:
-        """How much of the key light reaches positions (3, P) with unit normals (3, P) in scenes (P,): (P,) 0…1."""
-        side = self.side
-        towards = transformed(self.turn[:, 2:], normal, scene)[0].clamp(0.25, 1)
+    def places(self, points: Points) -> Tensor:
+        """Where points lie as the lamp sees them, and how far from it something must be to leave them lit: (4, P), to
+        be interpolated."""
+        normal, scene = unit(points.normal), points.scene
+        towards = transformed(self.turn[:, 2:], normal, scene).clamp(0.25, 1)
         slant = (1 - towards * towards).sqrt() / towards  # cm by which a surface falls away over 1 cm of the map
         middle = of_scene((self.turn @ self.middle[:, :, None])[:, :, 0], scene)
-        x, y, z = transformed(self.turn, position + normal * _LIFT, scene) - middle
+        x, y, z = (transformed(self.turn, points.position + normal * _LIFT, scene) - middle)[:, None]
         depth = _FAR - z
-        scale = _FAR / _REACH / 2 * side / depth
-        column, row = (side / 2 + x * scale).long(), (side / 2 - y * scale).long()
-        first = scene * (side * side)
-        farthest = depth - (_SLACK + slant * (2.5 * 2 * _REACH / side))
-        reach = torch.zeros(2, len(x), device=x.device)
+        return torch.cat([x, y, depth, depth - (_SLACK + slant * (2.5 * 2 * _REACH / self.side))])
+
+    def lit(self, places: Tensor, scene: Tensor) -> Tensor:
+        """How much of the key light reaches ``places`` (4, P) in scenes (P,): (P,) 0…1."""
+        side = self.side
+        x, y, depth, farthest = places
+        scale = (_FAR / _REACH / 2 * side) / depth
+        column, row = ((side / 2 + s * scale).clamp_(_EDGE, side - 1 - _EDGE).int() for s in (x, -y))
+        index = torch.add(column, row, alpha=side)
+        if self.depth.shape[1] > side * side:
+            index += scene.int() * (side * side)
+        reach = torch.zeros_like(places[:2])
         for down, right in _PLACES:
-            index = (row + down).clamp_(0, side - 1).mul_(side).add_((column + right).clamp_(0, side - 1)).add_(first)
-            reach += self.depth.index_select(1, index) > farthest
-        opaque, hair = reach / len(_PLACES)
-        return opaque * (1 - _HAIR + _HAIR * hair)
+            reach += self.depth.index_select(1, index + (down * side + right)) > farthest
+        opaque, hair = reach
+        return (opaque / len(_PLACES)) * torch.add(1 - _HAIR, hair, alpha=_HAIR / len(_PLACES))
 
 
 def shadows(scenes: Sequence[Scene], side: int, rasteriser: str, device: torch.device) -> Shadows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from engine.raster import cull, opencv, torch_scatter
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio.scene import Material, Mesh, Scene
 from engine.training.studio.shading import Points
-from engine.training.studio.vectors import indices, of_scene
+from engine.training.studio.vectors import channels_first, indices, of_scene, weighted
 
 HEAD = "head"  # the name of the mesh that is the face model's own
 _NEAREST = 1.0  # cm: what comes closer to the camera is not drawn
-_CHANNELS_FIRST = ("normal", "tangent", "uv")
+_CHANNELS_FIRST = ("uv",)
 _SMALL = 8  # pixels a triangle, in a picture so full of them that many hold no pixel's centre
 _CLOSED = (Material.SKIN, Material.EYE, Material.TEETH, Material.GUMS)  # seen from the front only
 
@@ -27,8 +27,8 @@ _CLOSED = (Material.SKIN, Material.EYE, Material.TEETH, Material.GUMS)  # seen f
 class Heap:
     """What can be seen of the meshes of ``scenes``, less all that faces away or lies outside the pictures.
 
-    Per vertex: ``place`` (N, 2) in widths of the image, ``depth`` (N,) cm, ``normal`` (4, N) with the occlusion as its
-    fourth, ``tangent`` (3, N), ``vertex_material`` and ``vertex_scene`` (N,). Per triangle: ``triangles`` (T, 3),
+    Per vertex: ``place`` (N, 2) in widths of the image, ``depth`` (N,) cm, ``normal`` (N, 4) with the occlusion as its
+    fourth, ``tangent`` (N, 3), ``vertex_material`` and ``vertex_scene`` (N,). Per triangle: ``triangles`` (T, 3),
     ``uv`` (6, T), ``texture`` (T,) counted over all scenes, ``material``, ``parsing``, ``scene``, ``slot`` (T,): 0 the
     head, 1 all else that is opaque, then the layers from the first up; ``mesh`` (T,) counted within its scene.
     ``first_vertex`` holds, per scene and mesh, where its vertices start; ``hair`` which of the layers hold hair.
@@ -57,20 +57,26 @@ class Heap:
     def device(self) -> torch.device:
         return self.place.device
 
-    def opaque(self, width: int, rasteriser: str) -> tuple[Fragments, Fragments]:
-        """The head and all else that is opaque, each alone, in pictures of this width stacked on top of one another."""
+    def opaque(self, width: int, rasteriser: str) -> Fragments:
+        """All that is opaque, in pictures of this width stacked on top of one another."""
+        return self._drawn(indices(self.slot < 2), torch.zeros_like(self.slot), 1, width, rasteriser)[0]
+
+    def head_and_rest(self, width: int, rasteriser: str) -> tuple[Fragments, Fragments]:
+        """The head and all else that is opaque, each alone, likewise."""
         head, rest = self._drawn(indices(self.slot < 2), self.slot, 2, width, rasteriser)
         return head, rest
 
-    def layers(self, wall: Tensor, width: int, rasteriser: str) -> list[Fragments]:
-        """What each layer with alpha shows alone; ``wall`` (pixels,) is the depth of what is opaque, behind which
-        nothing need be drawn."""
-        chosen = self._before(wall, indices(self.slot >= 2), width, rasteriser)
+    def layers(self, worth: Tensor, wall: Tensor, width: int, rasteriser: str) -> list[Fragments]:
+        """What each layer with alpha shows alone of the triangles that are ``worth`` drawing (T,); ``wall`` (pixels,)
+        is the depth of what is opaque, behind which nothing need be drawn."""
+        chosen = self._before(wall, indices(worth), width, rasteriser)
         return self._drawn(chosen, self.slot - 2, self.slots - 2, width, rasteriser)
 
-    def behind(self, layers: Sequence[Fragments], wall: Tensor, width: int, rasteriser: str) -> Fragments:
+    def behind(
+        self, worth: Tensor, layers: Sequence[Fragments], wall: Tensor, width: int, rasteriser: str
+    ) -> Fragments:
         """The nearest hair before a ``wall`` (0 where nothing is wanted) that ``layers`` do not show there already."""
-        unseen = self.material == Material.HAIR
+        unseen = worth & (self.material == Material.HAIR)
         for layer in layers:
             unseen[layer.triangle[indices(wall.index_select(0, layer.pixel) > 0)]] = False
         chosen = self._before(wall, indices(unseen), width, rasteriser)
@@ -92,7 +98,11 @@ class Heap:
             return []
         count, area = len(self.scenes), width * width
         image = slot[chosen] * count + self.scene[chosen]
-        drawn = draw(self.place, self.depth, self.triangles[chosen], image, slots * count, width, rasteriser)
+        triangles = self.triangles.index_select(0, chosen)
+        if rasteriser == "opencv" and count == 1:
+            drawn = draw_each(self.place, self.depth, triangles, image, slots, width)
+            return [replace(one, triangle=chosen.index_select(0, one.triangle)) for one in drawn]
+        drawn = draw(self.place, self.depth, triangles, image, slots * count, width, rasteriser)
         edges = torch.arange(slots + 1, device=self.device) * (count * area)
         ends = torch.searchsorted(drawn.pixel, edges).tolist()
         found = []
@@ -102,21 +112,20 @@ class Heap:
             found.append(Fragments((count * width, width), pixel - k * count * area, triangle, *others))
         return found
 
-    def gather(self, values: Tensor, fragments: Fragments) -> Tensor:
-        """Values of vertices (C, N) at fragments, (C, P)."""
-        corners = self.triangles.index_select(0, fragments.triangle).t()
-        return interpolated(values, corners, fragments.barycentric)
+    def gather(self, rows: Tensor, fragments: Fragments) -> Tensor:
+        """Values of vertices (N, C) at fragments, (P, C)."""
+        return weighted(rows, self.triangles.index_select(0, fragments.triangle), fragments.barycentric)
 
     def points(self, vertices: Tensor) -> Points:
         """Vertices (P,) as points on which light falls."""
         place, depth = self.place.index_select(0, vertices).t(), self.depth.index_select(0, vertices)
         scene = self.vertex_scene.index_select(0, vertices)
-        normal = self.normal.index_select(1, vertices)
+        normal = channels_first(self.normal.index_select(0, vertices))
         scale = depth / of_scene(self.focal, scene)[0]
         return Points(
             position=torch.stack([(place[0] - 0.5) * scale, (0.5 - place[1]) * scale, -depth]),
             normal=normal[:3],
-            tangent=self.tangent.index_select(1, vertices),
+            tangent=channels_first(self.tangent.index_select(0, vertices)),
             occlusion=normal[3],
             material=self.vertex_material.index_select(0, vertices),
             scene=scene,
@@ -124,7 +133,7 @@ class Heap:
 
     def points_at(self, fragments: Fragments, width: int) -> Points:
         """Fragments of pictures of this width as points on which light falls; their tangents are left out."""
-        normal = self.gather(self.normal, fragments)
+        normal = channels_first(self.gather(self.normal, fragments))
         return Points(
             position=self.position(fragments, width),
             normal=normal[:3],
@@ -157,13 +166,6 @@ class Heap:
         return torch.stack([x, y, -fragments.depth])
 
 
-def interpolated(values: Tensor, corners: Tensor, barycentric: Tensor) -> Tensor:
-    """Values (C, N) at points of triangles with these ``corners`` (3, P) and weights (P, 3): (C, P)."""
-    weights = torch.stack(barycentric.unbind(1))
-    a, b, c = (values.index_select(1, corners[k]) for k in range(3))
-    return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
-
-
 def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
     """Lay the scenes' visible triangles together."""
     layers = sorted({mesh.layer for scene in scenes for mesh in scene.meshes if mesh.layer > 0})
@@ -174,10 +176,10 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
         starts = []
         for index, mesh in enumerate(scene.meshes):
             place, depth = scene.project(mesh.vertices, 1)
-            normal = np.concatenate([mesh.normals.T, mesh.occlusion[None]]).astype(np.float32)
-            tangent = np.zeros((3, len(depth)), np.float32)
+            normal = np.column_stack([mesh.normals, mesh.occlusion]).astype(np.float32, copy=False)
+            tangent = np.zeros((len(depth), 3), np.float32)
             if mesh.tangents is not None:
-                tangent[:] = mesh.tangents.T
+                tangent[:] = mesh.tangents
             material = np.zeros(len(depth), np.int64)
             material[mesh.triangles] = mesh.material[:, None]
             vertex_rows.append((place, depth, normal, tangent, material, np.full(len(depth), number)))
@@ -233,15 +235,28 @@ def draw(
     stack of ``images``."""
     if rasteriser == "torch":
         return torch_scatter.rasterise(place * width, depth, triangles, (width, width), image, images)
+    drawn = draw_each(place, depth, triangles, image, images, width)
+    fields = [torch.cat(field) for field in zip(*(one.fields() for one in drawn), strict=True)]
+    starts = torch.arange(images).repeat_interleave(torch.tensor([len(one.pixel) for one in drawn])) * (width * width)
+    return Fragments((images * width, width), fields[0] + starts, *fields[1:])
+
+
+def draw_each(
+    place: Tensor, depth: Tensor, triangles: Tensor, image: Tensor, images: int, width: int
+) -> list[Fragments]:
+    """As :func:`draw` by OpenCV, each picture by itself."""
     x, y = (np.ascontiguousarray(axis) for axis in (place.numpy() * width).T)
     corners, own = triangles.numpy(), image.numpy()
     drawn = []
     for k in range(images):
-        chosen = np.flatnonzero(own == k)
-        pixel, triangle, *others = _draw_by_opencv(x, y, depth.numpy(), corners.take(chosen, axis=0), width)
-        drawn.append((pixel + k * width * width, chosen[triangle], *others))
-    fields = (torch.from_numpy(np.concatenate(field)) for field in zip(*drawn, strict=True))
-    return Fragments((images * width, width), *fields)
+        if images == 1:
+            found = _draw_by_opencv(x, y, depth.numpy(), corners, width)
+        else:
+            chosen = np.flatnonzero(own == k)
+            pixel, triangle, *others = _draw_by_opencv(x, y, depth.numpy(), corners.take(chosen, axis=0), width)
+            found = pixel, chosen.take(triangle), *others
+        drawn.append(Fragments((width, width), *(torch.from_numpy(field) for field in found)))
+    return drawn
 
 
 def _draw_by_opencv(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.training.studio.scene import Texture
+from engine.training.studio.vectors import piecewise
 
 _shrunk: weakref.WeakKeyDictionary[Texture, dict[int, np.ndarray]] = weakref.WeakKeyDictionary()
 
@@ -32,6 +33,9 @@ class Texels:
 
     def colours(self, texture: Tensor, uv: Tensor) -> Tensor:
         """Bilinear colours and alpha, (4, P) in 0…1 of sRGB, at ``uv`` (2, P) of textures (P,); edges are stretched."""
+        return piecewise(self._colours, texture, uv)
+
+    def _colours(self, texture: Tensor, uv: Tensor) -> Tensor:
         at = torch.addcmul(uv.new_tensor(0.5), uv.clamp(0, 1), self.size.index_select(0, texture).t())
         corner = at.floor()
         x, y = ((at - corner)[:, :, None] @ at.new_ones(1, 4)).unbind()  # for each channel: broadcasting is slow

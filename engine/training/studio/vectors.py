@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+_PIECE = 1 << 14  # values of which a processor's cache holds several tensors
+
+
+def piecewise(work: Callable[..., Tensor], *values: Tensor) -> Tensor:
+    """``work`` on tensors (…, P), done piece by piece on a CPU, whose cache then holds what comes between."""
+    if values[0].is_cuda or values[0].shape[-1] <= _PIECE:
+        return work(*values)
+    pieces = zip(*(value.split(_PIECE, -1) for value in values), strict=True)
+    return torch.cat([work(*piece) for piece in pieces], -1)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -16,6 +29,19 @@ def indices(mask: Tensor) -> Tensor:
     if mask.is_cuda:
         return mask.nonzero()[:, 0]
     return torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times as fast as torch's on a CPU
+
+
+def channels_first(rows: Tensor) -> Tensor:
+    """Rows (P, C) as (C, P), laid out anew."""
+    if rows.is_cuda or not len(rows):
+        return rows.t().contiguous()
+    return torch.from_numpy(cv2.transpose(rows.numpy())).view(rows.shape[1], len(rows))  # as with indices
+
+
+def weighted(rows: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """Rows (N, C) summed at ``corners`` (P, 3) by ``weights`` (P, 3): (P, C). Not a lookup of words, but it is the one
+    operation of torch that gathers and sums at once."""
+    return torch.nn.functional.embedding_bag(corners, rows, mode="sum", per_sample_weights=weights)
 
 
 def unit(vector: Tensor) -> Tensor:
