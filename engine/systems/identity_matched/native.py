@@ -24,7 +24,7 @@ class Canvas:
         height, width = shape
         across = _ramp(self._side, self._left > 0, self._left + self._side < width)
         down = _ramp(self._side, self._top > 0, self._top + self._side < height)
-        self._window = (down[:, None] * across)[..., None]
+        self._window = cv2.merge([down[:, None] * across] * 3)  # numpy multiplies equal shapes much faster
         rows, columns = np.indices((self._side, self._side), np.float32)
         self._places = np.stack([columns + self._left, rows + self._top], axis=-1)
 
@@ -36,25 +36,28 @@ class Canvas:
 
         Outside the square, and along those of its edges that are not the frame's, ``frame`` stays as it is.
         """
-        moved = self._moved(base, offset)
-        small = self._reduced(moved)
-        share = mask[0][..., None]
+        change = self._moved(base, offset).astype(np.float32)
+        small, share = self._reduced(change), cv2.merge([mask[0]] * 3)
         colour = (generated.transpose(1, 2, 0) + 1) * np.float32(127.5)
-        painted = self._enlarged(np.dstack([share * (colour - small), share]))
-        fine = moved - self._enlarged(small)
         # The enlarged composite and (1 − mask) of the fine detail, without blurring where nothing is painted.
-        mended = moved + painted[..., :3] - painted[..., 3:] * fine
+        fine = self._enlarged(small)
+        np.subtract(change, fine, out=fine)
+        fine *= self._enlarged(share)
+        change += self._enlarged(share * (colour - small))
+        change -= fine
+        plain = np.ascontiguousarray(frame[self._box])
+        change -= plain
+        change *= self._window
         out = frame.copy()
-        plain = frame[self._box].astype(np.float32)
-        out[self._box] = np.clip(np.rint(plain + self._window * (mended - plain)), 0, 255).astype(np.uint8)
+        out[self._box] = cv2.add(plain, change, dtype=cv2.CV_8U)
         return out
 
     def _moved(self, base: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """(side, side, 3) float32."""
+        """(side, side, 3) uint8."""
         pixels = np.float32((self._size - 1) / 2 * self._side / self._size)  # of the frame, a unit of the grid
-        places = self._places + pixels * self._enlarged(np.ascontiguousarray(offset.transpose(1, 2, 0), np.float32))
-        moved = cv2.remap(base, places[..., 0], places[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return moved.astype(np.float32)
+        places = self._enlarged(np.ascontiguousarray(offset.transpose(1, 2, 0), np.float32) * pixels)
+        places += self._places
+        return cv2.remap(base, places, np.empty((0, 0), np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
     def _reduced(self, picture: np.ndarray) -> np.ndarray:
         how = cv2.INTER_AREA if self._side > self._size else cv2.INTER_LINEAR
