@@ -56,10 +56,16 @@ class GeometryFlow:
 
     @property
     def stretch(self) -> np.ndarray:
-        """log2 of area in the new frame per area looked up, (h, w): above 0 the portrait's pixels are magnified."""
-        dx, dy = np.gradient(self.source, axis=1), np.gradient(self.source, axis=0)
-        area = np.abs(dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]) * self.scale**2
-        return -np.log2(np.clip(area, 1e-3, 1e3))
+        """:func:`stretch` at flow resolution."""
+        return stretch(self.source * self.scale)
+
+
+def stretch(places: np.ndarray) -> np.ndarray:
+    """log2 of area in the new frame per area looked up, (h, w), of ``places`` (h, w, 2) to look, in pixels of this very
+    picture: above 0 the portrait's pixels are magnified."""
+    (xx, xy), (yx, yy) = (np.gradient(places[..., k]) for k in range(2))
+    area = np.abs(xy * yx - xx * yy)
+    return -np.log2(np.clip(area, 1e-3, 1e3))
 
 
 class FlowBuilder:

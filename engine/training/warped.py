@@ -51,7 +51,7 @@ def warp(pair: Pair) -> Warp:
         _check(frame)
     portrait = Portrait(Path(), source.image, fit(source))
     subject = WarpedPortrait(portrait, np.asarray(source.matte, np.float32) / 255)
-    image, flow = subject.trace(_motion(driving, float(source.focal or 0)))
+    image, flow = subject.trace(motion(driving, float(source.focal or 0)))
     size = len(source.image)
     conditioner = Conditioner(subject.build, Square(0, 0, size), size)
     known = conditioner(flow)
@@ -99,7 +99,7 @@ def _iris(model: FaceModel, neutral: np.ndarray, frame: Frame, camera: Camera, p
     return pixels
 
 
-def _motion(frame: Frame, focal: float) -> MotionFrame:
+def motion(frame: Frame, focal: float) -> MotionFrame:
     """What ``frame`` shows, before a camera of ``focal`` widths."""
     pose = _pose(frame)
     return MotionFrame(

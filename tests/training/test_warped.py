@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Square
+from engine.systems.base import Portrait
+from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner, Square
+from engine.systems.mesh_warp.system import WarpedPortrait
 from engine.training.batch import collate
 from engine.training.resize import smaller_pair
 from engine.training.sample import Pair, Warp
 from engine.training.shard_writer import USUAL, build
 from engine.training.shards import ShardSamples
-from engine.training.warped import Warped, warp
+from engine.training.warped import Warped, fit, motion, warp
 from tests.engine.heads import known
 from tests.training.heads import PlainHeads
 
 SIZE = 128
+WHOLE, PIECE = Square(0, 0, SIZE), Square(30, 20, 80)
 KEYS = ("image", "pncc", "source_pncc", "flow", "hidden", "stretch", "part")
 
 
@@ -133,3 +136,20 @@ def test_a_square_is_cut_where_it_lies(scale: float) -> None:
     centres = (np.arange(60) + 0.5) * 2
     np.testing.assert_allclose(cut[..., 0], np.broadcast_to(20 + centres[:, None], (60, 60)), atol=0.05)
     np.testing.assert_allclose(cut[..., 1], np.broadcast_to(40.5 + centres, (60, 60)), atol=0.05)
+
+
+def test_a_crop_says_the_same_as_the_whole_picture() -> None:
+    """As a portrait's head is cut out to be drawn, and whole pictures are trained on."""
+    pair = PlainHeads().pair(0, SIZE)
+    subject = WarpedPortrait(Portrait(Path(), pair.source.image, fit(pair.source)), known(pair.source.matte) / 255)
+    _, flow = subject.trace(motion(pair.driving, float(pair.source.focal or 0)))
+    whole, part = (Conditioner(subject.build, square, round(square.side)) for square in (WHOLE, PIECE))
+    cut = np.s_[20 : 20 + 80, 30 : 30 + 80]
+    everywhere, here = whole(flow), part(flow)
+    for name in ("pncc", "flow", "hidden", "part"):
+        np.testing.assert_allclose(getattr(here, name), getattr(everywhere, name)[cut], atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(here.stretch[1:-1, 1:-1], everywhere.stretch[cut][1:-1, 1:-1], atol=0.01)
+    np.testing.assert_allclose(part.source_pncc(), whole.source_pncc()[cut], atol=1e-5)
+    large = Conditioner(subject.build, PIECE, 160)(flow)
+    reduced = large.flow.reshape(80, 2, 80, 2, 2).mean(axis=(1, 3)) / 2
+    assert np.median(np.abs(reduced - here.flow)) < 0.01 < 1 < np.abs(here.flow).mean()

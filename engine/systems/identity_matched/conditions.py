@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.face.geometry_flow import FlowBuilder, GeometryFlow
+from engine.face.geometry_flow import FlowBuilder, GeometryFlow, stretch
 from engine.face.pncc import normalised_coordinates
 from engine.raster.opencv import Fragments
 
@@ -54,7 +54,7 @@ class Conditions:
     """Pictures S wide of one frame. ``pncc`` (S, S, 3) float32 in 0…1, 0 where no mesh is drawn; ``flow`` (S, S, 2)
     float32 GeometryFlow.source as an offset (x, y) in pixels of this picture to the place looked up; ``hidden`` (S, S)
     float32 0…1 how much of what the mesh looks up the portrait does not show; ``stretch`` (S, S) float32
-    GeometryFlow.stretch within ±MAX_STRETCH; ``part`` (S, S) uint8 of NO_MESH, SKIN, EYE and MOUTH.
+    of ``geometry_flow.stretch`` within ±MAX_STRETCH; ``part`` (S, S) uint8 of NO_MESH, SKIN, EYE and MOUTH.
     """
 
     pncc: np.ndarray
@@ -74,6 +74,7 @@ class Conditioner:
         self._scale = width / camera.width, height / camera.height
         rows, columns = np.indices(build.shape, np.float32)
         self._centres = np.stack([(columns + 0.5) / self._scale[0], (rows + 0.5) / self._scale[1]], axis=-1)
+        self._grid = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 2), axis=-1)
         model = build.source.face.model
         self._code = normalised_coordinates(model)
         self._kind = np.full(max(model.parts.values()) + 1, MOUTH, np.uint8)
@@ -90,14 +91,15 @@ class Conditioner:
     def __call__(self, flow: GeometryFlow) -> Conditions:
         """Of a frame drawn by ``flow``."""
         hidden = flow.fragments.image(flow.fragment_hidden)
-        known = np.dstack([flow.source - self._centres, hidden, np.clip(flow.stretch, -MAX_STRETCH, MAX_STRETCH)])
+        known = np.dstack([flow.source - self._centres, hidden])
         cut = self.square.cut(known.astype(np.float32, copy=False), self.size, self._scale)
+        offset = cut[..., :2] * np.float32(self.size / self.square.side)
         kind = flow.fragments.image(self._kind[flow.fragment_part], NO_MESH)
         return Conditions(
             pncc=self._coded(flow.fragments, flow.triangles),
-            flow=cut[..., :2] * np.float32(self.size / self.square.side),
+            flow=offset,
             hidden=cut[..., 2],
-            stretch=cut[..., 3],
+            stretch=np.clip(stretch(offset + self._grid), -MAX_STRETCH, MAX_STRETCH),
             part=self.square.cut_classes(kind, self.size, self._scale),
         )
 
