@@ -29,6 +29,7 @@ from engine.evaluation.differences import against_all
 from engine.evaluation.pairs import Pairs, held_out
 from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.testsets import TestSet
+from engine.evaluation.yaw_table import YawTable
 from engine.face import detector
 from engine.media.image import encode_png, write_atomic
 
@@ -100,10 +101,11 @@ def _compared(test: TestSet, contest: Contest, cabinet: Cabinet, options: argpar
         test=test,
         contestants=contest.contestants,
         shots=contest.shots,
-        remarks=[scorer, *test.remarks(), *contest.remarks()],
+        remarks=[scorer, *test.remarks()],
         missing=cabinet.missing,
         against=against_all(contest.contestants, contest.shots, options.against),
         by_shot=ShotTable(contest.contestants, contest.shots) if test.takes else None,
+        by_yaw=YawTable(contest.contestants, contest.yaws) if contest.yaws else None,
     )
 
 

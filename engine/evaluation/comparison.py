@@ -11,6 +11,7 @@ from engine.evaluation.differences import Against
 from engine.evaluation.scores import Score
 from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.testsets import TestSet
+from engine.evaluation.yaw_table import YawTable
 
 QUALITY = 90  # of the ceiling's JPEG
 
@@ -18,7 +19,7 @@ QUALITY = 90  # of the ceiling's JPEG
 @dataclass(frozen=True)
 class Comparison:
     """Everything that was found on one set. ``remarks`` are sentences for under the table, ``missing`` says for each
-    metric that could not be had why not; ``by_shot`` is None for sets whose shots are too many or too small."""
+    metric that could not be had why not; ``by_shot`` is None for sets of single frames, ``by_yaw`` for all others."""
 
     test: TestSet
     contestants: list[Contestant]
@@ -27,6 +28,7 @@ class Comparison:
     missing: dict[str, str]
     against: list[Against]
     by_shot: ShotTable | None
+    by_yaw: YawTable | None
 
     def markdown(self) -> str:
         """One row a metric, one column a contestant; means with their 95 % intervals where there are enough shots."""
@@ -40,8 +42,9 @@ class Comparison:
         lines.append("")
         for against in self.against:
             lines += against.markdown()
-        if self.by_shot is not None:
-            lines += self.by_shot.markdown()
+        for table in (self.by_shot, self.by_yaw):
+            if table is not None:
+                lines += table.markdown()
         lines.append(
             "n: frames measured. Means of frames, then of shots; in brackets the 95 % interval over shots (paired "
             f"bootstrap, {bootstrap.DRAWS} draws, from {bootstrap.LEAST} shots on)."
@@ -72,6 +75,7 @@ class Comparison:
             ],
             "differences": {against.label: against.to_json() for against in self.against},
             **({} if self.by_shot is None else {"shot_by_shot": self.by_shot.to_json()}),
+            **({} if self.by_yaw is None else {"yaws": self.by_yaw.yaws}),
         }
 
     def _figures(self, score: Score) -> dict[str, Any]:

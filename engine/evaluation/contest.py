@@ -49,7 +49,7 @@ class Contest:
         self.contestants = [self._floor, *self._systems, *([self._ceiling] if test.truth else [])]
         self.shots: list[str] = []
         self.frames, self.regions = Sheet(), Sheet()
-        self._yaws: list[float] = []
+        self.yaws: dict[str, float] = {}  # of shots of one frame, degrees, where they are known
 
     def run(self) -> None:
         for shot in self._test.shots(self._folder, self._driver):
@@ -66,15 +66,6 @@ class Contest:
                 f"Nothing in {self._test.name} can be compared.",
                 " ".join(self._test.remarks()) or "Add more.",
             )
-
-    def remarks(self) -> list[str]:
-        """What a reader must know of the frames that were to be answered."""
-        if not self._yaws:
-            return []
-        yaws = np.array(self._yaws)
-        return [
-            f"Yaw of the truth: {yaws.min():.0f}° to {yaws.max():.0f}°, beyond 30° in {np.mean(np.abs(yaws) > 30):.0%}."
-        ]
 
     def _render(self, contestant: Contestant, shot: Shot) -> dict[int, Path]:
         """The file of each driver's frame."""
@@ -107,8 +98,8 @@ class Contest:
             for contestant, output in shown:
                 for score in contestant.scores:
                     score.update(output, moment)
-            if moment.rotation is not None:
-                self._yaws.append(float(angles(moment.rotation)[0]))
+            if moment.rotation is not None and len(shot.frames) == 1:
+                self.yaws[shot.label] = float(angles(moment.rotation)[0])
             if moment.index == middle:
                 self._show(moment, [(c.label, output) for c, output in shown if c in self._systems])
 

@@ -30,7 +30,7 @@ class Correlation(Score):
     yaw, pitch and roll of the face model fitted to the landmarks. No figure for shots of fewer than four frames.
     """
 
-    better, digits, by_landmarks, shot_by_shot = HIGHER, 3, True, True
+    better, digits, by_landmarks, telling = HIGHER, 3, True, True
 
     def __init__(self, kind: str, landmarker: Landmarker, fitting: Fitting) -> None:
         """``kind``: ``exp`` or ``pose``."""

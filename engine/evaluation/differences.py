@@ -53,7 +53,7 @@ class Against:
         others = [c for c in contestants if c.entrant is not None and c not in base]
         rows = []
         for k in range(len(base[0].scores)):
-            found = [_apart(other.scores[k], _like(other, base).scores[k], shots) for other in others]
+            found = [apart(other.scores[k], like(other, base).scores[k], shots) for other in others]
             if any(difference is not None for difference in found):
                 rows.append(found)
         return cls(base[0].label, others, rows)
@@ -112,10 +112,11 @@ def bases(contestants: list[Contestant], label: str) -> list[Contestant]:
     return found
 
 
-def _like(other: Contestant, base: list[Contestant]) -> Contestant:
+def like(other: Contestant, base: list[Contestant]) -> Contestant:
+    """Of the columns of one entrant the one that is driven as ``other`` is, the first where there is none."""
     return next((contestant for contestant in base if contestant.exact == other.exact), base[0])
 
 
-def _apart(score: Score, base: Score, shots: list[str]) -> Difference | None:
+def apart(score: Score, base: Score, shots: list[str]) -> Difference | None:
     found = bootstrap.difference(values(score, shots), values(base, shots))
     return None if found is None else Difference(score, *found)

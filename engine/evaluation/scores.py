@@ -24,7 +24,8 @@ from engine.evaluation.pictures import SIDE, Eye, Moment, Picture, same_size
 class Score(ABC):
     """``better`` is LOWER or HIGHER; ``needs_weights``: rests on a network, from ``weights_path`` if a user gave it;
     ``stand_in_for``: the paper's metric that this replaces; ``by_landmarks``: rests on landmarks seen in the output,
-    ``flattered`` by the detector that drove it; ``shot_by_shot``: says of a single take how good it is."""
+    ``flattered`` by the detector that drove it; ``telling``: one of the few that tables of single
+    takes and of head angles show."""
 
     name: str
     unit: str = ""
@@ -35,7 +36,7 @@ class Score(ABC):
     stand_in_for: str | None = None
     by_landmarks: bool = False
     flattered: bool = False
-    shot_by_shot: bool = False
+    telling: bool = False
 
     @abstractmethod
     def update(self, output: Picture, moment: Moment) -> None:
@@ -97,7 +98,7 @@ class PixelScore(MeanScore):
             "MS-SSIM": pixels.ms_ssim,
         }
         self._measure = measures[name]
-        self.better = LOWER if name == "L1D" else HIGHER
+        self.better, self.telling = LOWER if name == "L1D" else HIGHER, name == "PSNR"
         self.unit, self.digits = ("dB", 2) if name == "PSNR" else ("", 4 if name == "L1D" else 3)
 
     def measure(self, output: Picture, moment: Moment) -> float | None:
@@ -112,7 +113,7 @@ class PerceptualDistance(MeanScore):
     ``layers`` is an eye that gives a picture's layer features; ``heads`` their weights, None for 1.
     """
 
-    needs_weights = True
+    needs_weights = telling = True
 
     def __init__(self, name: str, layers: Eye, heads: list[np.ndarray] | None = None) -> None:
         super().__init__()
@@ -164,7 +165,7 @@ class IdentityDistance(MeanScore):
     """``aed_id``: squared L2 distance of the identity embeddings of output and truth, as FOMM's code has it;
     ``aed_id_source``: from the source, where there is no truth."""
 
-    needs_weights = shot_by_shot = True
+    needs_weights = telling = True
     digits = 4
 
     def __init__(self, name: str, embedding: Eye, truth: bool) -> None:
@@ -223,7 +224,7 @@ class KeypointDistance(MeanScore):
     """
 
     unit, digits = "px", 2
-    by_landmarks = shot_by_shot = True
+    by_landmarks = telling = True
 
     def __init__(self, landmarker: Landmarker, exact: bool) -> None:
         """``exact``: the set knows its landmarks."""

@@ -43,8 +43,7 @@ class _Column:
 
 
 class ShotTable:
-    """Of the figures that say how well a take follows and whose face it shows (:attr:`Score.shot_by_shot`); the floor
-    comes first in every cell, then the systems, all driven as in use."""
+    """Of the few telling figures; the floor comes first in every cell, then the systems, all driven as in use."""
 
     def __init__(self, contestants: list[Contestant], shots: list[str]) -> None:
         self._shots = shots
@@ -54,7 +53,7 @@ class ShotTable:
         self._columns = [
             _Column(scores[0], np.stack([values(score, shots) for score in scores]), len(floor))
             for scores in by_metric(floor + self._systems)
-            if scores[0].shot_by_shot and any(score.by_shot() for score in scores)
+            if scores[0].telling and any(score.by_shot() for score in scores)
         ]
 
     def markdown(self) -> list[str]:

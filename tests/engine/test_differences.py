@@ -16,6 +16,7 @@ from engine.evaluation.regions import box
 from engine.evaluation.scores import MeanScore
 from engine.evaluation.sheets import Sheet, Tile
 from engine.evaluation.shot_table import ShotTable
+from engine.evaluation.yaw_table import YawTable
 from tests.engine.faces import observed, sample_frames
 
 SHOTS = [f"shot {k}" for k in range(6)]
@@ -25,7 +26,7 @@ DOT = Picture(np.zeros((8, 8, 3), np.uint8))
 class Written(MeanScore):
     """Figures by shot, as given."""
 
-    digits, shot_by_shot = 2, True
+    digits, telling = 2, True
 
     def __init__(self, name: str, better: str, figures: list[float]) -> None:
         super().__init__()
@@ -136,3 +137,16 @@ def test_a_sheet_shows_eight_blocks_spread_over_all_however_many_there_are() -> 
     assert picture is not None and picture.shape == (20 + 8 * 192, 2 * 192, 3)
     shown = picture[20::192, 0, 0]
     assert shown[0] == 0 and shown[-1] > 85 and (np.diff(shown.astype(int)) > 5).all()
+
+
+def test_figures_are_parted_by_the_head_s_angle(contestants: list[Contestant]) -> None:
+    yaws = dict(zip(SHOTS, (-19.0, 5.0, 30.0, -39.0, 59.0, -60.0)))
+    lines = YawTable(contestants, yaws).markdown()
+    assert lines[0] == "By head angle; the yaw of the truth goes from -60° to 59°."
+    rows = {tuple(line.split(" | ")[:3]): line.split(" | ")[3:] for line in lines if line.startswith("| far")}
+    means = {key[1]: [float(cell.strip("| ")) for cell in cells] for key, cells in rows.items()}
+    assert means["0–20°"] == pytest.approx([9, 1.5, 1.0, 1.35, 0.9])
+    assert means["40–90°"] == pytest.approx([9, 5.5, 5.0, 5.55, 4.9])
+    frontal = dict.fromkeys(SHOTS, 0.0)
+    assert any("2.90 better |" in line for line in YawTable(contestants, frontal).markdown())
+    assert any("| – |" in line and "| 0 |" in line for line in YawTable(contestants, frontal).markdown())
