@@ -73,16 +73,19 @@ def measure(recipe: Recipe, assets: Path | None) -> Iterator[tuple[str, Row]]:
     from engine.training.batch import collate
     from engine.training.feed import Open
     from engine.training.loop import Trainer
-    from engine.training.shard_writer import build
+    from engine.training.shard_writer import USUAL, build
     from engine.training.shards import ShardSamples
+    from engine.training.warped import Warped
 
     opener = Open(replace(recipe.data, source="studio"), assets)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(recipe, Path(scratch), opener)
-        studio, wanted = trainer.samples, trainer.task.fields
+        studio, wanted, labels = trainer.samples, trainer.task.fields, USUAL
+        if any(field.startswith("warp_") for field in wanted):
+            studio, labels = Warped(studio), (*USUAL, "warp")
         for number, stage in enumerate(recipe.stages):
             folder = Path(scratch) / str(number)
-            build(folder, lambda: studio, _PAIRS, stage.size)
+            build(folder, lambda: studio, _PAIRS, stage.size, labels)
             shards = ShardSamples(folder)
 
             def ms_a_pair(samples: Samples, size: int = stage.size) -> float:
