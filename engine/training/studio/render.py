@@ -139,11 +139,11 @@ def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
     textures = [texture for scene in heap.scenes for texture in scene.textures]
     triangle = torch.cat([fragments.triangle for fragments in slots])
     drawn = torch.bincount(triangle, minlength=len(heap.triangles))  # pixels of each triangle
-    index = drawn.nonzero()[:, 0]
+    index = indices(drawn > 0)
     texture = heap.texture[index]
     in_pixels = _area(*(heap.place[heap.triangles[index]] * width).unbind(1))
     texels = torch.tensor([t.rgba.shape[0] * t.rgba.shape[1] for t in textures], device=heap.device)[texture]
-    in_texels = _area(*heap.uv.t()[index].split(2, 1)) * texels
+    in_texels = _area(*heap.uv[index].split(2, 1)) * texels
     octaves = 0.5 * torch.log2(in_texels.clamp(min=1e-6) / in_pixels.clamp(min=1e-6))
     weight = drawn[index].float()
     total = torch.zeros(len(textures), device=heap.device).index_add_(0, texture, weight)
@@ -194,21 +194,23 @@ def _arriving(
 ) -> tuple[shading.Arriving, Tensor | None]:
     """The light at fragments: interpolated from the vertices around them, or found there where surfaces are glossy;
     and how much of the key light no shadow takes, (P,)."""
+    own = heap.material.index_select(0, fragments.triangle)
     seen = torch.zeros(len(heap.triangles), dtype=torch.bool, device=heap.device)
     seen[fragments.triangle] = True
-    used = torch.zeros(len(heap.depth), dtype=torch.bool, device=heap.device)
-    used[heap.triangles.index_select(0, indices(seen)).view(-1)] = True
-    vertices = indices(used)
-    number = torch.zeros(len(used), dtype=torch.int64, device=heap.device)
+    triangles = indices(seen)
+    material = torch.full((len(heap.depth),), -1, device=heap.device)  # of vertices, −1 of those that are not needed
+    material[heap.triangles.index_select(0, triangles)] = heap.material.index_select(0, triangles)[:, None]
+    vertices = indices(material >= 0)
+    number = torch.zeros_like(material)
     number[vertices] = torch.arange(len(vertices), device=heap.device)
     corners = number.index_select(0, heap.triangles.view(-1)).view(-1, 3).index_select(0, fragments.triangle)
-    points = heap.points(vertices)
+    points = heap.points(vertices, material.index_select(0, vertices))
     there = shading.arriving(points, lights).rows
     kinds = len(there)
     if cast is not None:
         there = torch.cat([there, cast.places(points)])
     rows = channels_first(weighted(there.t().contiguous(), corners, fragments.barycentric))
-    glossy = indices(shading.is_glossy(heap.material.index_select(0, fragments.triangle)))
+    glossy = indices(shading.is_glossy(own))
     if len(glossy):
         rows[:kinds, glossy] = shading.arriving(heap.points_at(layers.select(fragments, glossy), width), lights).rows
     light = shading.Arriving(rows[:kinds])
@@ -240,7 +242,7 @@ def _code(heap: Heap, head: Fragments) -> Tensor:
                 table[start : start + len(code)] = torch.from_numpy(code).to(heap.device)
     height, width = head.shape
     picture = torch.zeros(height * width, 3, dtype=torch.float16, device=heap.device)
-    picture[head.pixel] = heap.gather(table, head).half()
+    picture.index_copy_(0, head.pixel, heap.gather(table, head).half())
     return picture.view(height, width, 3)
 
 
@@ -252,9 +254,9 @@ def _pictures(
     pixel, triangle, barycentric, depth = (field.cpu().numpy() for field in labelled.fields())
     parsing = _parsing(heap, labelled, drawing.texels).to(torch.uint8).cpu().numpy()
     codes = _code(heap, head).cpu().numpy()
-    colours = colour.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+    colours = channels_first(colour.reshape(3, -1)).view(*colour.shape[1:], 3).cpu().numpy()
     mattes = (matte * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
-    corners, mesh = heap.triangles.cpu().numpy()[triangle], heap.mesh.cpu().numpy()[triangle]
+    corners, mesh = (values.cpu().numpy().take(triangle, axis=0) for values in (heap.triangles, heap.mesh))
     image = pixel // (size * size)
     pictures = []
     for k, scene in enumerate(heap.scenes):

@@ -18,7 +18,6 @@ from engine.training.studio.vectors import channels_first, indices, of_scene, we
 
 HEAD = "head"  # the name of the mesh that is the face model's own
 _NEAREST = 1.0  # cm: what comes closer to the camera is not drawn
-_CHANNELS_FIRST = ("uv",)
 _SMALL = 8  # pixels a triangle, in a picture so full of them that many hold no pixel's centre
 _CLOSED = (Material.SKIN, Material.EYE, Material.TEETH, Material.GUMS)  # seen from the front only
 
@@ -28,8 +27,8 @@ class Heap:
     """What can be seen of the meshes of ``scenes``, less all that faces away or lies outside the pictures.
 
     Per vertex: ``place`` (N, 2) in widths of the image, ``depth`` (N,) cm, ``normal`` (N, 4) with the occlusion as its
-    fourth, ``tangent`` (N, 3), ``vertex_material`` and ``vertex_scene`` (N,). Per triangle: ``triangles`` (T, 3),
-    ``uv`` (6, T), ``texture`` (T,) counted over all scenes, ``material``, ``parsing``, ``scene``, ``slot`` (T,): 0 the
+    fourth, ``tangent`` (N, 3), ``vertex_scene`` (N,). Per triangle: ``triangles`` (T, 3),
+    ``uv`` (T, 6), ``texture`` (T,) counted over all scenes, ``material``, ``parsing``, ``scene``, ``slot`` (T,): 0 the
     head, 1 all else that is opaque, then the layers from the first up; ``mesh`` (T,) counted within its scene.
     ``first_vertex`` holds, per scene and mesh, where its vertices start; ``hair`` which of the layers hold hair.
     """
@@ -42,7 +41,6 @@ class Heap:
     depth: Tensor
     normal: Tensor
     tangent: Tensor
-    vertex_material: Tensor
     vertex_scene: Tensor
     triangles: Tensor
     uv: Tensor
@@ -87,9 +85,10 @@ class Heap:
         which draws scenes together and does not mind."""
         if rasteriser == "torch" or not len(chosen):
             return chosen
-        corners = self.triangles.index_select(0, chosen).t().numpy()
-        places = np.stack([(axis.numpy() * width).take(corners) for axis in self.place.unbind(1)])
-        nearest = self.depth.numpy().take(corners).min(0)
+        corners = np.ascontiguousarray(self.triangles.index_select(0, chosen).numpy().T)
+        places = (np.ascontiguousarray(self.place.numpy().T) * width).take(corners, axis=1)
+        a, b, c = self.depth.numpy().take(corners)
+        nearest = np.minimum(np.minimum(a, b), c)
         return chosen[torch.from_numpy(~cull.hidden(places, nearest, wall.view(width, width).numpy()))]
 
     def _drawn(self, chosen: Tensor, slot: Tensor, slots: int, width: int, rasteriser: str) -> list[Fragments]:
@@ -97,11 +96,11 @@ class Heap:
         if not slots:
             return []
         count, area = len(self.scenes), width * width
-        image = slot[chosen] * count + self.scene[chosen]
-        triangles = self.triangles.index_select(0, chosen)
+        image, triangles = slot.index_select(0, chosen), self.triangles.index_select(0, chosen)
         if rasteriser == "opencv" and count == 1:
             drawn = draw_each(self.place, self.depth, triangles, image, slots, width)
             return [replace(one, triangle=chosen.index_select(0, one.triangle)) for one in drawn]
+        image = image * count + self.scene.index_select(0, chosen)
         drawn = draw(self.place, self.depth, triangles, image, slots * count, width, rasteriser)
         edges = torch.arange(slots + 1, device=self.device) * (count * area)
         ends = torch.searchsorted(drawn.pixel, edges).tolist()
@@ -116,8 +115,8 @@ class Heap:
         """Values of vertices (N, C) at fragments, (P, C)."""
         return weighted(rows, self.triangles.index_select(0, fragments.triangle), fragments.barycentric)
 
-    def points(self, vertices: Tensor) -> Points:
-        """Vertices (P,) as points on which light falls."""
+    def points(self, vertices: Tensor, material: Tensor) -> Points:
+        """Vertices (P,) of surfaces of a ``material`` (P,) as points on which light falls."""
         place, depth = self.place.index_select(0, vertices).t(), self.depth.index_select(0, vertices)
         scene = self.vertex_scene.index_select(0, vertices)
         normal = channels_first(self.normal.index_select(0, vertices))
@@ -127,7 +126,7 @@ class Heap:
             normal=normal[:3],
             tangent=channels_first(self.tangent.index_select(0, vertices)),
             occlusion=normal[3],
-            material=self.vertex_material.index_select(0, vertices),
+            material=material,
             scene=scene,
         )
 
@@ -150,8 +149,8 @@ class Heap:
 
     def texture_place(self, fragments: Fragments) -> Tensor:
         """Where fragments lie on their textures, (2, P) in 0…1."""
-        a, b, c = self.uv.index_select(1, fragments.triangle).split(2)
-        weights = torch.stack(fragments.barycentric.unbind(1))
+        a, b, c = channels_first(self.uv.index_select(0, fragments.triangle)).split(2)
+        weights = channels_first(fragments.barycentric)
         return torch.addcmul(torch.addcmul(a * weights[0], b, weights[1]), c, weights[2])
 
     def position(self, fragments: Fragments, width: int) -> Tensor:
@@ -180,18 +179,16 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
             tangent = np.zeros((len(depth), 3), np.float32)
             if mesh.tangents is not None:
                 tangent[:] = mesh.tangents
-            material = np.zeros(len(depth), np.int64)
-            material[mesh.triangles] = mesh.material[:, None]
-            vertex_rows.append((place, depth, normal, tangent, material, np.full(len(depth), number)))
+            vertex_rows.append((place, depth, normal, tangent, np.full(len(depth), number)))
             kept = seen(mesh, place, depth)
             same = np.full(len(kept), 1, np.int64)
             triangle_rows.append(
                 (
-                    mesh.triangles[kept].astype(np.int64) + start,
-                    mesh.uv[kept].reshape(-1, 6).T.astype(np.float32),
-                    mesh.texture[kept].astype(np.int64) + first_texture,
-                    mesh.material[kept].astype(np.int64),
-                    mesh.parsing[kept].astype(np.int64),
+                    mesh.triangles.take(kept, axis=0).astype(np.int64, copy=False) + start,
+                    mesh.uv.reshape(-1, 6).take(kept, axis=0).astype(np.float32, copy=False),
+                    mesh.texture.take(kept).astype(np.int64, copy=False) + first_texture,
+                    mesh.material.take(kept).astype(np.int64, copy=False),
+                    mesh.parsing.take(kept).astype(np.int64, copy=False),
                     same * number,
                     same * (0 if mesh.name == HEAD else slot_of[mesh.layer]),
                     same * index,
@@ -201,10 +198,10 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
             start += len(mesh.vertices)
         first_vertex.append(starts)
         first_texture += len(scene.textures)
-    vertices = ("place", "depth", "normal", "tangent", "vertex_material", "vertex_scene"), vertex_rows
+    vertices = ("place", "depth", "normal", "tangent", "vertex_scene"), vertex_rows
     triangles = ("triangles", "uv", "texture", "material", "parsing", "scene", "slot", "mesh"), triangle_rows
     columns = {
-        name: torch.from_numpy(np.concatenate(parts, axis=int(name in _CHANNELS_FIRST))).to(device)
+        name: torch.from_numpy(np.concatenate(parts)).to(device)
         for names, rows in (vertices, triangles)
         for name, parts in zip(names, zip(*rows, strict=True), strict=True)
     }
@@ -215,13 +212,11 @@ def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
 
 def seen(mesh: Mesh, place: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Indices of triangles that face the camera or have two sides, and touch the picture; ``place`` in widths."""
-    corners = mesh.triangles.T
-    seen = cull.facing(place.T[:, corners]) | (mesh.material > max(_CLOSED))
-    for values in place.T:  # a triangle wholly on one side of the picture shows nothing
-        for beyond in (values <= 0, values >= 1):
-            if beyond.any():
-                a, b, c = beyond[corners]
-                seen &= ~(a & b & c)
+    corners = np.ascontiguousarray(mesh.triangles.T)
+    places = np.ascontiguousarray(place.T).take(corners, axis=1)
+    seen = cull.facing(places) | (mesh.material > max(_CLOSED))
+    for a, b, c in places:  # a triangle wholly on one side of the picture shows nothing
+        seen &= (np.maximum(np.maximum(a, b), c) > 0) & (np.minimum(np.minimum(a, b), c) < 1)
     if (depth < _NEAREST).any():
         a, b, c = (depth < _NEAREST)[corners]
         seen &= ~(a | b | c)
