@@ -34,6 +34,7 @@ from engine.face import detector
 from engine.media.image import encode_png, write_atomic
 
 STUDIO = ("synthetic", "acting", "turning")
+_KEEP_EVERY = 25  # shots, so that a long run that is broken off leaves what it has
 _SETS = "the studio's held-out pairs; its takes of people who act, or who turn through ±60 degrees; a folder of clips"
 
 
@@ -87,7 +88,9 @@ def main(options: argparse.Namespace) -> int:
         for test in _sets(options):
             contest = Contest(test, entered, cabinet, folder, driver, keep=options.keep is not None)
             against_all(contest.contestants, [], options.against)  # so do labels of nobody
-            contest.run()
+            for count in contest.run():
+                if options.out is not None and count % _KEEP_EVERY == 0:
+                    _write(options.out, [*done, _compared(test, contest, cabinet, options)], contest)
             done.append(_compared(test, contest, cabinet, options))
             print(done[-1].markdown(), end="\n\n", flush=True)
             if options.out is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class Contest:
         self.frames, self.regions = Sheet(), Sheet()
         self.yaws: dict[str, float] = {}  # of shots of one frame, degrees, where they are known
 
-    def run(self) -> None:
+    def run(self) -> Iterator[int]:
+        """Go through all shots; gives how many are done after each. Raises EngineError ``no_shots``."""
         for shot in self._test.shots(self._folder, self._driver):
             print(f"{self._test.name}, {self._test.mode}: {shot.label}", file=sys.stderr, flush=True)
             takes = {contestant.label: self._render(contestant, shot) for contestant in self._systems}
@@ -60,6 +62,7 @@ class Contest:
             if not self._keep:
                 for take in takes.values():
                     shutil.rmtree(next(iter(take.values())).parent)
+            yield len(self.shots)
         if not self.shots:
             raise EngineError(
                 "no_shots",

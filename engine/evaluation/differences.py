@@ -10,13 +10,13 @@ from engine.evaluation.contestant import FLOOR, Contestant, title, values
 from engine.evaluation.metrics import HIGHER
 from engine.evaluation.scores import Score
 
-BETTER, WORSE = "better", "worse"
+BETTER, WORSE, EQUAL = "better", "worse", "equal"
 
 
 @dataclass(frozen=True)
 class Difference:
     """Mean of a score less the base's over the shots that both have, its 95 % interval (None with too few shots), and
-    ``verdict``: BETTER or WORSE where the interval excludes 0, else empty."""
+    ``verdict``: BETTER or WORSE where the interval excludes 0, EQUAL where it is 0, else empty."""
 
     score: Score
     mean: float
@@ -24,7 +24,11 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
+        if self.interval is None:
+            return ""
+        if self.interval == (0, 0):
+            return EQUAL
+        if self.interval[0] <= 0 <= self.interval[1]:
             return ""
         return BETTER if (self.mean > 0) == (self.score.better == HIGHER) else WORSE
 
@@ -84,10 +88,10 @@ class Against:
         if not known:
             return ""
         parts = []
-        for word, verdict in (("better in", BETTER), ("worse in", WORSE), ("undecided in", "")):
+        for word, verdict in ((BETTER, BETTER), (WORSE, WORSE), (EQUAL, EQUAL), ("undecided", "")):
             names = [d.score.name + (" †" if d.score.flattered else "") for d in known if d.verdict == verdict]
             if names:
-                parts.append(f"{word} {len(names)} ({', '.join(names)})")
+                parts.append(f"{word} in {len(names)} ({', '.join(names)})")
         return f"{self.others[column].label} against {self.label}: {'; '.join(parts)}."
 
 

@@ -12,7 +12,7 @@ import pytest
 from skimage.data import astronaut
 
 from engine.errors import EngineError
-from engine.evaluation import landmarkers
+from engine.evaluation import compare, landmarkers
 from engine.evaluation.cli import main
 from engine.evaluation.contest import encoded_again
 from engine.evaluation.entrants import parse, parse_all
@@ -184,3 +184,16 @@ def test_a_landmarker_without_dense_points_fits_here_and_is_refused_where_they_a
     assert fit is not None and np.abs(angles(fit.pose.rotation)).max() < 30
     with pytest.raises(EngineError, match="dense points"):
         Judge(OnlySixtyEight()).points(picture.rgb)
+
+
+def test_a_run_that_breaks_off_leaves_what_it_has(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first shot has two frames, the second four, of which the system draws three."""
+    monkeypatch.setattr(compare, "_KEEP_EVERY", 1)
+    arguments = ["compare", "null:fail_at=3", "--set", str(clips), "--direction", "cross", "--out", str(tmp_path)]
+    assert main([*arguments, "--landmarker", "mediapipe"]) == 1
+    assert "Asked to fail" in capsys.readouterr().err
+    assert [record["shots"] for record in json.loads((tmp_path / "compare.json").read_text())] == [
+        ["acting_by_sitting"]
+    ]

@@ -72,6 +72,12 @@ def test_differences_are_paired_and_like_is_compared_with_like(contestants: list
     assert copy.to_json()["old"]["far"]["mean"] == pytest.approx(-5.5)
 
 
+def test_the_same_figures_are_called_equal(contestants: list[Contestant]) -> None:
+    twin = contestant("twin", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.5] * 6)
+    (found,) = against_all([contestants[1], twin], SHOTS, ["old"])
+    assert "- twin against old: equal in 2 (far, like)." in found.markdown()
+
+
 def test_differences_are_taken_from_whom_one_names(contestants: list[Contestant]) -> None:
     (found,) = against_all(contestants, SHOTS, ["new"])
     assert [other.label for other in found.others] == ["old", "old, true motion"]

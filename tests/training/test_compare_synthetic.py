@@ -45,6 +45,8 @@ def test_systems_are_driven_by_fitted_and_by_true_motion(compared: tuple[Path, l
     for record in compared[1]:
         assert [c["label"] for c in record["contestants"]] == labels
         assert record["shots"]
+        assert set(record["yaws"]) == set(record["shots"])
+    assert "| akd-mp px ↓ † | 0–20° |" in (compared[0] / "compare.md").read_text(encoding="utf-8")
 
 
 def test_the_landmarks_of_the_truth_are_exact(compared: tuple[Path, list[dict]]) -> None:
