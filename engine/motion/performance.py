@@ -151,7 +151,8 @@ class MotionFrame:
     """What a subject is asked to do in one frame, already retargeted to that subject.
 
     ``expression`` (E,), ``rotation`` (3, 3), ``translation`` (3,) cm, ``gaze`` (2, 2) radians, ``offsets`` (P, 3) cm to
-    add to the subject's own landmark offsets; ``status`` is ``ok``, ``held`` or ``reference``.
+    add to the subject's own landmark offsets; ``status`` is ``ok``, ``held`` or ``reference``. ``driver`` (K,) is the
+    identity of who drives, where that is known: only what is not to be matched to the subject's own may look at it.
     """
 
     expression: np.ndarray
@@ -160,6 +161,7 @@ class MotionFrame:
     gaze: np.ndarray
     offsets: np.ndarray
     status: str
+    driver: np.ndarray | None = None
 
 
 def _stored(array: np.ndarray) -> np.ndarray:

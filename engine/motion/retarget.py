@@ -81,6 +81,7 @@ class Retargeter:
             gaze=self._gaze(i, rest),
             offsets=self.offset_gain * (p.offsets[i] - p.offsets[rest]),
             status=status,
+            driver=p.identity,
         )
 
     def _expression(self, i: int, rest: int) -> np.ndarray:

@@ -94,10 +94,13 @@ def test_the_head_is_framed_within_the_portrait() -> None:
     assert points.min() > 0.1 * square.side and points.max() < 0.9 * square.side
 
 
-@pytest.mark.parametrize(
-    "options", [{"sharpness": 2}, {"residual": "no"}, {"residual": 1}, {"size": "huge"}, {"correspondence": "none"},
-                {"weights": 3}]
-)  # fmt: skip
+WRONG = [
+    *({"sharpness": 2}, {"residual": "no"}, {"residual": 1}, {"size": "huge"}, {"correspondence": "none"}),
+    *({"pncc": "mine"}, {"weights": 3}),
+]
+
+
+@pytest.mark.parametrize("options", WRONG)
 def test_wrong_options_are_refused(options: dict) -> None:
     with pytest.raises(EngineError) as caught:
         systems.create("identity_matched", options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,16 @@ def test_only_the_head_s_square_is_mended(loud: str, correspondence: str) -> Non
 def test_both_correspondences_are_heard(loud: str) -> None:
     learned, analytic = (drawn(weights=loud, correspondence=name) for name in ("learned", "analytic"))
     assert np.abs(learned.astype(int) - analytic).max() > 2
+
+
+def test_the_driver_s_own_pncc_is_the_same_where_the_driver_is_the_portrait_s_person(loud: str) -> None:
+    """And another where it is not: the paper's ablation."""
+    with closing(systems.create("identity_matched", {"weights": loud, "pncc": "driving"}).prepare([portrait()])) as own:
+        rebuilt = drawn(weights=loud).astype(int)
+        nobody_known, same = (own.draw(replace(motion(), driver=driver)) for driver in (None, face().identity))
+        other = own.draw(replace(motion(), driver=face().identity + 2))
+    np.testing.assert_array_equal(nobody_known, rebuilt)
+    assert 3 * np.abs(same - rebuilt).mean() < np.abs(other - rebuilt).mean()
 
 
 def test_without_its_residual_it_is_mesh_warp(loud: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from engine.face.camera import Pose
 from engine.face.geometry_flow import FlowBuilder, GeometryFlow, stretch
 from engine.face.pncc import normalised_coordinates
 from engine.raster.opencv import Fragments
@@ -84,7 +85,11 @@ class Conditioner:
     def source_pncc(self) -> np.ndarray:
         """The code as the head lies in the portrait itself, (S, S, 3) float32."""
         source = self._build.source
-        pixels, depth = source.camera.project(source.face.pose.apply(source.vertices))
+        return self.pncc(source.vertices, source.face.pose)
+
+    def pncc(self, head: np.ndarray, pose: Pose) -> np.ndarray:
+        """The code of any ``head`` (N, 3) so posed, (S, S, 3) float32."""
+        pixels, depth = self._build.source.camera.project(pose.apply(head))
         fragments, _, triangles = self._build.rasterised(pixels, depth)
         return self._coded(fragments, triangles)
 

@@ -7,6 +7,7 @@ know: the inside of the mouth, what comes into view when the head turns, closing
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from engine import runtime, weights
 from engine.errors import EngineError
+from engine.face.camera import Pose
+from engine.face.geometry_flow import GeometryFlow
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject, System
 from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions, Square
@@ -25,14 +28,20 @@ SOURCE = "source.onnx"
 FRAME = {"learned": "frame.onnx", "analytic": "frame_analytic.onnx"}  # by how places of the portrait are found
 _ANSWERS = ("offset", "mask", "generated")
 _GIVEN = ("pncc", "warped", "flow", "hidden", "stretch", "parts")  # what a network may be told of a frame
-_DEFAULTS: dict[str, Any] = {"residual": True, "correspondence": "learned", "size": "fast", "weights": ""}
+_CHOICES: dict[str, tuple[str | bool, ...]] = {  # the first is what an option is when it is not given
+    "residual": (True, False),
+    "correspondence": tuple(FRAME),
+    "size": tuple(FILES),
+    "pncc": ("rebuilt", "driving"),
+}
 _HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: what the studio's cameras are pointed at …
 _WIDTH = 36.0  # cm … and a little more than what they mostly show, for the head will move
 
 
 class IdentityMatched(System):
     """Options: ``residual`` false leaves the network out, which is ``mesh_warp``; ``correspondence`` ``learned`` or
-    ``analytic``, the drawn mesh in its place; ``size`` ``fast`` or ``paper``; ``weights``, other files than those that
+    ``analytic``, the drawn mesh in its place; ``size`` ``fast`` or ``paper``; ``pncc`` ``rebuilt`` from the portrait's
+    identity, or ``driving``, the driver's own as it is (the paper's ablation); ``weights``, other files than those that
     come with the engine: what their names begin with, before ``_source.onnx`` and ``_frame.onnx``.
 
     The first portrait is drawn; further ones sharpen the subject's identity.
@@ -47,6 +56,7 @@ class IdentityMatched(System):
         chosen = _checked(options)
         stem = Path(chosen["weights"] or weights.FOLDER / FILES[chosen["size"]])
         names = (SOURCE, FRAME[chosen["correspondence"]]) if chosen["residual"] else ()
+        self._own_pncc = chosen["pncc"] == "rebuilt"
         self.weights = tuple(stem.with_name(f"{stem.name}_{name}") for name in names)
         missing = [path for path in self.weights if not path.is_file()]
         if missing:
@@ -58,16 +68,24 @@ class IdentityMatched(System):
 
     def prepare(self, portraits: list[Portrait]) -> Subject:
         warped = WarpedPortrait(portraits[0])
-        return MendedPortrait(portraits[0], warped, *self.weights) if self.weights else warped
+        if not self.weights:
+            return warped
+        source, frame = self.weights
+        return MendedPortrait(portraits[0], warped, source, frame, self._own_pncc)
 
 
 class MendedPortrait(Subject):
     """One portrait and what the network remembers of it."""
 
-    def __init__(self, portrait: Portrait, warped: WarpedPortrait, source: Path, frame: Path) -> None:
-        """``source`` and ``frame``: the two halves of the network."""
+    def __init__(
+        self, portrait: Portrait, warped: WarpedPortrait, source: Path, frame: Path, own_pncc: bool = True
+    ) -> None:
+        """``source`` and ``frame``: the two halves of the network; ``own_pncc`` false shows it the driver's."""
         self.size = warped.size
+        self._own_pncc = own_pncc
         self._rgb, self._warped = portrait.rgb, warped
+        assert portrait.face is not None
+        self._model = portrait.face.model
         self._session = runtime.open(frame)
         side = _side(self._session, frame, "pncc")
         square = head_square(portrait)
@@ -85,7 +103,7 @@ class MendedPortrait(Subject):
     def draw(self, motion: MotionFrame | None) -> np.ndarray:
         assert motion is not None
         frame, flow = self._warped.trace(motion)
-        given = self._known | _feeds(self._condition(flow), self._picture(frame))
+        given = self._known | _feeds(self._conditions(flow, motion), self._picture(frame))
         answer = self._session.run({name: given[name] for name in self._session.inputs})
         offset, mask, generated = (answer[name][0] for name in _ANSWERS)
         base = frame if "warped" in self._session.inputs else self._rgb
@@ -93,6 +111,13 @@ class MendedPortrait(Subject):
 
     def close(self) -> None:
         self._session.release()
+
+    def _conditions(self, flow: GeometryFlow, motion: MotionFrame) -> Conditions:
+        known = self._condition(flow)
+        if self._own_pncc or motion.driver is None:
+            return known
+        head = self._model.deform(self._model.neutral(motion.driver), motion.expression)
+        return replace(known, pncc=self._condition.pncc(head, Pose(motion.rotation, motion.translation)))
 
     def _remembered(self, path: Path, side: int) -> dict[str, np.ndarray]:
         """What the first half says of the portrait, by name; it is not needed afterwards."""
@@ -156,12 +181,11 @@ def _unfit(path: Path, reason: str) -> EngineError:
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """All options with their values; raises EngineError ``bad_option``."""
-    allowed = {"residual": (True, False), "correspondence": tuple(FRAME), "size": tuple(FILES)}
     for option, value in options.items():
-        if option not in _DEFAULTS:
+        if option not in _CHOICES and option != "weights":
             raise EngineError("bad_option", f"identity_matched has no option {option!r}.", "Leave it out.")
-        choices = allowed.get(option)
-        if type(value) is not type(_DEFAULTS[option]) or (choices and value not in choices):
-            wanted = f"one of {', '.join(map(json.dumps, choices))}" if choices else "a path"
+        choices = _CHOICES.get(option, ("",))
+        if type(value) is not type(choices[0]) or (option in _CHOICES and value not in choices):
+            wanted = f"one of {', '.join(map(json.dumps, choices))}" if option in _CHOICES else "a path"
             raise EngineError("bad_option", f"{option}: {value!r} is not {wanted}.", "Correct the option.")
-    return _DEFAULTS | options
+    return {option: choices[0] for option, choices in _CHOICES.items()} | {"weights": ""} | options
