@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 _MARGIN = 1e-3  # pixels, for the rasterisers' own rounding
@@ -18,6 +19,21 @@ def holding_centres(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         last = np.minimum(np.floor(high - (0.5 - _MARGIN)), length - 1)
         kept &= first <= last
     return np.flatnonzero(kept)
+
+
+def over(corners: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Indices of the triangles, ``corners`` (2, 3, T) in pixels, whose bounding box holds the centre of a ``wanted``
+    pixel (height, width)."""
+    first, end = [], []
+    for (a, b, c), length in zip(corners, wanted.shape[::-1], strict=True):
+        low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+        first.append(np.ceil(low - (0.5 + _MARGIN)).clip(0, length).astype(np.int32))
+        end.append((np.floor(high - (0.5 - _MARGIN)) + 1).clip(0, length).astype(np.int32))
+    counted = cv2.integral(wanted.astype(np.uint8)).reshape(-1)  # wanted pixels above and to the left of a corner
+    (left, top), (right, bottom), stride = first, end, wanted.shape[1] + 1
+    top, bottom = top * stride, bottom * stride
+    inside = counted[bottom + right] - counted[top + right] - counted[bottom + left] + counted[top + left]
+    return np.flatnonzero((inside > 0) & (right > left) & (bottom > top))
 
 
 def hidden(corners: np.ndarray, depth: np.ndarray, wall: np.ndarray) -> np.ndarray:

@@ -178,6 +178,19 @@ def test_triangles_behind_a_wall_are_found_and_no_others() -> None:
         assert not hidden[k] or (alone.depth > wall.reshape(-1)[alone.pixel]).all()
 
 
+def test_triangles_over_wanted_pixels_are_found_and_few_others() -> None:
+    pixels, _, corners = triangles(400, seed=9)
+    wanted = np.zeros((98, 117), bool)
+    wanted[10:14, 20:26] = wanted[60, 90] = wanted[97, 116] = True
+    kept = np.zeros(len(corners), bool)
+    kept[cull.over(pixels.T[:, corners.T], wanted)] = True
+    assert 10 < kept.sum() < 300
+    low, high = pixels[corners].min(axis=1), pixels[corners].max(axis=1)
+    centres = np.argwhere(wanted)[:, ::-1] + 0.5
+    inside = ((centres >= low[:, None]) & (centres <= high[:, None])).all(axis=2).any(axis=1)
+    assert kept[inside].all() and (kept & ~inside).sum() < 5
+
+
 def test_the_full_profile_smooths_a_silhouette() -> None:
     half = 3.3  # at depth 40 and focal 2, the square ends at 16 · (0.5 + 0.165) = 10.64 pixels
     small = card("square", 40, 200, 255, 0, half)

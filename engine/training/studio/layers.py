@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio.vectors import indices
 
-_INVISIBLE = 1 / 512  # a share that cannot change an 8-bit picture
+INVISIBLE = 1 / 512  # a share that cannot change an 8-bit picture
 _GAP = 0.15  # the light that layers let through where it is worth looking what else they hold
 
 
@@ -75,7 +75,7 @@ def seen(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[T
     weights = [
         before * colour[3] if k else before for k, (before, colour) in enumerate(zip(through, rgba, strict=True))
     ]
-    kept = [indices(weight > _INVISIBLE) for weight in weights]
+    kept = [indices(weight > INVISIBLE) for weight in weights]
     ends = tuple(torch.tensor([len(index) for index in kept]).cumsum(0).tolist())
     return Seen(
         fragments=joined([select(fragments, index) for fragments, index in zip(slots, kept, strict=True)]),

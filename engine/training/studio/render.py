@@ -78,7 +78,7 @@ def _render(scenes: Sequence[Scene], size: int, profile: Profile, rasteriser: st
     plain = fine = _drawing(heap, layers.nearer(head, rest), size, rasteriser)
     if profile.samples > 1:
         width = size * profile.samples
-        fine = _drawing(heap, heap.opaque(width, rasteriser), width, rasteriser, _worth_a_closer_look(heap, plain))
+        fine = _drawing(heap, heap.opaque(width, rasteriser), width, rasteriser, plain)
     colour, matte = _shade(heap, fine, size, profile, rasteriser)
     return _pictures(heap, plain, head, colour, matte, size)
 
@@ -87,13 +87,15 @@ def _render(scenes: Sequence[Scene], size: int, profile: Profile, rasteriser: st
 class _Drawing:
     """Pictures of one width before they are shaded: ``slots`` of fragments, what is opaque first, then each layer where
     it lies in front of that, then the hair that is seen through gaps of the layers, since a layer holds one fragment a
-    pixel; the layers' colours ``rgba``; the light that passes ``through`` to each slot."""
+    pixel; the layers' colours ``rgba``; the light that passes ``through`` to each slot; and the ``octaves`` by which
+    each texture is finer than the picture."""
 
     width: int
     slots: list[Fragments]
     rgba: list[Tensor]
     through: list[Tensor]
     texels: Texels
+    octaves: Tensor
 
 
 def _worth_a_closer_look(heap: Heap, drawing: _Drawing) -> Tensor:
@@ -108,13 +110,18 @@ def _worth_a_closer_look(heap: Heap, drawing: _Drawing) -> Tensor:
     return worth
 
 
-def _drawing(heap: Heap, opaque: Fragments, width: int, rasteriser: str, worth: Tensor | None = None) -> _Drawing:
-    """Of the layers, triangles that are ``worth`` it (T,), or all."""
+def _drawing(heap: Heap, opaque: Fragments, width: int, rasteriser: str, coarser: _Drawing | None = None) -> _Drawing:
+    """What is ``opaque`` with the layers; a ``coarser`` drawing of the same tells what of them may be seen, and how
+    large textures are."""
     wall = layers.wall(opaque)
-    worth = heap.slot >= 2 if worth is None else worth
+    worth = heap.slot >= 2 if coarser is None else _worth_a_closer_look(heap, coarser)
     slots = [opaque, *(layers.before(wall, layer) for layer in heap.layers(worth, wall, width, rasteriser))]
     textures = [texture for scene in heap.scenes for texture in scene.textures]
-    found = texels.texels(textures, _shrink(heap, slots, width), heap.device)
+    if coarser is None:
+        octaves = _octaves(heap, slots, width)
+    else:
+        octaves = coarser.octaves - float(np.log2(width / coarser.width))
+    found = texels.texels(textures, octaves.round().clamp(0, 8).int().tolist(), heap.device)
     rgba = _colours(heap, found, slots[1:])
     if heap.hair:
         hair = [slots[1 + k] for k in heap.hair]
@@ -122,7 +129,7 @@ def _drawing(heap: Heap, opaque: Fragments, width: int, rasteriser: str, worth: 
         slots.append(layers.before(gaps, heap.behind(worth, hair, gaps, width, rasteriser)))
         rgba += _colours(heap, found, slots[-1:])
     through = layers.transmittance(slots, [colour[3] for colour in rgba])
-    return _Drawing(width, slots, rgba, through, found)
+    return _Drawing(width, slots, rgba, through, found, octaves)
 
 
 def _colours(heap: Heap, texels: Texels, slots: Sequence[Fragments]) -> list[Tensor]:
@@ -134,8 +141,8 @@ def _colours(heap: Heap, texels: Texels, slots: Sequence[Fragments]) -> list[Ten
     return list(rgba.split([len(slot.pixel) for slot in slots], 1))
 
 
-def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
-    """Per texture, how often to halve it so that on average a texel is about a pixel."""
+def _octaves(heap: Heap, slots: Sequence[Fragments], width: int) -> Tensor:
+    """Per texture, how often to halve it so that on average a texel is a pixel."""
     textures = [texture for scene in heap.scenes for texture in scene.textures]
     triangle = torch.cat([fragments.triangle for fragments in slots])
     drawn = torch.bincount(triangle, minlength=len(heap.triangles))  # pixels of each triangle
@@ -147,8 +154,7 @@ def _shrink(heap: Heap, slots: Sequence[Fragments], width: int) -> list[int]:
     octaves = 0.5 * torch.log2(in_texels.clamp(min=1e-6) / in_pixels.clamp(min=1e-6))
     weight = drawn[index].float()
     total = torch.zeros(len(textures), device=heap.device).index_add_(0, texture, weight)
-    mean = torch.zeros(len(textures), device=heap.device).index_add_(0, texture, weight * octaves) / total.clamp(min=1)
-    return mean.round().clamp(0, 8).int().tolist()
+    return torch.zeros(len(textures), device=heap.device).index_add_(0, texture, weight * octaves) / total.clamp(min=1)
 
 
 def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -159,8 +165,10 @@ def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasteriser: str) -> tuple[Tensor, Tensor]:
     """Display colours (3, B, S, S) before the lens' faults, and coverage (B, S, S)."""
-    opaque = _colours(heap, drawing.texels, drawing.slots[:1])
-    seen = layers.seen(drawing.slots, [*opaque, *drawing.rgba], drawing.through)
+    index = indices(drawing.through[0] > layers.INVISIBLE)
+    slots = [layers.select(drawing.slots[0], index), *drawing.slots[1:]]
+    through = [drawing.through[0].index_select(0, index), *drawing.through[1:]]
+    seen = layers.seen(slots, [*_colours(heap, drawing.texels, slots[:1]), *drawing.rgba], through)
     count, width = len(heap.scenes), drawing.width
     lights = shading.lights([s.light for s in heap.scenes], heap.device)
     cast = None
@@ -205,14 +213,14 @@ def _arriving(
     number[vertices] = torch.arange(len(vertices), device=heap.device)
     corners = number.index_select(0, heap.triangles.view(-1)).view(-1, 3).index_select(0, fragments.triangle)
     points = heap.points(vertices, material.index_select(0, vertices))
-    there = shading.arriving(points, lights).rows
+    glossy = indices(shading.is_glossy(own))
+    on_glossy = heap.points_at(layers.select(fragments, glossy), width)
+    there, exact = shading.arriving(points.and_then(on_glossy), lights).rows.split([len(vertices), len(glossy)], 1)
     kinds = len(there)
     if cast is not None:
         there = torch.cat([there, cast.places(points)])
     rows = channels_first(weighted(there.t().contiguous(), corners, fragments.barycentric))
-    glossy = indices(shading.is_glossy(own))
-    if len(glossy):
-        rows[:kinds, glossy] = shading.arriving(heap.points_at(layers.select(fragments, glossy), width), lights).rows
+    rows[:kinds].index_copy_(1, glossy, exact)
     light = shading.Arriving(rows[:kinds])
     return light, None if cast is None else _lit(heap, fragments, light, rows[kinds:], cast)
 

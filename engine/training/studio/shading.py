@@ -100,6 +100,10 @@ class Points:
     material: Tensor
     scene: Tensor
 
+    def and_then(self, others: Points) -> Points:
+        """These and others."""
+        return Points(*(torch.cat([a, b], -1) for a, b in zip(vars(self).values(), vars(others).values(), strict=True)))
+
 
 @dataclass(frozen=True)
 class Arriving:

@@ -77,7 +77,11 @@ class Heap:
         unseen = worth & (self.material == Material.HAIR)
         for layer in layers:
             unseen[layer.triangle[indices(wall.index_select(0, layer.pixel) > 0)]] = False
-        chosen = self._before(wall, indices(unseen), width, rasteriser)
+        chosen = indices(unseen)
+        if rasteriser != "torch" and len(chosen):
+            wanted = wall.view(width, width).numpy() > 0
+            chosen = chosen[torch.from_numpy(cull.over(self._places(chosen, width)[0], wanted))]
+        chosen = self._before(wall, chosen, width, rasteriser)
         return self._drawn(chosen, torch.zeros_like(self.slot), 1, width, rasteriser)[0]
 
     def _before(self, wall: Tensor, chosen: Tensor, width: int, rasteriser: str) -> Tensor:
@@ -85,11 +89,15 @@ class Heap:
         which draws scenes together and does not mind."""
         if rasteriser == "torch" or not len(chosen):
             return chosen
-        corners = np.ascontiguousarray(self.triangles.index_select(0, chosen).numpy().T)
-        places = (np.ascontiguousarray(self.place.numpy().T) * width).take(corners, axis=1)
-        a, b, c = self.depth.numpy().take(corners)
+        places, (a, b, c) = self._places(chosen, width)
         nearest = np.minimum(np.minimum(a, b), c)
         return chosen[torch.from_numpy(~cull.hidden(places, nearest, wall.view(width, width).numpy()))]
+
+    def _places(self, chosen: Tensor, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """The corners of ``chosen`` triangles in pixels, (2, 3, T), and their depths (3, T)."""
+        corners = np.ascontiguousarray(self.triangles.index_select(0, chosen).numpy().T)
+        places = np.ascontiguousarray(self.place.numpy().T) * width
+        return places.take(corners, axis=1), self.depth.numpy().take(corners)
 
     def _drawn(self, chosen: Tensor, slot: Tensor, slots: int, width: int, rasteriser: str) -> list[Fragments]:
         """The ``chosen`` triangles, in pictures of their own for every ``slot`` (T,)."""
