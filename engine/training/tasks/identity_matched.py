@@ -34,21 +34,22 @@ from engine.training.task import DISCRIMINATOR, Graph, Task
 
 _MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)
 _PARTS = (1, 2, 3)  # of ``warp_part``: skin, eye, inside of the mouth
+_FEW = 1e-3  # of the picture: a region that is smaller does not count as much as it might
 
 
 @dataclass(frozen=True)
 class Options:
     """How the generator is built, then weights of the losses: systems.md 2.4, whose own are CoCosNet's [C] or ours [R].
 
-    ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` and ``hidden`` how much more those few pixels count in
-    them. ``perceptual`` with our own network, on a picture ``look`` pixels wide: a piece as it is or all of it made
-    smaller, by turns. ``moved`` on the base looked up at the offset, where the source shows what belongs there, so
-    that pixels are moved before they are painted. ``warp_self`` on the source as the cells' attention mixes it,
-    ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the photograph's own.
-    ``adversarial`` (hinge, two scales, conditioned on PNCC), times ``matching`` of features, is off at 0: a recipe of
-    its own starts from trained weights and turns it on. CoCosNet's cycle is left out: the motion is known exactly, and
-    so is its identity loss, which the perceptual one contains. ``light`` and ``grain``: how strongly pictures are
-    recoloured, and inputs made worse.
+    ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` and ``hidden`` what those few pixels count in them
+    together, all of the picture counting 1. ``perceptual`` with our own network, on a picture ``look`` pixels wide: a
+    piece as it is or all of it made smaller, by turns. ``moved`` on the base looked up at the offset, where the source
+    shows what belongs there, so that pixels are moved before they are painted. ``warp_self`` on the source as the
+    cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
+    photograph's own. ``adversarial`` (hinge, two scales, conditioned on PNCC), times ``matching`` of features, is off
+    at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's cycle is left out, since the
+    motion is known exactly, and its identity loss, since the perceptual one has seen people. ``light`` and ``grain``:
+    how strongly pictures are recoloured, and inputs made worse.
     """
 
     network: Config = Config()
@@ -61,9 +62,9 @@ class Options:
     correspondence: float = 1.0
     flow: float = 2.0
     mask: float = 0.03
-    mouth: float = 15.0
-    eyes: float = 10.0
-    hidden: float = 2.0
+    mouth: float = 0.15
+    eyes: float = 0.12
+    hidden: float = 0.12
     adversarial: float = 0.0
     matching: float = 10.0
     light: float = 0.5
@@ -161,7 +162,10 @@ class IdentityMatched(Task):
         """(B, 1, S, S), 1 and more: what counts where."""
         mouth, eyes = _regions(batch)
         given = self.options
-        return 1 + (given.mouth * mouth).maximum(given.eyes * eyes).maximum(given.hidden * batch["warp_hidden"])
+        weight = torch.ones_like(mouth)
+        for share, region in ((given.mouth, mouth), (given.eyes, eyes), (given.hidden, batch["warp_hidden"])):
+            weight = weight + share * region / region.mean().clamp(min=_FEW)
+        return weight
 
     def _alike(self, out: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         """A glance at a piece around what counts more, or from afar at all: a third of what the generator costs."""
