@@ -71,7 +71,7 @@ class Decoder(nn.Module):
 
 class GatedSkip(nn.Module):
     """The source's own features, moved along the flow, in place of the decoder's wherever the moved geometry agrees
-    with the new frame's (the paper's geometry-aware skip connection; the form is ours, systems.md 2.3 [R]).
+    with the new frame's (the paper's geometry-aware skip connection; the form is our reconstruction).
 
     Before anything is learned the gate is open where PNCCs agree within about a twentieth of the head and shuts beyond.
     """

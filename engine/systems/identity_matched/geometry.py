@@ -63,7 +63,7 @@ class GeometryEncoder(nn.Module):
     PNCCs.
 
     The surface's own code comes first, so that the match is that of nearest surface points before anything is learned
-    (systems.md 2.3 [R]): cos πx and sin πx of each axis, whose product falls steadily with distance over the
+    (our reconstruction): cos πx and sin πx of each axis, whose product falls steadily with distance over the
     whole head, and for cells without mesh the same of their place in the picture, so that surroundings stay where they
     are (the coordinate channels of CoCosNet's options). ``context`` channels of learned features are added.
     """
@@ -120,6 +120,6 @@ def learned_match(attention: Tensor, appearance: Tensor, stride: int) -> Match:
 
 
 def given_match(flow: Tensor, appearance: Tensor, stride: int) -> Match:
-    """The same from the exact flow of the drawn mesh, (B, 2, S, S) (systems.md 2.3, ``analytic``)."""
+    """The same from the exact flow of the drawn mesh, (B, 2, S, S)."""
     coarse = functional.avg_pool2d(flow.float(), stride)
     return Match(look_up(appearance, coarse, stride), coarse, None)

@@ -39,7 +39,7 @@ class Size:
     skips: tuple[int, ...]
 
 
-# paper: CoCosNet's and SPADE's widths as systems.md 2.3 has them, correspondence at 64 x 64; fast: a tenth of it.
+# paper: widths as CoCosNet and SPADE have them, correspondence at 64 x 64; fast: a tenth of it.
 SIZES = {
     "fast": Size((32, 48, 96, 128), (0, 1, 1, 1), grid=8, encoder=32, context=24, skips=(4,)),
     "paper": Size((64, 128, 256, 512), (1, 2, 2, 1), grid=4, encoder=128, context=236, skips=(2, 4)),
@@ -48,7 +48,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Config:
-    """How the generator is built; all of it is our reconstruction [R] unless a source is named.
+    """How the generator is built; all of it is our reconstruction unless a source is named.
 
     ``correspondence``: ``learned`` is attention between PNCC features (CoCosNet), ``analytic`` the exact flow of the
     drawn mesh in its place (teacher, ablation, run-time choice; the weights are the same). ``temperature`` of the

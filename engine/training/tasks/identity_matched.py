@@ -39,7 +39,7 @@ _FEW = 1e-3  # of the picture: a region that is smaller does not count as much a
 
 @dataclass(frozen=True)
 class Options:
-    """How the generator is built, then weights of the losses: systems.md 2.4, whose own are CoCosNet's [C] or ours [R].
+    """How the generator is built, then weights of the losses, ours where no source is named.
 
     ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` and ``hidden`` what those few pixels count in them
     together, all of the picture counting 1. ``perceptual`` with our own network, on a picture ``look`` pixels wide: a
