@@ -10,7 +10,10 @@ from engine.evaluation.pictures import Eye, Moment, Picture
 from engine.evaluation.scores import Score, angles
 
 _LEAST = 4  # frames
-_STILL = 1e-6  # standard deviation of a signal that does not move
+_FROZEN = 1e-6  # standard deviation of an output that does not move at all
+# Standard deviation below which a driver's signal is its landmarker's noise for the most part: degrees, and lengths as
+# the signals measure them.
+_STILL = {"pose": 0.5, "exp": 0.01}
 # Of the 68 landmarks. Heights are measured in lengths of the nose and widths in distances of the eyes' outer corners,
 # so that turning the head changes neither much.
 _NOSE, _EYE_CORNERS = (27, 33), (36, 45)
@@ -24,7 +27,7 @@ _WIDTH = (48, 54)
 
 class Correlation(Score):
     """Pearson correlation with the driver over each shot, of each signal alone, then their mean; a signal that the
-    driver does not move is left out, one that moves in the driver alone counts 0. Mean over shots.
+    driver hardly moves is left out, one that moves in the driver alone counts 0. Mean over shots.
 
     ``corr_exp``: of four signals of the landmarks (mouth open, mouth wide, eyes open, brows raised); ``corr_pose``: of
     yaw, pitch and roll of the face model fitted to the landmarks. No figure for shots of fewer than four frames.
@@ -35,6 +38,7 @@ class Correlation(Score):
     def __init__(self, kind: str, landmarker: Landmarker, fitting: Fitting) -> None:
         """``kind``: ``exp`` or ``pose``."""
         self.name = f"corr_{kind}-{landmarker.suffix}"
+        self._still = _STILL[kind]
         self._signals: Eye = Signals(landmarker) if kind == "exp" else Angles(fitting)
         self._pairs: dict[str, list[np.ndarray]] = {}
 
@@ -44,7 +48,8 @@ class Correlation(Score):
             self._pairs.setdefault(moment.shot, []).append(np.stack(pair))
 
     def by_shot(self) -> dict[str, float]:
-        found = {shot: _follows(np.stack(pairs)) for shot, pairs in self._pairs.items() if len(pairs) >= _LEAST}
+        taken = {shot: np.stack(pairs) for shot, pairs in self._pairs.items() if len(pairs) >= _LEAST}
+        found = {shot: follows(pairs, self._still) for shot, pairs in taken.items()}
         return {shot: figure for shot, figure in found.items() if figure is not None}
 
     def value(self) -> float | None:
@@ -87,10 +92,11 @@ def signals(landmarks68: np.ndarray) -> np.ndarray:
     return np.array([*heights, distance(*_WIDTH) / distance(*_EYE_CORNERS)])
 
 
-def _follows(pairs: np.ndarray) -> float | None:
-    """Mean correlation over signals of (frames, 2, signals): the output's, the driver's; None when nothing drives."""
+def follows(pairs: np.ndarray, still: float) -> float | None:
+    """Mean correlation over signals of (frames, 2, signals): the output's, the driver's; None when nothing drives.
+    ``still``: the standard deviation up to which a driver's signal is left out."""
     found = []
     for output, driver in pairs.transpose(2, 1, 0):
-        if driver.std() > _STILL:
-            found.append(np.corrcoef(output, driver)[0, 1] if output.std() > _STILL else 0.0)
+        if driver.std() > still:
+            found.append(np.corrcoef(output, driver)[0, 1] if output.std() > _FROZEN else 0.0)
     return float(np.mean(found)) if found else None

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import EngineError
 from engine.evaluation.contestant import FLOOR, Contestant
-from engine.evaluation.correlation import signals
+from engine.evaluation.correlation import follows, signals
 from engine.evaluation.differences import against_all
 from engine.evaluation.entrants import Entrant
 from engine.evaluation.metrics import HIGHER, LOWER
@@ -117,6 +117,16 @@ def test_signals_hold_while_the_picture_is_scaled_and_turned() -> None:
     opened[65:68, 1] += 10  # the lower lip's inner edge
     assert signals(opened)[0] > signals(points)[0]
     assert signals(opened)[1:] == pytest.approx(signals(points)[1:])
+
+
+def test_only_what_the_driver_moves_is_followed() -> None:
+    t = np.linspace(0, 6, 30)
+    driver = np.stack([np.sin(t), np.cos(t), 1e-3 * np.sin(3 * t)], axis=1)
+    output = np.stack([2 * np.sin(t) + 5, np.zeros(30), -np.sin(3 * t)], axis=1)
+    both = np.stack([output, driver], axis=1)
+    assert follows(both, 0.01) == pytest.approx(0.5)  # the first exactly, the second not at all
+    assert follows(both[..., :1], 0.01) == pytest.approx(1)
+    assert follows(both[..., 2:], 0.01) is None
 
 
 def test_the_far_cheek_is_on_the_side_that_is_turned_away() -> None:
