@@ -7,6 +7,7 @@ highlights have smooth edges too. Labels come from a drawing at the picture's ow
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -148,7 +149,8 @@ def _octaves(heap: Heap, slots: Sequence[Fragments], width: int) -> Tensor:
     drawn = torch.bincount(triangle, minlength=len(heap.triangles))  # pixels of each triangle
     index = indices(drawn > 0)
     texture = heap.texture[index]
-    in_pixels = _area(*(heap.place[heap.triangles[index]] * width).unbind(1))
+    corners = heap.triangles.index_select(0, index).view(-1)
+    in_pixels = _area(*(heap.place.index_select(0, corners).view(-1, 3, 2) * width).unbind(1))
     texels = torch.tensor([t.rgba.shape[0] * t.rgba.shape[1] for t in textures], device=heap.device)[texture]
     in_texels = _area(*heap.uv[index].split(2, 1)) * texels
     octaves = 0.5 * torch.log2(in_texels.clamp(min=1e-6) / in_pixels.clamp(min=1e-6))
@@ -242,7 +244,7 @@ def _parsing(heap: Heap, labelled: Fragments, texels: Texels) -> Tensor:
 
 def _code(heap: Heap, head: Fragments) -> Tensor:
     """The projected normalised coordinate code of the heads alone, (B · S, S, 3) float16."""
-    code = pncc.normalised_coordinates(face_model.load())
+    code = _coordinates()
     table = torch.zeros(len(heap.depth), 3, device=heap.device)
     for scene, first in zip(heap.scenes, heap.first_vertex, strict=True):
         for mesh, start in zip(scene.meshes, first, strict=True):
@@ -252,6 +254,11 @@ def _code(heap: Heap, head: Fragments) -> Tensor:
     picture = torch.zeros(height * width, 3, dtype=torch.float16, device=heap.device)
     picture.index_copy_(0, head.pixel, heap.gather(table, head).half())
     return picture.view(height, width, 3)
+
+
+@functools.lru_cache(maxsize=1)
+def _coordinates() -> np.ndarray:
+    return pncc.normalised_coordinates(face_model.load())
 
 
 def _pictures(

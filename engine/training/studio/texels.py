@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.training.studio.scene import Texture
 from engine.training.studio.vectors import piecewise
 
+_BELOW_ONE = 1 - 2.0**-23
 _shrunk: weakref.WeakKeyDictionary[Texture, dict[int, np.ndarray]] = weakref.WeakKeyDictionary()
 
 
@@ -22,7 +23,7 @@ class Texels:
     """All texels of some textures in one row, each texture with its edge repeated around it: ``rgba`` (X,) int32
     holding four bytes. Per texture: ``size`` (K, 2) float width and height without the edge, ``layout`` (K, 2) where
     its first texel is and how far apart its rows are. ``parsing`` (Y,) uint8 with ``parsing_first`` (K,), −1 where a
-    texture has none, and ``parsing_size`` (K, 2)."""
+    texture has none, and ``parsing_size`` (K, 2) float."""
 
     rgba: Tensor
     size: Tensor
@@ -54,10 +55,10 @@ class Texels:
     def classes(self, texture: Tensor, uv: Tensor) -> Tensor:
         """The nearest parsing class (P,) uint8, 0 where the texture says nothing."""
         first = self.parsing_first.index_select(0, texture)
-        width, height = self.parsing_size.index_select(0, texture).t()
-        column = torch.minimum((uv[0] * width).long().clamp(min=0), width - 1)
-        row = torch.minimum((uv[1] * height).long().clamp(min=0), height - 1)
-        return torch.where(first < 0, 0, self.parsing.index_select(0, (first + row * width + column).clamp(min=0)))
+        size = self.parsing_size.index_select(0, texture).t()
+        column, row = (uv.clamp(0, _BELOW_ONE) * size).long()
+        place = torch.addcmul(first + column, row, size[0].long()).clamp_(min=0)
+        return torch.where(first < 0, 0, self.parsing.index_select(0, place))
 
 
 def texels(textures: Sequence[Texture], shrink: Sequence[int], device: torch.device) -> Texels:
@@ -84,7 +85,7 @@ def texels(textures: Sequence[Texture], shrink: Sequence[int], device: torch.dev
         layout=tensor(np.column_stack([first, [image.shape[1] for image in images]])),
         parsing=tensor(np.concatenate(parsing)),
         parsing_first=tensor(np.array(starts)),
-        parsing_size=tensor(np.array(sizes)),
+        parsing_size=tensor(np.array(sizes, np.float32)),
     )
 
 
