@@ -1,7 +1,8 @@
 """``python -m engine train throughput``: how fast the studio and the recipes are on this machine, as Markdown.
 
 For every stage of a recipe the same batch is trained on over and over; beside it stands what the data of that batch
-cost from the studio and from shards, and what share of a step they are where nothing runs beside it.
+cost from the studio, a person's share of painting included, and from shards, and what share of a step they are where
+nothing runs beside it. These are wall times, which grow with whatever else the machine does; CPU time is beside them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import importlib
 import importlib.util
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from engine.training import recipe as recipes
@@ -22,27 +24,55 @@ from engine.training.sample import Samples
 
 _STEPS = 4  # timed, after one that is not
 _PAIRS = 4  # timed from each source
+_PEOPLE = 6  # painted, of whom the quickest counts
+
+
+@dataclass(frozen=True)
+class Time:
+    """Milliseconds: on the clock, and of all threads' work together."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: Time) -> Time:
+        return Time(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __truediv__(self, count: float) -> Time:
+        return Time(self.wall / count, self.cpu / count)
+
+
+def _timed(work: Callable[[], object]) -> Time:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Time((time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000)
+
+
+def _least(works: Iterable[Callable[[], object]]) -> Time:
+    """Of what takes the least CPU time."""
+    return min((_timed(work) for work in works), key=lambda taken: taken.cpu)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One stage of a recipe; milliseconds a pair: ``trained``, made by the ``studio``, read from ``shards``."""
+    """One stage of a recipe; time a pair: ``trained``, made by the ``studio``, read from ``shards``."""
 
     stage: Stage
-    trained: float
-    studio: float
-    shards: float
+    trained: Time
+    studio: Time
+    shards: Time
 
     def cells(self) -> list[str]:
         """What :data:`HEAD` heads, after the recipe and its device."""
-        cells = [str(self.stage.size), str(self.stage.batch), f"{1000 / self.trained:.1f}"]
-        cells += [f"{self.studio:.0f}", f"{self.shards:.1f}"]
-        return cells + [f"{made / (made + self.trained):.0%}" for made in (self.studio, self.shards)]
+        cells = [str(self.stage.size), str(self.stage.batch), f"{1000 / self.trained.wall:.1f}"]
+        cells += [f"{self.studio.wall:.0f}", f"{self.shards.wall:.1f}"]
+        cells += [f"{made.wall / (made.wall + self.trained.wall):.0%}" for made in (self.studio, self.shards)]
+        return [*cells, f"{self.trained.cpu:.0f}", f"{self.studio.cpu:.0f}", f"{self.shards.cpu:.1f}"]
 
 
 HEAD = (
     *("recipe", "device", "px", "batch", "pairs/s trained"),
     *("studio, ms a pair", "shards, ms a pair", "studio's share of a step", "shards' share"),
+    *("trained, CPU-ms a pair", "studio, CPU-ms", "shards, CPU-ms"),
 )
 
 
@@ -70,7 +100,7 @@ def command(argv: list[str]) -> int:
 
 def measure(recipe: Recipe, assets: Path | None) -> Iterator[tuple[str, Row]]:
     """(device and precision, a row) for each stage. Raises EngineError where recipe or assets cannot be used."""
-    from engine.training.batch import collate
+    from engine.training.batch import Batch, collate
     from engine.training.feed import Open
     from engine.training.loop import Trainer
     from engine.training.shard_writer import USUAL, build
@@ -81,6 +111,7 @@ def measure(recipe: Recipe, assets: Path | None) -> Iterator[tuple[str, Row]]:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(recipe, Path(scratch), opener)
         studio, wanted, labels = trainer.samples, trainer.task.fields, USUAL
+        painting = _painting(studio)
         if any(field.startswith("warp_") for field in wanted):
             studio, labels = Warped(studio), (*USUAL, "warp")
         for number, stage in enumerate(recipe.stages):
@@ -88,20 +119,30 @@ def measure(recipe: Recipe, assets: Path | None) -> Iterator[tuple[str, Row]]:
             build(folder, lambda: studio, _PAIRS, stage.size, labels)
             shards = ShardSamples(folder)
 
-            def ms_a_pair(samples: Samples, size: int = stage.size) -> float:
+            def a_pair(samples: Samples, size: int = stage.size) -> Time:
                 for k in range(_PAIRS):  # people are painted and shards are hashed when they are first asked for
                     samples.pair(k, size)
-                began = time.perf_counter()
-                collate([samples.pair(k, size) for k in range(_PAIRS)], wanted)
-                return (time.perf_counter() - began) * 1000 / _PAIRS
+                return _least([lambda: collate([samples.pair(k, size) for k in range(_PAIRS)], wanted)] * 2) / _PAIRS
 
             batch = trainer.on_device(collate([shards.pair(k, stage.size) for k in range(stage.batch)], wanted))
             trainer.done = sum(earlier.steps for earlier in recipe.stages[:number])
             trainer.step(batch)
-            began = time.perf_counter()
-            for _ in range(_STEPS):
-                _, norms = trainer.step(batch)
-            sum(float(norm) for norm in norms.values())  # waits for the device
-            trained = (time.perf_counter() - began) * 1000 / (_STEPS * stage.batch)
+
+            def steps(batch: Batch = batch) -> None:
+                for _ in range(_STEPS):
+                    _, norms = trainer.step(batch)
+                sum(float(norm) for norm in norms.values())  # waits for the device
+
+            trained = _timed(steps) / (_STEPS * stage.batch)
             device = f"{trainer.device.type}, {recipe.precision}"
-            yield device, Row(stage, trained, ms_a_pair(studio), ms_a_pair(shards))
+            yield device, Row(stage, trained, a_pair(studio) + painting, a_pair(shards))
+
+
+def _painting(samples: Samples) -> Time:
+    """What of painting a person falls to each of the pairs they sit for."""
+    from engine.training.studio.dataset import StudioSamples
+
+    if not isinstance(samples, StudioSamples):
+        return Time(0.0, 0.0)
+    samples.paint(0)
+    return _least(partial(samples.paint, person) for person in range(_PEOPLE)) / samples.sittings

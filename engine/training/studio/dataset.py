@@ -59,7 +59,7 @@ class StudioSamples(Samples):
         self._library, self._seed, self._split = load(assets), seed, Split(split)
         self._options = options or Options()
         self._profile: Profile = PROFILES[self._options.profile]
-        self._sitter = functools.lru_cache(maxsize=2 * _POOL)(self._paint)
+        self._sitter = functools.lru_cache(maxsize=2 * _POOL)(self.paint)
 
     def pair(self, number: int, size: int) -> Pair:
         if self._draws("negative", number).random() < self._options.negatives:
@@ -78,6 +78,15 @@ class StudioSamples(Samples):
     def person(self, number: int) -> int:
         """The sitter of a pair: of a pool of people each comes in turn, and the pool is exchanged as one."""
         return number // (_POOL * self._options.sittings) * _POOL + number % _POOL
+
+    def paint(self, person: int) -> Sitter:
+        """The sitter of that number, painted anew."""
+        return sample_sitter(self._library, self._split, self._seed, person)
+
+    @property
+    def sittings(self) -> int:
+        """For how many pairs a person sits."""
+        return self._options.sittings
 
     def describe(self) -> dict[str, object]:
         return {
@@ -108,9 +117,6 @@ class StudioSamples(Samples):
 
     def _drawn(self, scene: Scene, size: int) -> Picture:
         return render(scene, size, self._profile)
-
-    def _paint(self, person: int) -> Sitter:
-        return sample_sitter(self._library, self._split, self._seed, person)
 
     def _stage(self, draw: np.random.Generator) -> Stage:
         stage = sample_stage(self._library.choices(self._split).environments, draw)
