@@ -35,8 +35,8 @@ class Options:
     points: float = 10.0
     coarse: float = 3.0
     pose: float = 0.3
-    expression: float = 10.0
-    gaze: float = 1.0
+    expression: float = 30.0
+    gaze: float = 4.0
     confidence: float = 1.0
     matte: float = 1.0
 
@@ -69,9 +69,9 @@ class FaceRegressorTask(Task):
                 * losses.wing(made["dense"][..., 2:], truth["depth"], there[:, None].expand(-1, DENSE)),
                 "coarse": given.coarse * losses.wing(made["coarse"][..., :2], truth["points"], weight),
                 "pose": given.pose * _mean((rotation(made["pose"]) - truth["rotation"]).square().sum((1, 2)), there),
-                # Squared: most weights are 0 most of the time, which is all that their absolute errors would teach.
+                # Cross-entropy: most weights are near 0 most of the time, where a sigmoid's squared error has no slope.
                 "expression": given.expression
-                * _mean((made["expression"] - truth["expression"]).square().mean(1), there),
+                * _mean(_entropy(made["expression"], truth["expression"]).mean(1), there),
                 "gaze": given.gaze * _mean((made["gaze"] - truth["gaze"]).abs().mean((1, 2)), there),
                 "confidence": given.confidence * _doubt(made["confidence"][:, 0], truth["verdict"]),
                 "matte": given.matte * _matte(made["matte"], truth["matte"]),
@@ -226,11 +226,15 @@ def _doubt(confidence: Tensor, verdict: Tensor) -> Tensor:
     return -_mean(torch.where(verdict > 0.5, confidence, 1 - confidence).log(), decided)
 
 
+def _entropy(made: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of probabilities 0…1 and what should have been, each by itself."""
+    likely = made.clamp(1e-4, 1 - 1e-4)
+    return -(truth * likely.log() + (1 - truth) * (1 - likely).log())
+
+
 def _matte(made: Tensor, truth: Tensor) -> Tensor:
     """Cross-entropy finds the person, the rest draws the edge."""
-    likely = made.clamp(1e-4, 1 - 1e-4)
-    entropy = -(truth * likely.log() + (1 - truth) * (1 - likely).log()).mean()
-    return 0.5 * entropy + losses.l1(made, truth) + losses.gradient_l1(made, truth)
+    return 0.5 * _entropy(made, truth).mean() + losses.l1(made, truth) + losses.gradient_l1(made, truth)
 
 
 def _iou(made: Tensor, truth: Tensor) -> Tensor:

@@ -112,10 +112,10 @@ class Perceptual(Task):
             )
         seen = augment.hidden(augment.photometric(truth["image"], self.options.strength))
         said, embedding = self._look(seen)
-        margin, scale = self.options.margin, self.options.scale
+        margin, scale, people = self.options.margin, self.options.scale, self.heads.people
         return {
             "generator": {
-                "identity": self.options.identity * arcface(embedding, self.heads.people, truth["person"], margin, scale),
+                "identity": self.options.identity * arcface(embedding, people, truth["person"], margin, scale),
                 # Squared: most weights are 0 most of the time, which is all that their absolute errors would teach.
                 "expression": 4 * (said["expression"] - truth["expression"]).square().mean(),
                 "rotation": 2 * (said["rotation"] - truth["rotation"]).abs().mean(),
@@ -181,8 +181,8 @@ def _at(parsing: Tensor, like: Tensor) -> Tensor:
 
 
 def _errors(said: dict[str, Tensor], truth: Batch) -> dict[str, float]:
-    """``expression_rms``: root of the mean squared difference of weights; ``pose_deg``: angle between rotations; ``landmark_px``: distance at
-    256 px; ``parsing``: share of pixels with another class."""
+    """``expression_rms``: root of the mean squared difference of weights; ``pose_deg``: angle between rotations;
+    ``landmark_px``: distance at 256 px; ``parsing``: share of pixels with another class."""
     trace = (said["rotation"] * truth["rotation"]).sum(dim=(1, 2))
     angle = torch.acos(((trace - 1) / 2).clamp(-1, 1)).mean() * 180 / math.pi
     distance = (to_pixels(said["landmarks"], 256) - to_pixels(truth["landmarks68"], 256)).norm(dim=2).mean()
