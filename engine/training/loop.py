@@ -163,24 +163,25 @@ class Trainer:
 
     def start_from(self, path: Path) -> None:
         """Take an exported file's weights as the start, to train on with other data or another recipe. Tensors that
-        only this recipe has begin as they are, and the record of the run names them.
+        only this recipe has begin as they are, those that only the file has are left out; the record of the run names
+        both.
 
         Raises EngineError ``bad_weights`` where it is no such file or does not fit.
         """
         try:
             given = {name: tensor.float() for name, tensor in load_file(path).items()}
             own = self.task.state(self.task.shipped)
-            fresh = sorted(own.keys() - given.keys())
+            fresh, left = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
             if len(fresh) > len(own) // 2:
                 raise RuntimeError(f"it lacks {len(fresh)} of {len(own)} tensors")
             for task in (self.task, self.average):
-                task.load_state({**own, **given}, task.shipped)
+                task.load_state({name: given.get(name, own[name]) for name in own}, task.shipped)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except (OSError, RuntimeError, SafetensorError) as fault:
             raise EngineError(
                 "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give what its export wrote."
             ) from fault
-        self.began_from = {"file": path.name, "sha256": digest, "begun_anew": fresh}
+        self.began_from = {"file": path.name, "sha256": digest, "begun_anew": fresh, "left_out": left}
 
     def on_device(self, batch: Batch) -> Batch:
         """The batch where the networks are, and laid out as they are."""

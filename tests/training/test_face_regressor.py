@@ -18,7 +18,7 @@ from engine.training.irises import Irises
 from engine.training.recipe import Stage
 from engine.training.studio.dataset import Options, StudioSamples
 from engine.training.tasks import create
-from engine.training.tasks.face_regressor import mean_points
+from engine.training.tasks.face_regressor import face_axes, mean_points
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_irises_look_where_the_eyes_look(batch):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_it_is_small_and_exports_to_what_it_is(tmp_path):
     torch.manual_seed(1)
-    network = FaceRegressor(torch.from_numpy(mean_points()), 53).eval()
+    network = FaceRegressor(torch.from_numpy(mean_points()), 53, *face_axes()).eval()
     for parameter in network.parameters():  # not the quiet start, where every face is the mean face
         parameter.data += 0.005 * torch.randn_like(parameter)
     assert sum(parameter.numel() for parameter in network.parameters()) <= 3_000_000

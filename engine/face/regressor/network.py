@@ -17,8 +17,7 @@ _WIDTHS = (24, 48, 96, 160)  # at a half, a quarter, an eighth and a sixteenth o
 _DEPTHS = (1, 2, 3, 2)
 _FINE = 32
 _CODE = 192
-_READ = 96  # width of what reads the points
-_UNIT = 8.0  # their departures from the mean face, about 1 in this
+_READ = 128  # width of what reads the points
 _PLACE = 2  # the stage at whose resolution the face's place is found
 _ROUNDS = 2
 
@@ -38,15 +37,17 @@ class Residual(nn.Module):
 
 
 class FaceRegressor(nn.Module):
-    """``mean`` (POINTS, 3): the mean face as it lies in an ideal crop; ``expressions`` how many the face model has.
+    """``mean`` (POINTS, 3): the mean face as it lies in an ideal crop; ``expressions`` how many the face model has;
+    ``rest`` (POINTS · 3) and ``axes`` (A, POINTS · 3): the mean of faces laid upright by :func:`upright`, and in what
+    they vary, each axis' departures about 1, so that an eyelid counts as much as a turn of the head.
 
     ``forward``: crop (B, 3, SIZE, SIZE) in −1…1 → the outputs of :data:`engine.face.regressor.layout.OUTPUTS` in that
     order; points lie on the grid of the crop, where −1 and 1 are the centres of the first and last pixel.
     """
 
-    def __init__(self, mean: Tensor, expressions: int) -> None:
+    def __init__(self, mean: Tensor, expressions: int, rest: Tensor, axes: Tensor) -> None:
         super().__init__()
-        self.mean = nn.Buffer(mean)
+        self.mean, self.rest, self.axes = nn.Buffer(mean), nn.Buffer(rest), nn.Buffer(axes)
         stages, before = [], 3
         for width, depth in zip(_WIDTHS, _DEPTHS):
             down = nn.Conv2d(before, width, 3, stride=2, padding=1)
@@ -66,8 +67,8 @@ class FaceRegressor(nn.Module):
         self.pose = nn.Linear(_CODE, 6)
         self.expression = nn.Linear(_CODE, expressions)
         self.gaze = nn.Linear(_CODE, 4)
-        self.read = nn.Linear(POINTS * 3, _READ)
-        self.said = nn.Linear(_READ, 6 + expressions + 4)
+        self.reader = nn.Linear(len(axes), _READ)
+        self.reads = nn.Linear(_READ + len(axes), 6 + expressions + 4)
         self.confidence = nn.Linear(_CODE, 1)
         self.context = nn.Linear(_CODE, 64)
         self.point = nn.Parameter(torch.randn(1, 64, POINTS, 1) * 0.1)
@@ -92,7 +93,7 @@ class FaceRegressor(nn.Module):
         points = coarse = self._coarse(code, place, turn)
         for _ in range(_ROUNDS):
             points = points + self._mend(fine, code, points)
-        pose, expression, gaze = self._read(points.detach(), place.detach(), turn.detach())
+        pose, expression, gaze = self._read(points.detach(), turn.detach())
         matte = torch.sigmoid(functional.pixel_shuffle(self.matte(fine), 2).float())
         answers = {
             "landmarks68": points[:, :LANDMARKS68, :2],
@@ -110,7 +111,7 @@ class FaceRegressor(nn.Module):
     def _begin(self) -> None:
         """Weights that keep the signal's size from layer to layer (He et al. 2015), since nothing restores it;
         residuals and what moves the mean face begin at zero, the other answers small."""
-        answers = (self.similarity, self.pose, self.expression, self.gaze, self.said, self.confidence)
+        answers = (self.similarity, self.pose, self.expression, self.gaze, self.reads, self.confidence)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -132,16 +133,13 @@ class FaceRegressor(nn.Module):
         turned = torch.stack([along * x - across * y, across * x + along * y, along * z], dim=2)
         return turned + functional.pad(place, (0, 1))
 
-    def _read(self, points: Tensor, place: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the points (B, P, 3) alone say of pose, expression and gaze: they are laid upright, so that neither
-        place, size nor roll in the crop matter. The pose is turned back by that roll."""
-        length = turn.square().sum(1, keepdim=True).clamp(min=1e-4)
-        along, across = (turn / length)[:, :, None].unbind(1)
-        x, y, z = (points - functional.pad(place, (0, 1))).unbind(2)
-        upright = torch.stack([along * x + across * y, along * y - across * x, z * length.rsqrt()], dim=2)
-        hidden = functional.relu(self.read(((upright - self.mean) * _UNIT).flatten(1)))
-        said = self.said(hidden).float()
-        cosine, sine = (turn * length.rsqrt()).unbind(1)
+    def _read(self, points: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the points (B, P, 3) alone say of pose, expression and gaze: neither place, size nor roll in the crop
+        matter. The pose is turned back by that roll."""
+        along = functional.normalize(turn, dim=1)
+        cosine, sine = along.unbind(1)
+        seen = (upright(points, along).flatten(1) - self.rest) @ self.axes.T
+        said = self.reads(torch.cat([functional.relu(self.reader(seen)), seen], dim=1)).float()
         ahead = said[:, :6] + self.mean.new_tensor([1.0, 0, 0, 0, 1, 0])
         columns = [
             torch.stack([cosine * v[0] + sine * v[1], cosine * v[1] - sine * v[0], v[2]], dim=1)
@@ -158,6 +156,15 @@ class FaceRegressor(nn.Module):
         hidden = functional.relu(self.under(seen) + self.point + self.context(code)[:, :, None, None])
         moved = 0.1 * self.step(hidden).float()[..., 0].transpose(1, 2)
         return functional.pad(moved, (0, 1))
+
+
+def upright(points: Tensor, along: Tensor) -> Tensor:
+    """Points (B, P, 3) around their middle, of mean square size 1 in the picture's plane, turned back by the roll whose
+    cosine and sine are ``along`` (B, 2)."""
+    cosine, sine = along[:, :, None].unbind(1)
+    x, y, z = (points - points.mean(dim=1, keepdim=True)).unbind(2)
+    laid = torch.stack([cosine * x + sine * y, cosine * y - sine * x, z], dim=2)
+    return laid / laid[..., :2].square().sum(2).mean(1).clamp(min=1e-6).sqrt()[:, None, None]
 
 
 def rotation(six: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +10,16 @@ import torch
 from torch import Tensor
 
 from engine.face import model as face_model
+from engine.face.maths import rotation_from_vector
 from engine.face.regressor.layout import DENSE, LANDMARKS68, MARGIN, OUTPUTS, POINTS, SIZE
-from engine.face.regressor.network import FaceRegressor, rotation
+from engine.face.regressor.network import FaceRegressor, rotation, upright
 from engine.training import augment, crops, losses
 from engine.training.batch import Batch
 from engine.training.crops import Crops
 from engine.training.curves import grid
 from engine.training.irises import Irises
 from engine.training.recipe import Stage
+from engine.training.studio.randomness import draws
 from engine.training.task import Graph, Task
 
 ROLES = ("source", "driving")
@@ -25,6 +28,7 @@ _LABELS = (
     *("identity", "expression", "gaze", "rotation", "translation", "focal"),
 )
 _HIDDEN = 0.3  # what a point counts that is not seen
+_HEADS, _AXES = 800, 160  # random heads of the face model, and in what so many of them may vary
 _DISTANCE = 60.0  # cm between the camera and the mean face
 
 
@@ -49,7 +53,7 @@ class FaceRegressorTask(Task):
 
     def build(self) -> None:
         expressions = len(face_model.load().expression_names)
-        self.net = self.add("face", FaceRegressor(torch.from_numpy(mean_points()), expressions))
+        self.net = self.add("face", FaceRegressor(torch.from_numpy(mean_points()), expressions, *face_axes()))
         self.irises = Irises()
         weight = torch.ones(POINTS)
         weight[36:LANDMARKS68] = 2.0  # eyes and lips
@@ -182,23 +186,48 @@ class FaceRegressorTask(Task):
 
 def mean_points() -> np.ndarray:
     """(POINTS, 3) float32: the mean face seen from the front, in its ideal crop; irises at their lids' middle."""
+    points = _seen(face_model.load().vertices, np.eye(3), np.zeros((2, 2)))
+    dense = points[LANDMARKS68 : LANDMARKS68 + DENSE, :2]
+    low, high = dense.min(axis=0), dense.max(axis=0)
+    points[:, :2] -= (low + high) / 2
+    return (points / (MARGIN * (high - low).max() / 2)).astype(np.float32)
+
+
+@functools.cache
+def face_axes() -> tuple[Tensor, Tensor]:
+    """(POINTS · 3,) and (_AXES, POINTS · 3): mean of random heads of the face model, laid upright, and the directions
+    in which they vary most, divided by how much."""
+    model, draw, faces = face_model.load(), draws(0, "face_axes"), []
+    for _ in range(_HEADS):
+        weights = np.where(draw.random(len(model.expression_names)) < 0.3, draw.random(len(model.expression_names)), 0)
+        neutral = model.neutral(draw.normal(0, 0.8, len(model.identity)))
+        turn = rotation_from_vector(draw.normal(0, 1, 3) * [0.25, 0.45, 0.05])
+        faces.append(_seen(model.deform(neutral, weights), turn, draw.normal(0, 0.2, (2, 2))))
+    points = torch.from_numpy(np.stack(faces)).float()
+    laid = upright(points, points.new_tensor([[1.0, 0.0]]).expand(len(points), -1)).flatten(1).numpy()
+    rest = laid.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(laid - rest, full_matrices=False)
+    spread = sizes[:_AXES, None] / np.sqrt(len(laid))
+    return torch.from_numpy(rest), torch.from_numpy((axes[:_AXES] / spread).astype(np.float32))
+
+
+def _seen(vertices: np.ndarray, turn: np.ndarray, gaze: np.ndarray) -> np.ndarray:
+    """(POINTS, 3) of a head before the camera, y down, z towards it negative; irises shifted by ``gaze`` (2, 2) (x, y),
+    in twentieths of the face, from their lids' middle."""
     model = face_model.load()
     centre = model.vertices.mean(axis=0)
 
     def project(points: np.ndarray) -> np.ndarray:
-        depth = _DISTANCE - (points[:, 2] - centre[2])
-        scale = _DISTANCE / depth[:, None]
-        return np.concatenate([(points[:, :2] - centre[:2]) * scale * [1, -1], depth[:, None] - _DISTANCE], axis=1)
+        points = (points - centre) @ turn.T
+        depth = _DISTANCE - points[:, 2]
+        return np.column_stack([points[:, :2] * (_DISTANCE / depth)[:, None] * [1, -1], depth - _DISTANCE])
 
-    dense, marks = project(model.dense.at(model.vertices)), project(model.landmarks68.at(model.vertices))
-    low, high = dense[:, :2].min(axis=0), dense[:, :2].max(axis=0)
-    half = MARGIN * (high - low).max() / 2
-    rim = np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]]) * 0.025 * 2 * half / MARGIN
-    irises = [marks[eye, :2].mean(axis=0) + rim for eye in (slice(42, 48), slice(36, 42))]
-    irises = np.concatenate([np.concatenate(irises), np.zeros((10, 1))], axis=1)
-    points = np.concatenate([marks, dense, irises])
-    points[:, :2] -= (low + high) / 2
-    return (points / half).astype(np.float32)
+    dense, marks = project(model.dense.at(vertices)), project(model.landmarks68.at(vertices))
+    face = np.ptp(dense[:, :2], axis=0).max()
+    rim = np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]]) * 0.025 * face
+    eyes = [marks[eye, :2].mean(axis=0) for eye in (slice(42, 48), slice(36, 42))]
+    irises = [middle + shift * 0.05 * face + rim for middle, shift in zip(eyes, gaze)]
+    return np.concatenate([marks, dense, np.column_stack([np.concatenate(irises), np.zeros(2 * len(rim))])])
 
 
 def _seen_by_a_camera(crop: Tensor) -> Tensor:
