@@ -86,7 +86,7 @@ class MendedPortrait(Subject):
         self._rgb, self._warped = portrait.rgb, warped
         assert portrait.face is not None
         self._model = portrait.face.model
-        self._session = runtime.open(frame)
+        self._path, self._session = frame, runtime.open(frame)
         side = _side(self._session, frame, "pncc")
         square = head_square(portrait)
         self._condition = Conditioner(warped.build, square, side)
@@ -105,6 +105,8 @@ class MendedPortrait(Subject):
         frame, flow = self._warped.trace(motion)
         given = self._known | _feeds(self._conditions(flow, motion), self._picture(frame))
         answer = self._session.run({name: given[name] for name in self._session.inputs})
+        if lacking := [name for name in _ANSWERS if name not in answer]:
+            raise _unfit(self._path, f"it gives no {' and no '.join(lacking)}")
         offset, mask, generated = (answer[name][0] for name in _ANSWERS)
         base = frame if "warped" in self._session.inputs else self._rgb
         return self._canvas.mend(frame, base, offset, mask, generated)
