@@ -13,16 +13,18 @@ MANIFEST = FOLDER / "manifest.toml"
 
 @dataclass(frozen=True)
 class Weights:
-    """One table of the manifest, named after its file: ``["face_model.safetensors"]`` with ``size`` and ``sha256``."""
+    """One table of the manifest, named after its file: ``["face_model.safetensors"]`` with ``size`` and ``sha256``.
+    Files whose ``use`` is ``training`` do not travel with the extension: nothing that renders reads them."""
 
     path: Path
     size: int
     sha256: str
+    training: bool = False
 
     def state(self) -> str | None:
         """None when the file is what the manifest says, else a line for people that says what is wrong."""
         if not self.path.is_file():
-            return f"MISSING    {self.path}"
+            return None if self.training else f"MISSING    {self.path}"
         data = self.path.read_bytes()
         if len(data) != self.size or hashlib.sha256(data).hexdigest() != self.sha256:
             return f"DAMAGED    {self.path} is not the file that {MANIFEST.name} describes"
@@ -33,6 +35,9 @@ def manifest() -> list[Weights]:
     """Raises OSError when there is no manifest and ValueError when it is malformed."""
     tables = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
     try:
-        return [Weights(FOLDER / name, int(table["size"]), str(table["sha256"])) for name, table in tables.items()]
+        return [
+            Weights(FOLDER / name, int(table["size"]), str(table["sha256"]), table.get("use") == "training")
+            for name, table in tables.items()
+        ]
     except (KeyError, TypeError) as fault:
         raise ValueError(f"a table lacks {fault}") from fault

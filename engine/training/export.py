@@ -110,7 +110,9 @@ def export(run: Run, root: Path, name: str, size: int, half: bool = False, opset
         row[f"{key}_sha256"] = hashlib.sha256(data).hexdigest()
     for file, data in files.items():
         write_atomic(folder / file, data)
-        first = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        first: dict[str, Any] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        if file.endswith(".safetensors"):
+            first["use"] = "training"
         manifest.update(folder / "manifest.toml", file, first | row)
     return [folder / file for file in files]
 

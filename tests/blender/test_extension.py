@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -57,6 +58,9 @@ def test_the_zip_holds_what_a_user_needs_and_nothing_else(archive):
     for needed in ("engine/requirements.lock", "engine/__main__.py", "weights/face_model.safetensors"):
         assert needed in names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("engine/training", "engine/eval"))]
+    manifest = tomllib.loads((ROOT / "weights" / "manifest.toml").read_text("utf-8"))
+    for name, row in manifest.items():
+        assert (f"weights/{name}" in names) == (row.get("use") != "training"), name
 
 
 def test_the_installed_extension_makes_a_take(installed, media, project):
