@@ -11,7 +11,7 @@ _SIDES = (1.0, 0.45, 0.2)  # of the crops that a picture is searched with, of it
 _STRIDE = 0.5  # of a crop's side, from one crop to the next
 _CANDIDATES = 4  # looked at more closely
 _CLOSER = 2  # times
-_SURE = 0.5  # confidence below which there is no face
+_SURE, _FOUND = 0.5, 0.9  # confidence below which a face that was followed is lost, and one that is searched not found
 _STEADY = 0.15  # of a crop's side: by how much the last look may move or resize it, else it was no face it followed
 
 
@@ -58,7 +58,7 @@ class RegressorDetector(Detector):
             likely = [glance for glance in likely if glance.confidence >= _SURE]
             for _ in range(_CLOSER if likely else 0):
                 likely = self._regressor.look(rgb, [glance.closer() for glance in likely])
-            sure = [glance for glance in likely if glance.confidence >= _SURE and _steady(glance)]
+            sure = [glance for glance in likely if glance.confidence >= _FOUND and _steady(glance)]
             if sure:
                 return max(sure, key=lambda glance: glance.confidence * glance.crop.side**0.5)
         return None
