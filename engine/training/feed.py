@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 
 from engine.errors import EngineError
-from engine.training import tables
+from engine.training import tables, workers
 from engine.training.batch import Batch, arrays
 from engine.training.recipe import Data, Recipe
 from engine.training.sample import Pair, Samples
@@ -111,8 +110,7 @@ class Feed:
         if self._workers == 1:
             self._pool = ThreadPoolExecutor(1, "data")
         elif self._workers > 1:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._workers, context, initializer=_start, initargs=(opener,))
+            self._pool = workers.pool(self._workers, _start, opener)
         self._pending: deque[Future[tuple[dict[str, np.ndarray], float]]] = deque()
 
     def __enter__(self) -> Feed:
@@ -157,7 +155,6 @@ _SAMPLES: Samples | None = None  # a worker process's own
 
 def _start(opener: Opener) -> None:
     global _SAMPLES
-    torch.set_num_threads(1)
     _SAMPLES = opener()
 
 

@@ -6,14 +6,10 @@ import argparse
 import functools
 import hashlib
 import json
-import multiprocessing
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
-
-import cv2
 
 from engine.cli.console import Console
 from engine.errors import EngineError
@@ -23,6 +19,7 @@ from engine.progress import Progress
 from engine.training.records import FIELDS, MAX_SIZE, Layout, Parts
 from engine.training.sample import Samples
 from engine.training.shards import INDEX, MAX_COUNT, PAIR, Plan, Records, read_index, shard_name
+from engine.training.workers import pool as workers_of
 
 CROSS = ("cross_source", "cross")
 USUAL = tuple(name for name in FIELDS if name not in ("depth", "warp"))
@@ -171,8 +168,7 @@ def _finished(
         for shard in shards:
             yield shard, _write_shard(folder, plan, record, shard)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(record,)) as pool:
+    with workers_of(workers, _start_worker, record) as pool:
         jobs = {pool.submit(_work, folder, plan, shard): shard for shard in shards}
         try:
             for job in as_completed(jobs):
@@ -187,9 +183,6 @@ _RECORD: Callable[[int], Parts] | None = None
 def _start_worker(record: Callable[[int], Parts]) -> None:
     global _RECORD
     _RECORD = record
-    cv2.setNumThreads(1)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
 
 
 def _work(folder: Path, plan: Plan, shard: int) -> tuple[str, int]:

@@ -1,0 +1,31 @@
+"""Worker processes for data, each on one thread: there are as many of them as should work at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import cv2
+
+# Read by BLAS and OpenMP as they load, so a process must find them when it starts. Their threads wait by spinning.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def pool(count: int, start: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """``count`` fresh processes, each of which first calls ``start``, a function of a module."""
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(start, arguments))
+
+
+def _begin(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    cv2.setNumThreads(1)
+    if start is not None:
+        start(*arguments)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
