@@ -146,7 +146,7 @@ def test_the_floor_of_a_set_is_its_one_half_against_the_other() -> None:
 def test_identity_metrics_by_hand() -> None:
     similarity, distance = (
         IdentitySimilarity("CSIM", Level()),
-        IdentityDistance("aed_id-syn", Level(), "AED (identity)"),
+        IdentityDistance("syn", Level(), True),
     )
     for output in (grey(100), grey(0)):  # the second has no face
         similarity.update(output, moment(grey(40), source=grey(100)))

@@ -143,8 +143,8 @@ def test_what_is_no_network_is_refused_in_words(tmp_path: Path) -> None:
 def test_papers_names_come_with_their_networks(tmp_path: Path, alexnet) -> None:
     path = write_pooling(tmp_path / "mean.onnx", 299)
     bare, full = (
-        Cabinet(Corners(), WeightPaths()),
-        Cabinet(Corners(), WeightPaths(lpips=alexnet[0], inception=path, arcface=path)),
+        Cabinet(Corners(), WeightPaths(), "another"),
+        Cabinet(Corners(), WeightPaths(lpips=alexnet[0], inception=path, arcface=path), "another"),
     )
     papers = {"LPIPS", "FID", "CSIM"}
     assert papers <= bare.missing.keys() and not papers & full.missing.keys()
@@ -156,7 +156,7 @@ def test_papers_names_come_with_their_networks(tmp_path: Path, alexnet) -> None:
 
 
 def test_there_is_no_fid_of_a_few_pictures(tmp_path: Path) -> None:
-    cabinet = Cabinet(Corners(), WeightPaths(inception=write_pooling(tmp_path / "mean.onnx", 299)))
+    cabinet = Cabinet(Corners(), WeightPaths(inception=write_pooling(tmp_path / "mean.onnx", 299)), "another")
     fid = next(score for score in cabinet.scores(True, True) if score.name == "FID")
     a, b = pictures()
     fid.update(a, Moment("a", "a", 0, a, a, b))
