@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.errors import EngineError
-from engine.systems.identity_matched import geometry
-from engine.systems.identity_matched.blocks import GatedSkip
-from engine.systems.identity_matched.network import CHANNELS, Config, Generator, composite
+from engine.systems.identity_matched.network import geometry
+from engine.systems.identity_matched.network.blocks import GatedSkip
+from engine.systems.identity_matched.network.generator import CHANNELS, Config, Generator, composite
 from engine.training import export, recipe
 from engine.training.batch import Batch, collate
 from engine.training.recipe import Stage

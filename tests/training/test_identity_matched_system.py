@@ -23,7 +23,7 @@ from engine.motion.performance import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
-from engine.systems.identity_matched.network import Generator
+from engine.systems.identity_matched.network.generator import Generator
 from engine.systems.identity_matched.system import MendedPortrait, head_square
 from engine.training.export import onnx
 from engine.training.tasks import create

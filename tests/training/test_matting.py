@@ -34,7 +34,7 @@ def test_it_learns_people_beyond_the_floor(batch):
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
     measured, floor = task.measure(batch), task.floor(batch)
-    assert measured["iou_miss"] < 0.5 * floor["iou_miss"] and measured["edge"] < floor["edge"]
+    assert measured["iou_miss"] < 0.7 * floor["iou_miss"] and measured["edge"] < floor["edge"]
 
 
 def test_pictures_without_a_face_teach_nothing(batch):

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.systems.identity_matched.geometry import look_up
-from engine.systems.identity_matched.network import (
+from engine.systems.identity_matched.network.generator import (
     CHANNELS,
     OUTPUTS,
     SOURCE_INPUTS,
@@ -24,6 +23,7 @@ from engine.systems.identity_matched.network import (
     SourceHalf,
     composite,
 )
+from engine.systems.identity_matched.network.geometry import look_up
 from engine.training import adversarial, augment, losses, perceptual
 from engine.training.batch import Batch
 from engine.training.curves import grid

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.face.matte_network import Matte, MatteNetwork
+from engine.face.matte.network import Matte, MatteNetwork
 from engine.face.network_matting import SIZE
 from engine.training import augment, losses
 from engine.training.batch import Batch

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.systems.identity_matched.geometry import look_up
+from engine.systems.identity_matched.network.geometry import look_up
 
 SLOPE = 0.2
 

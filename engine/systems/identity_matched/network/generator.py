@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.systems.identity_matched import geometry
-from engine.systems.identity_matched.blocks import SLOPE, Decoder, GatedSkip, act, conv
-from engine.systems.identity_matched.geometry import GeometryEncoder, Match, enlarged, look_up, masked
+from engine.systems.identity_matched.network import geometry
+from engine.systems.identity_matched.network.blocks import SLOPE, Decoder, GatedSkip, act, conv
+from engine.systems.identity_matched.network.geometry import GeometryEncoder, Match, enlarged, look_up, masked
 
 SOURCE_INPUTS = ("source", "source_pncc")
 OUTPUTS = ("offset", "mask", "generated")  # no name of an input: names are one space in ONNX

@@ -1,0 +1,1 @@
+"""The matting network in torch; :mod:`engine.face.network_matting` runs its ONNX file."""
