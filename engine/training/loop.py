@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from engine.errors import EngineError
@@ -169,19 +169,24 @@ class Trainer:
         Raises EngineError ``bad_weights`` where it is no such file or does not fit.
         """
         try:
-            given = {name: tensor.float() for name, tensor in load_file(path).items()}
+            data = path.read_bytes()
+            given = {name: tensor.float() for name, tensor in load(data).items()}
             own = self.task.state(self.task.shipped)
             fresh, left = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
             if len(fresh) > len(own) // 2:
                 raise RuntimeError(f"it lacks {len(fresh)} of {len(own)} tensors")
             for task in (self.task, self.average):
                 task.load_state({name: given.get(name, own[name]) for name in own}, task.shipped)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except (OSError, RuntimeError, SafetensorError) as fault:
             raise EngineError(
                 "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give what its export wrote."
             ) from fault
-        self.began_from = {"file": path.name, "sha256": digest, "begun_anew": fresh, "left_out": left}
+        self.began_from = {
+            "file": path.name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "begun_anew": fresh,
+            "left_out": left,
+        }
 
     def on_device(self, batch: Batch) -> Batch:
         """The batch where the networks are, and laid out as they are."""

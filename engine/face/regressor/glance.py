@@ -42,13 +42,6 @@ class Crop:
             crop = cv2.resize(crop, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1
 
-    def paste(self, picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """A one-channel crop (SIZE, SIZE) float32 laid over a picture of ``shape``, 0 outside."""
-        turn = self._turn() * (self.side / (SIZE - 1))
-        first = self.centre - 0.5 - turn @ np.full(2, (SIZE - 1) / 2)
-        affine = np.column_stack([turn, first])
-        return cv2.warpAffine(picture, affine, shape[::-1], flags=cv2.INTER_LINEAR)
-
     def _turn(self) -> np.ndarray:
         c, s = np.cos(self.angle), np.sin(self.angle)
         return np.array([[c, -s], [s, c]])
@@ -56,14 +49,13 @@ class Crop:
 
 @dataclass(frozen=True)
 class Glance:
-    """What the network saw: points in pixels of the picture, as an Observation has them, the matte in the crop's."""
+    """What the network saw: points in pixels of the picture, as an Observation has them."""
 
     crop: Crop
     landmarks68: np.ndarray
     dense: np.ndarray
     iris: np.ndarray
     confidence: float
-    matte: np.ndarray
 
     def closer(self) -> Crop:
         """The crop in which this face is best seen: upright, in the middle, of the right size."""
@@ -93,7 +85,6 @@ class Regressor:
                 crop.to_picture(found["dense"][k].astype(np.float64)),
                 crop.to_picture(found["iris"][k].astype(np.float64)),
                 float(found["confidence"][k, 0]),
-                found["matte"][k, 0],
             )
             for k, crop in enumerate(crops)
         ]

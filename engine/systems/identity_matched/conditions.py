@@ -1,7 +1,7 @@
 """What the networks are told beside pixels: two codes of the bare mesh and what the geometry knows, on a square crop.
 
-Training and inference read the same buffers from here. The codes are those of the paper "identity-matched
-correspondence", section 3: PNCC of the source's own identity, posed and expressed as the driver is.
+Training and inference read the same buffers from here. The second code is the paper's (doi 10.1145/3571857, abstract):
+PNCC of the source's own identity, posed and expressed as the driver is.
 """
 
 from __future__ import annotations
