@@ -9,12 +9,14 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 MANIFEST = FOLDER / "manifest.toml"
+JUDGE = "judge"  # the folder within of what scores takes and never renders
 
 
 @dataclass(frozen=True)
 class Weights:
     """One table of the manifest, named after its file: ``["face_model.safetensors"]`` with ``size`` and ``sha256``.
-    Files whose ``use`` is ``training`` do not travel with the extension: nothing that renders reads them."""
+    Files whose ``use`` is ``training`` do not travel with the extension: training or the judge reads them, nothing that
+    renders does."""
 
     path: Path
     size: int

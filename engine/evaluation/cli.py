@@ -12,6 +12,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from engine.evaluation.judge import DrivingClip, Judge
 from engine.evaluation.metrics import all_metrics
 from engine.evaluation.report import Row, markdown, median
 from engine.face import detector
+from engine.face.detector import Detector
 from engine.media.image import encode_png, read_image, write_atomic
 from engine.media.source import open_source
 from engine.pipeline import render
@@ -37,11 +39,12 @@ def main(argv: list[str]) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    with _output(options.keep) as folder:
-        rows = _Evaluation(options, folder).rows()
+    landmarker = landmarkers.choose(options.landmarker, options.detector)
+    with _output(options.keep) as folder, closing(landmarker):
+        rows = _Evaluation(options, folder, landmarker).rows()
     report = [*rows, median(rows)] if len(rows) > 1 else rows
     print(markdown(report, all_metrics()))
-    print(f"\n{landmarkers.remark(options.landmarker, options.detector)}")
+    print(f"\n{landmarkers.remark(landmarker.name, options.detector)}")
     for row in rows:
         if "cross_check" in row.notes:
             found = row.notes["cross_check"]
@@ -54,7 +57,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         record = {
             "mode": options.mode,
             "driven_by": options.detector,
-            "scored_by": options.landmarker,
+            "scored_by": landmarker.name,
             "takes": [row.to_json() for row in rows],
         }
         write_atomic(options.json, (json.dumps(record, indent=1) + "\n").encode())
@@ -62,10 +65,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 class _Evaluation:
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+    def __init__(self, options: argparse.Namespace, folder: Path, landmarker: Detector) -> None:
         self._options = options
         self._folder = folder
-        self._judge = Judge(detector.create(options.landmarker), options.step)
+        self._judge = Judge(landmarker, options.step)
 
     def rows(self) -> list[Row]:
         """One for each take, in the order asked for."""
@@ -149,7 +152,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         mode.add_argument(
             "--detector", choices=detector.NAMES, default="mediapipe", help="drives (default: %(default)s)"
         )
-        mode.add_argument("--landmarker", choices=detector.NAMES, default="mediapipe", help="scores; has dense points")
+        mode.add_argument(
+            "--landmarker", default="auto", help="scores, and has dense points; auto: one that did not drive"
+        )
         mode.add_argument("--keep", type=Path, metavar="DIR", help="render here, one take a folder, and leave them")
         mode.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     own.add_argument("--reference", type=int, nargs="+", default=[0], metavar="N", help="the source frame, by clip")

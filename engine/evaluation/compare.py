@@ -55,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion", choices=protocol.MOTION_PRESETS, help="of cross on clips (default: mixed)")
     parser.add_argument("--detector", default="mediapipe", help="drives the systems (default: %(default)s)")
     parser.add_argument(
-        "--landmarker", default="auto", help="scores them; auto: one that did not drive, if there is one"
+        "--landmarker", default="auto", help="scores them; auto: one that did not drive (default: auto)"
     )
     parser.add_argument(
-        "--regressor", type=Path, metavar="FILE", help="our face regressor, ONNX, to score if none ships"
+        "--regressor", type=Path, metavar="FILE", help="a face regressor of ours, ONNX, if not the one that comes along"
     )
     parser.add_argument(
         "--metric-net", type=Path, metavar="FILE", help="our network for metrics, if not the shipped one"
@@ -80,7 +80,7 @@ def main(options: argparse.Namespace) -> int:
     entered = entrants.parse_all(options.systems)  # unknown names stop here
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-    landmarker = landmarkers.choose(options.landmarker, options.detector, options.regressor)
+    landmarker = landmarkers.Landmarker(landmarkers.choose(options.landmarker, options.detector, options.regressor))
     paths = WeightPaths(options.metric_net, options.lpips, options.inception, options.arcface)
     cabinet = Cabinet(landmarker, paths, options.detector)
     done: list[Comparison] = []

@@ -22,12 +22,13 @@ import numpy as np
 
 from engine.cli.footage import driving_from, source_frames
 from engine.errors import EngineError
+from engine.evaluation.landmarkers import REGRESSOR
 from engine.face import detector, model
 from engine.face.detector import Detector, Observation
 from engine.face.matting import PersonMatte
 from engine.face.network_matting import WEIGHTS as MATTING
 from engine.face.network_matting import NetworkMatte
-from engine.face.regressor.glance import WEIGHTS, Regressor
+from engine.face.regressor.glance import Regressor
 from engine.face.regressor_detector import RegressorDetector
 from engine.media.image import read_image, write_atomic
 from engine.media.source import open_source
@@ -45,7 +46,7 @@ Look = Callable[[np.ndarray], Observation | None]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", nargs="+", choices=sorted({*detector.NAMES, OWN}), default=[REFERENCE, OWN])
     parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, metavar="FILE", help=f"{OWN}'s, if not the shipped ones"
+        "--weights", type=Path, default=REGRESSOR, metavar="FILE", help=f"{OWN}'s, if not the shipped ones"
     )
     parser.add_argument("--matting", type=Path, default=MATTING, metavar="FILE", help=f"{OWN}'s network of mattes")
     parser.add_argument("--portraits", type=Path, nargs="*", default=[], metavar="IMAGE", help="each by itself")

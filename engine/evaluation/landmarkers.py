@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.errors import EngineError
+from engine import weights
 from engine.evaluation.pictures import Eye, Picture
 from engine.face import detector, model
 from engine.face.camera import Camera, Pose
@@ -21,7 +21,7 @@ SUFFIX = {
     "face-alignment": "fan",
     "understudy": "syn",
 }  # in the names of metrics that rest on a detector's points
-_FETCHES = {"face-alignment"}  # what would fetch networks is used only when asked for by name
+REGRESSOR = weights.FOLDER / weights.JUDGE / "face_regressor.onnx"  # our own, which drives nothing as it comes
 
 
 class Landmarker(Eye):
@@ -38,24 +38,18 @@ class Landmarker(Eye):
         self._detector.close()
 
 
-def choose(wanted: str, driver: str, regressor: Path | None = None) -> Landmarker:
-    """The landmarker called ``wanted``; for ``auto`` one that did not drive, if the engine has one of its own.
-    ``regressor``: a face regressor's ONNX file, which is then the detector ``understudy``.
+def choose(wanted: str, driver: str, regressor: Path | None = None) -> Detector:
+    """The landmarker called ``wanted``; ``auto`` is our own face regressor, and MediaPipe where the regressor drove,
+    since a landmarker that drove flatters what it drove. ``regressor``: another ONNX file of it.
 
-    A landmarker that drove flatters what it drove, so ``auto`` avoids ``driver`` where it can; it never picks one that
-    would have to be fetched. Whoever prints a table says who scored it: :func:`remark`.
+    Whoever prints a table says who scored it: :func:`remark`. Raises EngineError as ``detector.create`` and
+    :func:`engine.runtime.open` do.
     """
-    if regressor is not None and wanted in ("auto", "understudy"):
-        return Landmarker(RegressorDetector(Regressor(regressor)))
-    if wanted != "auto":
-        return Landmarker(detector.create(wanted))
-    for name in detector.NAMES:
-        if name != driver and name not in _FETCHES:
-            try:
-                return Landmarker(detector.create(name))
-            except EngineError:  # that detector's package or weights are not here: the next one
-                continue
-    return Landmarker(detector.create(driver))
+    if wanted == "auto":
+        wanted = "mediapipe" if driver == "understudy" and regressor is None else "understudy"
+    if wanted == "understudy":
+        return RegressorDetector(Regressor(regressor or REGRESSOR))
+    return detector.create(wanted)
 
 
 def remark(scorer: str, driver: str) -> str:

@@ -13,6 +13,7 @@ _CANDIDATES = 4  # looked at more closely
 _CLOSER = 2  # times
 _SURE, _FOUND = 0.5, 0.9  # confidence below which a face that was followed is lost, and one that is searched not found
 _STEADY = 0.15  # of a crop's side: by how much the last look may move or resize it, else it was no face it followed
+_AGAIN, _SETTLED = 4, 0.02  # the chosen face is looked at so many times more at most, until a look moves it no further
 
 
 class RegressorDetector(Detector):
@@ -58,17 +59,26 @@ class RegressorDetector(Detector):
             likely = [glance for glance in likely if glance.confidence >= _SURE]
             for _ in range(_CLOSER if likely else 0):
                 likely = self._regressor.look(rgb, [glance.closer() for glance in likely])
-            sure = [glance for glance in likely if glance.confidence >= _FOUND and _steady(glance)]
+            sure = [glance for glance in likely if glance.confidence >= _FOUND and _moved(glance) < _STEADY]
             if sure:
-                return max(sure, key=lambda glance: glance.confidence * glance.crop.side**0.5)
+                return self._settled(rgb, max(sure, key=lambda glance: glance.confidence * glance.crop.side**0.5))
         return None
 
+    def _settled(self, rgb: np.ndarray, glance: Glance) -> Glance:
+        """Looked at again until the crop stays where it is."""
+        for _ in range(_AGAIN):
+            if _moved(glance) < _SETTLED:
+                break
+            glance = self._regressor.look(rgb, [glance.closer()])[0]
+        return glance
 
-def _steady(glance: Glance) -> bool:
-    """Whether the face lies where the crop that looked for it was laid: what is no face leads elsewhere."""
+
+def _moved(glance: Glance) -> float:
+    """How far from the crop that looked for it a face lies, and how much larger or smaller it is, of the crop's side:
+    what is no face leads elsewhere."""
     crop, next_crop = glance.crop, glance.closer()
     moved = float(np.linalg.norm(next_crop.centre - crop.centre))
-    return max(moved, abs(next_crop.side - crop.side)) < _STEADY * crop.side
+    return max(moved, abs(next_crop.side - crop.side)) / crop.side
 
 
 def squares(height: int, width: int, share: float) -> list[Crop]:

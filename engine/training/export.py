@@ -28,6 +28,7 @@ from engine.training.loop import RECIPE, recorded_start
 from engine.training.recipe import Recipe, parse
 from engine.training.task import Graph, Task
 from engine.training.tasks import create
+from engine.weights import JUDGE
 
 FORMAT = "understudy-weights"
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,11 +44,15 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--half", action="store_true", help="fp16 safetensors, half the size")
     parser.add_argument("--size", type=int, help="of the pictures in the ONNX files (default: the last stage's)")
     parser.add_argument("--opset", type=int, default=17, choices=OPSETS)
+    parser.add_argument(
+        "--judge", action="store_true", help="ONNX files into weights/judge/: they score takes and never render"
+    )
     parser.add_argument("--root", type=Path, default=ROOT, help="holds weights/ and docs/training/ (default: this one)")
     options = parser.parse_args(argv)
     run = Run.read(options.run)
     size = options.size or run.recipe.stages[-1].size
-    for path in export(run, options.root, options.name or run.recipe.name, size, options.half, options.opset):
+    name = options.name or run.recipe.name
+    for path in export(run, options.root, name, size, options.half, options.opset, options.judge):
         print(f"{path}  {path.stat().st_size} bytes")
     return 0
 
@@ -85,20 +90,24 @@ class Run:
         return cls(folder, recipe, found.state["data"], step, float(found.state["seconds"]), task, rows)
 
 
-def export(run: Run, root: Path, name: str, size: int, half: bool = False, opset: int = 17) -> list[Path]:
-    """Write weights, evidence and manifest rows under ``root``; returns the weights' paths."""
+def export(
+    run: Run, root: Path, name: str, size: int, half: bool = False, opset: int = 17, judge: bool = False
+) -> list[Path]:
+    """Write weights, evidence and manifest rows under ``root``; returns the weights' paths. ``judge``: ONNX files go
+    where only the judge looks for them."""
+    place = f"{JUDGE}/" if judge else ""
     files = {f"{name}.safetensors": safetensors(run, half)}
     graphs = run.task.export(size)
     for part, graph in graphs.items():
         data = onnx(graph, opset)
         parity(data, graph)
-        files[f"{name}.onnx" if len(graphs) == 1 else f"{name}_{part}.onnx"] = data
+        files[place + (f"{name}.onnx" if len(graphs) == 1 else f"{name}_{part}.onnx")] = data
     folder, evidence = root / "weights", root / "docs" / "training" / name
-    for place in (folder, evidence):
+    for needed in (folder / place, evidence):
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            needed.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
-            raise write_fault(place, fault) from fault
+            raise write_fault(needed, fault) from fault
     row = _row(run)
     for key, file, data in (
         ("log", "log.jsonl", curves.thin(run.rows, _LOG_BYTES)),
@@ -111,7 +120,7 @@ def export(run: Run, root: Path, name: str, size: int, half: bool = False, opset
     for file, data in files.items():
         write_atomic(folder / file, data)
         first: dict[str, Any] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        if file.endswith(".safetensors"):
+        if judge or file.endswith(".safetensors"):
             first["use"] = "training"
         manifest.update(folder / "manifest.toml", file, first | row)
     return [folder / file for file in files]

@@ -56,7 +56,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Warp:
-    """What ``mesh_warp`` makes of a pair's source when it is driven by the true coefficients of its driving frame.
+    """What ``mesh_warp`` makes of a pair's source, driven by the true or the tracked state of its driving frame.
 
     ``image`` (S, S, 3) uint8 the finished frame. Of the bare mesh with the source's identity: ``pncc`` (S, S, 3)
     float16 in 0…1 as it is posed and expressed in the driving frame, ``source_pncc`` as it lies in the source, 0 where

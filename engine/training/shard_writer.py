@@ -41,12 +41,17 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--fields", type=_names, default=USUAL, help=f"commas between (default: {','.join(USUAL)})")
     parser.add_argument("--cross", action="store_true", help="keep the same motion on another identity too")
     parser.add_argument("--warp", action="store_true", help="keep what mesh_warp makes of every pair too")
+    parser.add_argument(
+        "--tracked", metavar="DETECTOR", help="drive --warp by what this detector sees, not by the truth"
+    )
     parser.add_argument("--negatives", type=float, default=0.0, metavar="SHARE", help="pairs without a face")
     parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs that are framed carelessly")
     parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of a person (default: %(default)s)")
     parser.add_argument("--profile", choices=("training", "full"), default="training", help="full: finer, with shadows")
     parser.add_argument("--workers", type=int, default=2, help="processes that render (default: %(default)s)")
     options = parser.parse_args(argv)
+    if options.tracked and not options.warp:
+        parser.error("--tracked goes with --warp")
     progress = Progress(Console(options.count), "render", options.count)
     fields = (*options.fields, "warp") if options.warp else options.fields
     wanted = options.count, options.size, fields, options.cross
@@ -58,14 +63,15 @@ def command(argv: list[str]) -> int:
 def _maker(options: argparse.Namespace) -> Callable[[], Samples]:
     """What makes the samples, as a function that can be sent to another process."""
     if options.warp:
-        return functools.partial(_warped, _unwarped(options))
+        return functools.partial(_warped, _unwarped(options), options.tracked)
     return _unwarped(options)
 
 
-def _warped(make: Callable[[], Samples]) -> Samples:
+def _warped(make: Callable[[], Samples], tracked: str | None) -> Samples:
+    from engine.face import detector
     from engine.training.warped import Warped
 
-    return Warped(make())
+    return Warped(make(), None if tracked is None else detector.create(tracked))
 
 
 def _unwarped(options: argparse.Namespace) -> Callable[[], Samples]:

@@ -1,7 +1,8 @@
-"""What ``mesh_warp`` makes of a labelled pair: its source, driven by what is true of its driving frame.
+"""What ``mesh_warp`` makes of a labelled pair: its source, driven by its driving frame.
 
-The engine's own code draws it, from a FaceFit made of labels instead of measurements, before a camera of the picture's
-true focal length; so it lies on the driving frame, and what is wrong in it is what geometry alone cannot know.
+The engine's own code draws it. Driven by what is true, from a FaceFit made of labels before a camera of the picture's
+true focal length, it lies on the driving frame, and what is wrong in it is what geometry alone cannot know. Driven by
+what a detector sees and the fitter makes of it, as in use, it errs as takes do.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import numpy as np
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Observation
+from engine.face.detector import Detector, Observation
+from engine.face.fitting import Fitter
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
 from engine.face.model import FaceModel
-from engine.face.subject import FaceFit
+from engine.face.subject import FaceFit, fit_face
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.conditions import Conditioner, Square
@@ -31,27 +33,30 @@ _IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
 
 
 class Warped(Samples):
-    """Pairs of another source with their warp; every one must show a face."""
+    """Pairs of another source with their warp; every one must show a face. With a ``detector`` they are driven by what
+    it sees, and by the truth only where it misses a face."""
 
-    def __init__(self, samples: Samples) -> None:
-        self._samples = samples
+    def __init__(self, samples: Samples, detector: Detector | None = None) -> None:
+        self._samples, self._detector = samples, detector
 
     def pair(self, number: int, size: int) -> Pair:
         pair = self._samples.pair(number, size)
-        return replace(pair, warp=warp(pair))
+        return replace(pair, warp=warp(pair, self._detector))
 
     def describe(self) -> dict[str, object]:
-        return {**self._samples.describe(), "warp": VERSION}
+        tracked = {} if self._detector is None else {"tracked": self._detector.name}
+        return {**self._samples.describe(), "warp": VERSION, **tracked}
 
 
-def warp(pair: Pair) -> Warp:
+def warp(pair: Pair, detector: Detector | None = None) -> Warp:
     """Raises EngineError ``missing_label`` where too little is known of a frame, or it shows no face."""
     source, driving = pair.source, pair.driving
     for frame in (source, driving):
         _check(frame)
-    portrait = Portrait(Path(), source.image, fit(source))
-    subject = WarpedPortrait(portrait, np.asarray(source.matte, np.float32) / 255)
-    image, flow = subject.trace(motion(driving, float(source.focal or 0)))
+    measured = None if detector is None else _tracked(source, driving, detector)
+    face, moved = measured or (fit(source), motion(driving, float(source.focal or 0)))
+    subject = WarpedPortrait(Portrait(Path(), source.image, face), np.asarray(source.matte, np.float32) / 255)
+    image, flow = subject.trace(moved)
     size = len(source.image)
     conditioner = Conditioner(subject.build, Square(0, 0, size), size)
     known = conditioner(flow)
@@ -63,6 +68,21 @@ def warp(pair: Pair) -> Warp:
         hidden=np.rint(known.hidden * 255).astype(np.uint8),
         stretch=known.stretch.astype(np.float16),
         part=known.part,
+    )
+
+
+def _tracked(source: Frame, driving: Frame, detector: Detector) -> tuple[FaceFit, MotionFrame] | None:
+    """The portrait's fit, and the driver's state relative to it; None where a face is missed."""
+    seen = [face for face in (detector.detect(frame.image) for frame in (source, driving)) if face is not None]
+    if len(seen) < 2:
+        return None
+    size = len(source.image)
+    fitter = Fitter(face_model.load(), Camera(size, size), seen[0].dense is not None)
+    identity = fitter.subject(seen)
+    own, driver = (fit_face(fitter, face, identity) for face in seen)
+    offsets = driver.offsets - own.offsets
+    return own, MotionFrame(
+        driver.expression, driver.pose.rotation, driver.pose.translation, driver.gaze, offsets, status="ok"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,7 +153,9 @@ def test_the_picture_has_a_column_for_each(compared: tuple[Path, list[dict]]) ->
 def test_a_landmarker_is_named_for_what_it_did() -> None:
     assert "were driven by face-alignment" in landmarkers.remark("mediapipe", "face-alignment")
     assert "flatter" in landmarkers.remark("mediapipe", "mediapipe")
-    assert landmarkers.choose("auto", "face-alignment").name != "face-alignment"
+    for driver in ("mediapipe", "face-alignment", "understudy"):
+        with closing(landmarkers.choose("auto", driver)) as scorer:
+            assert scorer.name != driver
 
 
 def test_faults_are_one_sentence(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

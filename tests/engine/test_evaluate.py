@@ -112,6 +112,7 @@ def test_stored_landmarks_are_compared_with_ours(
     stored, record = tmp_path / "clip.lm.npz", tmp_path / "figures.json"
     np.savez(stored, lm=points + np.array([4.0, 0, 0]), valid=np.arange(FRAMES) != 1)
     arguments = ["self", "--system", "null", "--driving", str(clip), "--json", str(record)]
+    arguments += ["--landmarker", "mediapipe"]
     assert main([*arguments, "--cross-check", str(stored)]) == 0
     check = json.loads(record.read_text())["takes"][0]["cross_check"]
     expected = np.mean([2 / signals.diagonal(p) * 100 for i, p in enumerate(points) if i != 1])

@@ -107,7 +107,7 @@ def test_a_log_is_thinned_to_a_size_and_keeps_what_was_measured():
 
 def test_every_shipped_weight_leads_back_to_its_run():
     rows = tomllib.loads(weights.MANIFEST.read_text(encoding="utf-8"))
-    assert {entry.path.name for entry in weights.manifest()} == set(rows)
+    assert {entry.path.relative_to(weights.FOLDER).as_posix() for entry in weights.manifest()} == set(rows)
     for name, row in rows.items():
         assert "log" in row or name == "face_model.safetensors", (
             f"{name} has no log: only the face model is not trained"

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
+from engine.face.detector import Detector, Observation
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner, Square
 from engine.systems.mesh_warp.system import WarpedPortrait
 from engine.training.batch import collate
 from engine.training.resize import smaller_pair
-from engine.training.sample import Pair, Warp
+from engine.training.sample import Frame, Pair, Warp
 from engine.training.shard_writer import USUAL, build
 from engine.training.shards import ShardSamples
 from engine.training.warped import Warped, fit, motion, warp
@@ -78,6 +79,34 @@ def test_a_camera_of_another_focal_length_is_followed() -> None:
     shown = (near.part == SKIN) & (near.hidden < 25)
     error = np.linalg.norm((warp(Pair(far[0], far[1])).flow.astype(float) - near.flow)[shown], axis=1)
     assert 0.05 < np.median(error) < 3
+
+
+class Labels(Detector):
+    """Sees what is true of ``frames``, no face in any other picture, and so none in a clip."""
+
+    name = "labels"
+
+    def __init__(self, *frames: Frame) -> None:
+        self._frames = frames
+
+    def detect(self, rgb: np.ndarray) -> Observation | None:
+        return next((fit(frame).observation for frame in self._frames if np.array_equal(frame.image, rgb)), None)
+
+    def track(self, rgb: np.ndarray) -> Observation | None:
+        return None
+
+
+def test_tracked_it_is_driven_by_what_the_fitter_makes_of_a_detectors_points(pair: Pair) -> None:
+    exact, tracked = warped(pair), warp(pair, Labels(pair.source, pair.driving))
+    shown = (exact.part == SKIN) & (tracked.part == SKIN) & (exact.hidden < 25) & (tracked.hidden < 25)
+    apart = np.linalg.norm(exact.flow[shown].astype(float) - tracked.flow[shown], axis=1)
+    assert shown.sum() > 500 and 0.01 < np.median(apart) < 1
+
+
+def test_what_the_detector_misses_is_driven_by_the_truth(pair: Pair) -> None:
+    missed = Warped(PlainHeads(), Labels(pair.source))
+    np.testing.assert_array_equal(warped(missed.pair(0, SIZE)).image, warped(pair).image)
+    assert missed.describe() == _heads().describe() | {"tracked": "labels"}
 
 
 def test_shards_keep_it(tmp_path: Path) -> None:
