@@ -184,9 +184,10 @@ def _retarget(performance: Performance, portraits: list[Portrait], sidecar: Side
     from engine.motion.retarget import Retargeter
 
     job, faces = sidecar.job, [portrait.face for portrait in portraits if portrait.face]
-    retargeter = Retargeter(performance, faces[0], job.motion, job.neutral_frame, job.no_face)
+    retargeter = Retargeter(performance, faces[0], job.motion, job.neutral_frame, job.no_face, job.identity)
     sidecar.notes["neutral_frame"] = retargeter.neutral_frame
     sidecar.notes["motion"] = retargeter.modes
+    sidecar.notes["identity"] = retargeter.identity
     sidecar.notes["portrait_residual_percent"] = [round(face.residual, 3) for face in faces]
     lost = [source for _, source in job.frames if not performance.valid[source - performance.start]]
     if lost:

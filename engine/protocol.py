@@ -25,6 +25,7 @@ MAX_LINE = 32 * 1024 * 1024
 
 MOTION_PRESETS = ("absolute", "relative", "mixed")
 MOTION_PARTS = ("expression", "rotation", "translation")
+IDENTITIES = ("portrait", "driver")
 NO_FACE_POLICIES = ("hold", "reference", "fail")
 FIRST_FRAME = 1001
 
@@ -56,7 +57,8 @@ class Job:
     ``frames`` is the whole truth about time: pairs (output frame number, source frame counted from 0), in output
     order. ``fps`` is a rational. ``output`` is the folder that receives the take's own versioned folder.
     ``motion`` is a preset or {expression|rotation|translation: absolute|relative}. ``neutral_frame`` is a source
-    frame, None for the engine's choice.
+    frame, None for the engine's choice. ``identity`` says whose head moves so: the ``portrait``'s, or the ``driver``'s
+    as the footage shows it.
     """
 
     system: str
@@ -70,6 +72,7 @@ class Job:
     neutral_frame: int | None = None
     detector: str = "mediapipe"
     no_face: str = "hold"
+    identity: str = "portrait"
     options: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -100,6 +103,7 @@ class Job:
                 neutral_frame=data.get("neutral_frame"),
                 detector=data.get("detector", "mediapipe"),
                 no_face=data.get("no_face", "hold"),
+                identity=data.get("identity", "portrait"),
                 options=data.get("options", {}),
             )
         except ProtocolError:
@@ -130,6 +134,10 @@ class Job:
             raise ProtocolError("driving: files must be plain names inside the folder")
         if self.no_face not in NO_FACE_POLICIES:
             raise ProtocolError(f"no_face: one of {', '.join(NO_FACE_POLICIES)}")
+        if self.identity not in IDENTITIES:
+            raise ProtocolError(f"identity: {self.identity!r} is not one of {', '.join(IDENTITIES)}")
+        if self.identity == "driver" and self.driving.kind == "none":
+            raise ProtocolError("identity: nobody drives, so there is no driver's head to move")
         if self.neutral_frame is not None and (type(self.neutral_frame) is not int or self.neutral_frame < 0):
             raise ProtocolError("neutral_frame: a source frame counted from 0, or null")
         if not isinstance(self.options, dict):

@@ -13,7 +13,16 @@ from engine.cli.footage import driving_from, rate, source_frames
 from engine.cli.system_option import system_option
 from engine.errors import EngineError
 from engine.face.detector import TERMS
-from engine.protocol import FIRST_FRAME, MOTION_PRESETS, NO_FACE_POLICIES, Driving, Job, ProtocolError, clean_shot
+from engine.protocol import (
+    FIRST_FRAME,
+    IDENTITIES,
+    MOTION_PRESETS,
+    NO_FACE_POLICIES,
+    Driving,
+    Job,
+    ProtocolError,
+    clean_shot,
+)
 
 DESCRIPTION = """Make a take: OUT/SHOT_understudy_vNNN/SHOT_understudy_vNNN.1001.png and on, with a sidecar JSON.
 
@@ -59,6 +68,12 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         default="mixed",
         help=f"{', '.join(MOTION_PRESETS)}, or parts like rotation=absolute,expression=relative (default: %(default)s)",
     )
+    parser.add_argument(
+        "--identity",
+        choices=IDENTITIES,
+        default=IDENTITIES[0],
+        help="whose head moves: the portrait's own, or the driver's, to compare with (default: %(default)s)",
+    )
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
     parser.add_argument("--detector", default="mediapipe", help=f"{'; '.join(TERMS.values())} (default: %(default)s)")
@@ -82,6 +97,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         neutral_frame=arguments.neutral,
         detector=arguments.detector,
         no_face=arguments.no_face,
+        identity=arguments.identity,
         options=dict(system_option(text) for text in arguments.option),
     )
     try:

@@ -54,10 +54,17 @@ class SourceGeometry:
         self._find_hidden(camera_points)
         self.solid = self._solid()
 
-    def place(self, head: np.ndarray, gaze_turn: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
+    def place(
+        self,
+        head: np.ndarray,
+        gaze_turn: np.ndarray,
+        offsets: np.ndarray | None = None,
+        neutral: np.ndarray | None = None,
+    ) -> np.ndarray:
         """A deformed head (N, 3) with the portrait's corrections, extra landmark ``offsets`` and turned eyes.
 
-        ``gaze_turn`` (2, 2) radians of pitch and yaw away from the portrait's own gaze.
+        ``gaze_turn`` (2, 2) radians of pitch and yaw away from the portrait's own gaze; ``neutral`` (N, 3) what
+        ``head`` is without its expression, None for the portrait's own.
         """
         placed = head + self.correction
         if offsets is not None:
@@ -67,10 +74,10 @@ class SourceGeometry:
             centre, _ = eyeball(self.face.model, head, name)
             turned = (head[ids] - centre) @ look(*gaze_turn[k]).T + centre
             placed[ids] = turned + self._eye_shift[k]
-        self._seat_teeth(placed)
+        self._seat_teeth(placed, self.face.neutral if neutral is None else neutral)
         return placed
 
-    def _seat_teeth(self, placed: np.ndarray) -> None:
+    def _seat_teeth(self, placed: np.ndarray, neutral: np.ndarray) -> None:
         """Teeth where this person's lips and chin want them: little gum in a smile, both rows keep their distance.
 
         From the picture, lips that part and a jaw that drops are told apart by the chin alone, which wanders, so the
@@ -79,8 +86,8 @@ class SourceGeometry:
         anatomy, marks = self.anatomy, self.face.model.landmarks68
         gum = float(marks.at(placed)[62, 1] - placed[self._upper_teeth, 1].max()) - _GUM_SHOWS * anatomy.unit
         placed[anatomy.upper_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum)
-        by_chin = min(0.0, float((marks.at(placed) - marks.at(self.face.neutral + self.correction))[8, 1]))
-        by_jaw = float((placed - self.face.neutral)[anatomy.lower_jaw, 1].mean())
+        by_chin = min(0.0, float((marks.at(placed) - marks.at(neutral + self.correction))[8, 1]))
+        by_jaw = float((placed - neutral)[anatomy.lower_jaw, 1].mean())
         placed[anatomy.lower_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum) + (by_chin - by_jaw) / 2
 
     def _shrink_into_matte(self, inside: _Inside) -> None:

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,6 +20,9 @@ from safetensors.numpy import save as save_tensors
 
 from engine.errors import EngineError
 from engine.media.image import write_atomic
+
+if TYPE_CHECKING:
+    from engine.face.subject import FaceFit
 
 MAGIC = b"UNDERSTUDY PERFORMANCE\n"
 VERSION = 2
@@ -153,6 +156,7 @@ class MotionFrame:
     ``expression`` (E,), ``rotation`` (3, 3), ``translation`` (3,) cm, ``gaze`` (2, 2) radians, ``offsets`` (P, 3) cm to
     add to the subject's own landmark offsets; ``status`` is ``ok``, ``held`` or ``reference``. ``driver`` (K,) is the
     identity of who drives, where that is known: only what is not to be matched to the subject's own may look at it.
+    ``identity`` (K,) is that of the head that moves, None for the subject's own.
     """
 
     expression: np.ndarray
@@ -162,6 +166,11 @@ class MotionFrame:
     offsets: np.ndarray
     status: str
     driver: np.ndarray | None = None
+    identity: np.ndarray | None = None
+
+    def neutral(self, face: FaceFit) -> np.ndarray:
+        """The expressionless head that moves where the subject is ``face``, (N, 3) cm."""
+        return face.neutral if self.identity is None else face.model.neutral(self.identity)
 
 
 def _stored(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A driver's motion on another face: which parts are copied, which are added to the portrait's own."""
+"""A driver's motion on another face: which parts are copied, which are added to the portrait's own, on whose head."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Retargeter:
     ``motion`` is ``absolute``, ``relative``, ``mixed`` or a table {expression|rotation|translation:
     absolute|relative}; relative is measured from ``neutral_frame`` (the performance's own when None). ``mixed``:
     rotation absolute, translation relative, expression absolute when the portrait smiles, else relative.
+    ``identity`` ``portrait`` puts pose and expression on the subject's own head, so that every system sees geometry
+    matched to the portrait (doi 10.1145/3571857, abstract); ``driver`` on the driver's, whose shape then comes along.
     Raises EngineError when performance and subject do not fit each other or the neutral frame is outside.
     """
 
@@ -32,8 +34,9 @@ class Retargeter:
         motion: str | dict[str, str] = "mixed",
         neutral_frame: int | None = None,
         no_face: str = "hold",
+        identity: str = "portrait",
     ) -> None:
-        self.performance, self.face, self.no_face = performance, face, no_face
+        self.performance, self.face, self.no_face, self.identity = performance, face, no_face, identity
         if not _comparable(performance, face):
             raise EngineError(
                 "performance",
@@ -49,7 +52,8 @@ class Retargeter:
                 "Choose a neutral frame inside the range, or leave it to the engine.",
             )
         self.modes = _modes(motion, face)
-        self.offset_gain = _offset_gain(performance.identity, face.identity)
+        self._moves = performance.identity if identity == "driver" else None
+        self.offset_gain = _offset_gain(performance.identity, face.identity if self._moves is None else self._moves)
         upper = Fitter(face.model, face.camera, dense=False).upper
         self._upper = np.maximum(upper, face.expression)
 
@@ -82,6 +86,7 @@ class Retargeter:
             offsets=self.offset_gain * (p.offsets[i] - p.offsets[rest]),
             status=status,
             driver=p.identity,
+            identity=self._moves,
         )
 
     def _expression(self, i: int, rest: int) -> np.ndarray:

@@ -113,12 +113,15 @@ def subject():
     return create("mesh_warp", {}).prepare([Portrait(Path("portrait.png"), portrait_rgb(), portrait_face())])
 
 
-def draw(rotation: np.ndarray | None = None, gaze: float = 0, **amounts: float) -> np.ndarray:
+def draw(
+    rotation: np.ndarray | None = None, gaze: float = 0, identity: np.ndarray | None = None, **amounts: float
+) -> np.ndarray:
     face = portrait_face()
     rotation = face.pose.rotation if rotation is None else face.pose.rotation @ rotation
     expression = np.clip(face.expression + weights(face.model, **amounts), 0, 1)
     aside = face.gaze + np.array([0, gaze])
-    motion = MotionFrame(expression, rotation, face.pose.translation, aside, np.zeros_like(face.offsets), "ok")
+    offsets = np.zeros_like(face.offsets)
+    motion = MotionFrame(expression, rotation, face.pose.translation, aside, offsets, "ok", identity=identity)
     return subject().draw(motion)
 
 
@@ -126,6 +129,18 @@ def test_the_same_motion_is_the_same_picture_whatever_was_drawn_between() -> Non
     first = draw(turn(5), jawOpen=0.4)
     draw(turn(-15), gaze=0.3, eyeBlink=1.0)
     assert np.array_equal(draw(turn(5), jawOpen=0.4), first)
+
+
+def test_another_head_moves_in_the_portrait_s_place() -> None:
+    """The driver's, where it is asked for: her own identity changes nothing, one with wider jaws widens her."""
+    face = portrait_face()
+    np.testing.assert_array_equal(draw(turn(5), identity=face.identity), draw(turn(5)))
+    moved = [face.model.landmarks68.at(basis) for basis in face.model.identity]
+    widens = np.array([marks[12, 0] - marks[4, 0] for marks in moved])
+    other = face.identity + 3 * np.sign(widens) * (np.abs(widens) == np.abs(widens).max())
+    seen = [seen.landmarks68 for seen in observed([draw()] * 2 + [draw(identity=other)] * 2)]
+    own, theirs = (points[12, 0] - points[4, 0] for points in (seen[1], seen[3]))
+    assert theirs > own + 4  # px
 
 
 def test_an_opened_mouth_shows_its_inside_and_moves_the_chin() -> None:

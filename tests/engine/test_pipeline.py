@@ -110,6 +110,15 @@ def test_a_neutral_frame_outside_the_range_is_analysed_too(desk: Path) -> None:
     assert record["notes"]["motion"]["rotation"] == "relative"
 
 
+def test_the_driver_s_own_head_moves_where_it_is_asked_for(desk: Path) -> None:
+    takes = [run(make_job(desk, identity=identity)) for identity in ("portrait", "driver")]
+    assert [record["notes"]["identity"] for _, _, record in takes] == ["portrait", "driver"]
+    assert [Job.from_json(record["job"]).identity for _, _, record in takes] == ["portrait", "driver"]
+    for output, _ in FRAMES:
+        rebuilt, theirs = (read_image(f / f"{f.name}.{output}.png").astype(int) for _, f, _ in takes)
+        assert np.abs(rebuilt - theirs).mean() > 1
+
+
 def test_no_face_in_the_portrait_is_said_before_there_is_a_take(desk: Path) -> None:
     (desk / "wall.png").write_bytes(encode_png(np.full((200, 200, 3), 90, np.uint8)))
     with pytest.raises(EngineError) as fault:

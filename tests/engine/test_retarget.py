@@ -174,6 +174,26 @@ def test_unexplained_motion_is_passed_on_whole_to_the_same_face_and_in_part_to_a
 
 
 @pytest.mark.parametrize("motion", ["absolute", "relative", "mixed"])
+def test_who_moves_is_the_portrait_or_the_driver(performance: Performance, smiling: FaceFit, motion: str) -> None:
+    """Pose, expression and gaze are the same either way; only the head, and what fits its skin, is another."""
+    performance = replace(performance, identity=smiling.identity + 1)
+    own = Retargeter(performance, smiling, motion).frame(SPEAKS)
+    assert same(own, Retargeter(performance, smiling, motion, identity="portrait").frame(SPEAKS))
+    assert own.neutral(smiling) is smiling.neutral
+    theirs = Retargeter(performance, smiling, motion, identity="driver").frame(SPEAKS)
+    assert all(np.array_equal(getattr(own, part), getattr(theirs, part)) for part in (*PARTS, "gaze"))
+    assert np.array_equal(theirs.neutral(smiling), smiling.model.neutral(performance.identity))
+    change = performance.offsets[SPEAKS] - performance.offsets[performance.neutral]
+    assert np.array_equal(theirs.offsets, change), "the driver's skin moves whole on the driver's head"
+
+
+def test_the_portrait_as_it_is_keeps_its_own_head(gapped: Performance, smiling: FaceFit) -> None:
+    away = Retargeter(gapped, smiling, no_face="reference", identity="driver")
+    assert away.frame(31).neutral(smiling) is smiling.neutral
+    assert away.frame(29).neutral(smiling) is not smiling.neutral
+
+
+@pytest.mark.parametrize("motion", ["absolute", "relative", "mixed"])
 def test_a_little_more_motion_is_a_little_more_motion(performance: Performance, serious: FaceFit, motion: str) -> None:
     rest = performance.neutral
 

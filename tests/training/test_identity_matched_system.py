@@ -121,6 +121,19 @@ def test_the_driver_s_own_pncc_is_the_same_where_the_driver_is_the_portrait_s_pe
     assert 3 * np.abs(same - rebuilt).mean() < np.abs(other - rebuilt).mean()
 
 
+def test_the_network_is_told_of_the_head_that_moves(loud: str) -> None:
+    """Where the driver's own does: mesh_warp's frame and both codes follow it, rebuilt or not."""
+    theirs = replace(motion(), driver=face().identity + 1, identity=face().identity + 1)
+    frames = []
+    for pncc in ("rebuilt", "driving"):
+        system = systems.create("identity_matched", {"weights": loud, "pncc": pncc})
+        with closing(system.prepare([portrait()])) as subject:
+            own, other = (subject.draw(moved).astype(int) for moved in (motion(), theirs))
+            assert np.abs(own - other).mean() > 1
+            frames.append(other)
+    assert np.abs(frames[0] - frames[1]).mean() < np.abs(own - other).mean() / 3
+
+
 def test_without_its_residual_it_is_mesh_warp(loud: str) -> None:
     np.testing.assert_array_equal(drawn(weights=loud, residual=False), plain())
 

@@ -85,7 +85,7 @@ class MendedPortrait(Subject):
         self._own_pncc = own_pncc
         self._rgb, self._warped = portrait.rgb, warped
         assert portrait.face is not None
-        self._model = portrait.face.model
+        self._face = portrait.face
         self._path, self._session = frame, runtime.open(frame)
         side = _side(self._session, frame, "pncc")
         square = head_square(portrait)
@@ -118,7 +118,8 @@ class MendedPortrait(Subject):
         known = self._condition(flow)
         if self._own_pncc or motion.driver is None:
             return known
-        head = self._model.deform(self._model.neutral(motion.driver), motion.expression)
+        neutral = replace(motion, identity=motion.driver).neutral(self._face)
+        head = self._face.model.deform(neutral, motion.expression)
         return replace(known, pncc=self._condition.pncc(head, Pose(motion.rotation, motion.translation)))
 
     def _remembered(self, path: Path, side: int) -> dict[str, np.ndarray]:

@@ -58,9 +58,10 @@ class WarpedPortrait(Subject):
     def trace(self, motion: MotionFrame) -> tuple[np.ndarray, GeometryFlow]:
         """The drawn frame, and the flow that it was drawn by."""
         face, source = self._face, self._source
-        head = face.model.deform(face.neutral, motion.expression)
+        neutral = motion.neutral(face)
+        head = face.model.deform(neutral, motion.expression)
         gaze_turn = motion.gaze - face.gaze
-        vertices = source.place(head, gaze_turn, motion.offsets)
+        vertices = source.place(head, gaze_turn, motion.offsets, neutral)
         flow = self.build(vertices, Pose(motion.rotation, motion.translation))
         frame = self._plate.compose(*(self._full(image) for image in (flow.source, flow.hidden, flow.vacated)))
         self._eyes.paint(frame, flow, vertices, gaze_turn)
