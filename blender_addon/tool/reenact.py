@@ -115,4 +115,5 @@ def _job(scene: Scene, driver: Strip, frames: str) -> protocol.Job:
         neutral_frame=timing.source_frame(settings.neutral_frame) if settings.use_neutral_frame else None,
         detector=settings.detector,
         no_face=settings.no_face,
+        identity=settings.identity,
     )

@@ -24,6 +24,10 @@ MOTIONS = (
     ("relative", "Relative", "Everything moves from the portrait's own pose, as far as the driver does"),
     ("absolute", "Absolute", "Everything is as in the driver, whatever the portrait's own pose and expression"),
 )
+IDENTITIES = (
+    ("portrait", "Portrait", "The portrait's own head takes the driver's pose and expression"),
+    ("driver", "Driver", "The driver's head shape comes along with pose and expression, to compare with"),
+)
 RANGES = (
     ("STRIP", "Strip", "Every frame on which the driving strip is shown"),
     ("SCENE", "Scene", "The scene's frame range, as far as the driving strip is shown in it"),
@@ -109,6 +113,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     motion: EnumProperty(
         name="Motion", description="How the driver's motion is taken over", items=MOTIONS, default="mixed"
     )
+    identity: EnumProperty(name="Identity", description="Whose head shape moves", items=IDENTITIES, default="portrait")
     use_neutral_frame: BoolProperty(
         name="Neutral Frame",
         description="Name the frame on which the driver looks neutral. Off: the least expressive good one is found",

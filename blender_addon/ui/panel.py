@@ -82,6 +82,7 @@ class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):
     def draw(self, context: Context):
         layout, settings = self.begin(context)
         layout.prop(settings, "motion")
+        layout.prop(settings, "identity")
         row = layout.row(heading="Neutral Frame")
         row.prop(settings, "use_neutral_frame", text="")
         value = row.row()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_exit_code_0_when_every_frame_is_there(shot, capfd):
     assert len(frames()) == 60
     out = capfd.readouterr().out
     assert "render 60/60" in out and "60 of 60 frames in" in out
+
+
+def test_settings_of_the_panel_reach_the_engine(shot):
+    shot.understudy.motion, shot.understudy.identity = "absolute", "driver"
+    assert main(["render", "--frames", "1003"]) == 0
+    (sidecar,) = Path(bpy.data.filepath).parent.glob("understudy/*/*.json")
+    job = json.loads(sidecar.read_text("utf-8"))["job"]
+    assert (job["motion"], job["identity"]) == ("absolute", "driver")
 
 
 def test_frames_and_scene_are_chosen(shot):

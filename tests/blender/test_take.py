@@ -145,15 +145,20 @@ def test_settings_and_the_strip_survive_saving(shot, media):
     settings = shot.understudy
     scene_data.add_portrait(shot, media / "large portrait.png")
     settings.motion, settings.range, settings.shot = "relative", "SCENE", "sq010"
+    assert settings.identity == "portrait"
+    settings.identity = "driver"
     settings.use_neutral_frame, settings.neutral_frame = True, 1017
     bpy.ops.understudy.render(frames="1001-1003")
     note = scene_data.take_of(takes(shot)[0])
+    job = json.loads(Path(bpy.path.abspath(note["sidecar"])).read_text("utf-8"))["job"]
+    assert (job["motion"], job["identity"]) == ("relative", "driver")
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
     scene = bpy.data.scenes["Szene 1"]
     settings = scene.understudy
     assert [item.name for item in settings.portraits] == ["portrait.png", "large portrait.png"]
     assert (settings.motion, settings.range, settings.shot) == ("relative", "SCENE", "sq010")
+    assert settings.identity == "driver"
     assert (settings.use_neutral_frame, settings.neutral_frame) == (True, 1017)
     assert scene_data.take_of(takes(scene)[0]) == note
     assert bpy.ops.understudy.render(frames="1001") == {"FINISHED"}
