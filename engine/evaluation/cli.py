@@ -112,6 +112,7 @@ class _Evaluation:
             output=str(self._folder),
             shot=shot,
             motion=self._options.motion,
+            identity=self._options.identity,
             detector=self._options.detector,
             neutral_frame=reference,
         )
@@ -147,6 +148,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         mode.add_argument("--system", default="mesh_warp")
         mode.add_argument("--driving", type=Path, nargs="+", required=True, metavar="CLIP")
         mode.add_argument("--motion", choices=protocol.MOTION_PRESETS, default=motion, help="(default: %(default)s)")
+        mode.add_argument("--identity", choices=protocol.IDENTITIES, default="portrait", help="whose head moves")
         mode.add_argument("--frames", help="source frames to render, like 0-299x3; default: all")
         mode.add_argument("--step", type=int, default=1, help="score every n-th rendered frame (no jitter then)")
         mode.add_argument(

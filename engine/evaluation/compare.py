@@ -39,7 +39,10 @@ _SETS = "the studio's held-out pairs; its takes of people who act, or who turn t
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    form = f"{entrants.FORM}, SYSTEM one of {', '.join(systems.names())}"
+    form = (
+        f"{entrants.FORM}, SYSTEM one of {', '.join(systems.names())}; each may take identity=driver, with which the "
+        "driver's own head moves instead of the portrait's"
+    )
     parser.add_argument("systems", nargs="+", metavar="SYSTEM", help=form)
     parser.add_argument("--set", default=STUDIO[0], metavar=f"{'|'.join(STUDIO)}|DIR", help=_SETS)
     parser.add_argument("--direction", choices=("self", "cross", "both"), default="both", help="(default: both)")

@@ -68,6 +68,7 @@ class Comparison:
                     "label": contestant.label,
                     "system": contestant.entrant.system if contestant.entrant else None,
                     "options": contestant.entrant.options if contestant.entrant else {},
+                    "identity": contestant.entrant.identity if contestant.entrant else None,
                     "true_motion": contestant.exact,
                     "figures": {score.name: self._figures(score) for score in contestant.scores},
                 }

@@ -87,6 +87,7 @@ class Contest:
             motion=shot.motion,
             neutral_frame=shot.neutral,
             detector=self._driver.name,
+            identity=contestant.entrant.identity,
             options=contestant.entrant.options,
         )
         job.check()

@@ -76,6 +76,22 @@ def test_a_system_may_stand_there_again_with_options(compared: tuple[Path, list[
         parse_all(["a=null", "a=null:delay_ms=1"])
 
 
+def test_whose_head_moves_is_an_option_of_every_driven_system() -> None:
+    own, theirs, named = parse_all(["mesh_warp", "mesh_warp:identity=driver", "own=mesh_warp:identity=portrait"])
+    assert [entrant.identity for entrant in (own, theirs, named)] == ["portrait", "driver", "portrait"]
+    assert (theirs.label, theirs.options) == ("mesh_warp:identity=driver", {})
+    mixed = parse("identity_matched:residual=false,identity=driver")
+    assert (mixed.identity, mixed.options) == ("driver", {"residual": False})
+    for text, word in (
+        ("mesh_warp:identity=me", "'me'"),
+        ("mesh_warp:identity=[]", "identity"),
+        ("null:identity=driver", "null"),
+    ):
+        with pytest.raises(EngineError, match=word) as fault:
+            parse(text)
+        assert fault.value.code == "bad_option"
+
+
 def test_every_portrait_is_driven_by_the_clips_and_one_without_a_face_by_none(
     compared: tuple[Path, list[dict]],
 ) -> None:
