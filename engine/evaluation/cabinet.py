@@ -109,8 +109,8 @@ class Cabinet:
         return [*scores, FitScore("shape-id", self._fitting)]
 
     def _of_face(self, exact: bool, truth: bool) -> list[Score]:
-        pose = "apd-syn" if truth else "apd_turn-syn"
-        scores: list[Score] = [FitScore("aed_exp-syn", self._fitting), FitScore(pose, self._fitting)]
+        pose = "apd" if truth else "apd_turn"
+        scores: list[Score] = [FitScore("aed_exp", self._fitting), FitScore(pose, self._fitting)]
         if truth:
             scores.append(KeypointDistance(self.landmarker, exact))
         scores += [Correlation(kind, self.landmarker, self._fitting) for kind in ("exp", "pose")]

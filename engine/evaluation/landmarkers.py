@@ -75,7 +75,7 @@ class Fitting(Eye):
     """Identity, expression and pose fitted to the landmarks of one picture alone; None without a face."""
 
     def __init__(self, landmarker: Landmarker) -> None:
-        self._landmarker = landmarker
+        self._landmarker, self.suffix = landmarker, landmarker.suffix
         self._fitters: dict[tuple[int, int, bool], Fitter] = {}
 
     def __call__(self, picture: Picture) -> Fit | None:

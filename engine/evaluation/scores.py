@@ -186,31 +186,32 @@ class IdentityDistance(MeanScore):
 class FitScore(MeanScore):
     """A distance of the face model fitted to the output's landmarks alone from that fitted to another picture's alone.
 
-    ``shape-id``: Euclidean distance of the identity coefficients from the source's (each ~ N(0, 1)). ``aed_exp-syn``:
-    mean absolute difference of the expression weights from the driver's, as PIRender's AED. ``apd-syn``: the same of
-    three angles (radians) and three shifts (decimetres) from the truth's, as PIRender's APD; ``apd_turn-syn``: of the
-    angles alone, from the driver's, for takes that need not stand where the driver does.
+    ``shape-id``: Euclidean distance of the identity coefficients from the source's (each ~ N(0, 1)). ``aed_exp``: mean
+    absolute difference of the expression weights from the driver's, as PIRender's AED. ``apd``: the same of three
+    angles (radians) and three shifts (decimetres) from the truth's, as PIRender's APD; ``apd_turn``: of the angles
+    alone, from the driver's, for takes that need not stand where the driver does.
     """
 
     by_landmarks = True
 
-    def __init__(self, name: str, fitting: Fitting) -> None:
+    def __init__(self, kind: str, fitting: Fitting) -> None:
+        """``kind``: the name without its ending, which says whose landmarks the model is fitted to."""
         super().__init__()
-        self.name, self.digits = name, 2 if name == "shape-id" else 4
-        self.stand_in_for = {"shape-id": "CSIM", "aed_exp-syn": "AED (expression)"}.get(name, "APD")
-        self._fitting = fitting
+        self.name, self.digits = f"{kind}-{fitting.suffix}", 2 if kind == "shape-id" else 4
+        self.stand_in_for = {"shape-id": "CSIM", "aed_exp": "AED (expression)"}.get(kind, "APD")
+        self._kind, self._fitting = kind, fitting
 
     def measure(self, output: Picture, moment: Moment) -> float | None:
-        other = {"shape-id": moment.source, "apd-syn": moment.truth}.get(self.name, moment.driver)
+        other = {"shape-id": moment.source, "apd": moment.truth}.get(self._kind, moment.driver)
         a, b = output.seen(self._fitting), None if other is None else other.seen(self._fitting)
         if a is None or b is None:
             return None
-        if self.name == "shape-id":
+        if self._kind == "shape-id":
             return float(np.linalg.norm(a.identity - b.identity))
-        if self.name == "aed_exp-syn":
+        if self._kind == "aed_exp":
             return float(np.abs(a.expression - b.expression).mean())
         turns = np.radians(np.abs(angles(a.pose.rotation) - angles(b.pose.rotation)))
-        if self.name == "apd_turn-syn":
+        if self._kind == "apd_turn":
             return float(turns.mean())
         # The fit's camera has one focal length in widths of the image, so poses of two sizes compare as they are.
         return float(np.concatenate([turns, np.abs(a.pose.translation - b.pose.translation) / 10]).mean())

@@ -124,11 +124,11 @@ def test_the_static_system_is_the_floor_and_the_warp_lies_between_it_and_the_cei
     own = figures(compared[1][0])
     floor, still, warp, late, ceiling = own.values()
     assert floor == still == late
-    for name in ("L1D", "L1D mouth", "L1D eyes", "akd-mp", "apd-syn", "aed_exp-syn"):
+    for name in ("L1D", "L1D mouth", "L1D eyes", "akd-mp", "apd-mp", "aed_exp-mp"):
         low, middle, high = ceiling[name], warp[name], floor[name]
         assert low is not None and middle is not None and high is not None
         assert low < middle < high, name
-    assert floor["shape-id"] == 0 and floor["mkr-mp"] == 0
+    assert floor["shape-id-mp"] == 0 and floor["mkr-mp"] == 0
 
 
 def test_the_figures_are_those_of_the_frames(compared: tuple[Path, list[dict]]) -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from engine.evaluation import bootstrap, pixels, signals
 from engine.evaluation.features import equal_error_rate, frechet, layer_distance, split_floor
-from engine.evaluation.landmarkers import Landmarker
+from engine.evaluation.landmarkers import Fitting, Landmarker
 from engine.evaluation.motion_scores import BinDistance, TemporalWarp, bin_of
 from engine.evaluation.pictures import Eye, Moment, Picture
 from engine.evaluation.scores import (
+    FitScore,
     IdentityDistance,
     IdentitySimilarity,
     KeypointDistance,
@@ -206,6 +207,14 @@ def test_only_fan_on_both_sides_is_called_akd() -> None:
     }
     assert [(score.name, score.stand_in_for) for score in named.values()] == [("AKD", None), ("akd-fan", "AKD")]
     assert KeypointDistance(Marks(), False).name == "akd-mp"
+
+
+@pytest.mark.parametrize("suffix", ["mp", "syn"])
+def test_what_is_fitted_to_landmarks_says_whose(suffix: str) -> None:
+    fitting = Fitting(Marks(suffix=suffix))
+    scores = [FitScore(kind, fitting) for kind in ("shape-id", "aed_exp", "apd", "apd_turn")]
+    named = {score.name.removesuffix(f"-{suffix}"): score.stand_in_for for score in scores}
+    assert named == {"shape-id": "CSIM", "aed_exp": "AED (expression)", "apd": "APD", "apd_turn": "APD"}
 
 
 def test_mkr_counts_faces_that_the_truth_has() -> None:
