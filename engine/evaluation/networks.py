@@ -96,7 +96,8 @@ class Lpips(Eye):
 
 
 class Inception(Eye):
-    """The pool features of FID's Inception-v3; pictures are resized to 299×299 as clean-fid does, values stay 0…255."""
+    """The pool features of FID's Inception-v3; whole pictures are resized to 299×299, once, as clean-fid does; values
+    stay 0…255."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +106,7 @@ class Inception(Eye):
     def __call__(self, picture: Picture) -> np.ndarray:
         from torch.nn import functional
 
-        x = batch(picture.small) * 255
+        x = batch(picture.rgb) * 255
         # Bicubic with its kernel widened, which is what PIL does and clean-fid asks for.
         x = functional.interpolate(x, (299, 299), mode="bicubic", align_corners=False, antialias=True)
         return self._network(x.numpy())

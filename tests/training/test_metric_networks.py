@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -99,6 +100,26 @@ def test_inception_sees_the_whole_picture_at_299(tmp_path: Path) -> None:
     eye = Inception(write_pooling(tmp_path / "mean.onnx", 299))
     colour = Picture(np.full((90, 70, 3), (10, 100, 250), np.uint8))
     assert colour.seen(eye) == pytest.approx([10, 100, 250], abs=1e-2)
+
+
+def test_inception_sees_fine_detail_resized_once_as_clean_fid_does(tmp_path: Path) -> None:
+    """clean-fid resizes each channel in PIL, as floats; a second resize, or one to 8 bits, is far off."""
+    graph = helper.make_graph(
+        [helper.make_node("Slice", ["x", "starts", "ends"], ["y"])],
+        "corner",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 299, 299])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 40, 40])],
+        [
+            helper.make_tensor("starts", TensorProto.INT64, [4], [0, 0, 0, 0]),
+            helper.make_tensor("ends", TensorProto.INT64, [4], [1, 3, 40, 40]),
+        ],
+    )
+    path = tmp_path / "corner.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
+    rgb = np.random.default_rng(5).integers(0, 256, (500, 640, 3), dtype=np.uint8)
+    channels = [Image.fromarray(rgb[..., k].astype(np.float32)) for k in range(3)]
+    resized = [np.asarray(c.resize((299, 299), Image.Resampling.BICUBIC))[:40, :40] for c in channels]
+    assert Picture(rgb).seen(Inception(path)).reshape(3, 40, 40) == pytest.approx(np.stack(resized), abs=0.05)
 
 
 class Corners(Landmarker):
