@@ -38,8 +38,10 @@ class BinDistance(Score):
 
     An output inherits its driver's angle: exact where known, else that of the face model fitted to the driver. Bins
     are 2° wide over ±60°; in each, the layer features of the true and of the generated pictures of one identity are
-    averaged and LPIPS' formula is taken between the two averages. Bins that lack either are skipped. Mean over bins,
-    then over identities. The moments of one identity must come together, so that only one identity's features are held.
+    averaged and LPIPS' formula is taken between the two averages. Mean over bins, then over identities.
+
+    The moments of one identity must come together, so that only one identity's features are held (megabytes a
+    picture); asking for the value in between changes nothing.
     """
 
     needs_weights = True
@@ -51,31 +53,36 @@ class BinDistance(Score):
         self.stand_in_for = f"bin-LPIPS {axis}" if heads is None else None
         self._axis = ANGLES.index(axis)
         self._layers, self._fitting, self._heads = layers, fitting, heads
-        self._identity: str | None = None
-        self._true: dict[int, _Sum] = {}
-        self._generated: dict[int, _Sum] = {}
-        self._distances: dict[str, list[float]] = {}
+        self._identity = ""
+        self._bins: dict[int, tuple[_Sum, _Sum]] = {}  # of this identity: what is generated, what is true
+        self._distances: dict[str, list[float]] = {}  # bin by bin, of every identity whose distances are known
         self._count = 0
 
     def update(self, output: Picture, moment: Moment) -> None:
+        """Raises ValueError for an identity that comes back after another, whose bins would be torn apart."""
         if moment.identity != self._identity:
-            self._close()
-            self._identity = moment.identity
+            self._measure()
+            if moment.identity in self._distances:
+                raise ValueError(f"the moments of {moment.identity} do not come together")
+            self._identity, self._bins = moment.identity, {}
         place = self._bin(moment)
         if place is None or moment.truth is None:
             return
-        self._generated.setdefault(place, _Sum()).add(same_size(output, moment.truth).seen(self._layers))
-        self._true.setdefault(place, _Sum()).add(moment.truth.seen(self._layers))
+        generated, true = self._bins.setdefault(place, (_Sum(), _Sum()))
+        generated.add(same_size(output, moment.truth).seen(self._layers))
+        true.add(moment.truth.seen(self._layers))
+        self._distances.pop(self._identity, None)
         self._count += 1
 
     def count(self) -> int:
         return self._count
 
     def value(self) -> float | None:
-        self._close()
+        self._measure()
         return float(np.mean([np.mean(bins) for bins in self._distances.values()])) if self._distances else None
 
     def note(self) -> str:
+        self._measure()
         bins = sum(len(distances) for distances in self._distances.values())
         return f"{self.name}: {bins} bins of {len(self._distances)} identities" if bins else ""
 
@@ -88,13 +95,12 @@ class BinDistance(Score):
             rotation = fit.pose.rotation
         return bin_of(float(angles(rotation)[self._axis]))
 
-    def _close(self) -> None:
-        """Turn the features held for the identity so far into distances."""
-        both = self._true.keys() & self._generated.keys()
-        for place in sorted(both):
-            true, generated = self._true[place].mean(), self._generated[place].mean()
-            self._distances.setdefault(str(self._identity), []).append(layer_distance(generated, true, self._heads))
-        self._true, self._generated = {}, {}
+    def _measure(self) -> None:
+        """The distances of this identity so far, where they are not known yet."""
+        if self._bins and self._identity not in self._distances:
+            self._distances[self._identity] = [
+                layer_distance(generated.mean(), true.mean(), self._heads) for generated, true in self._bins.values()
+            ]
 
 
 class TemporalWarp(MeanScore):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +42,8 @@ class Pairs(TestSet):
 
     ``self``: the source portrait answers the driving frame. ``cross``: ``cross_source`` answers it, ``cross`` is the
     truth. Drivers are fitted frame by frame, without smoothing, since nothing moves from source to driver. Motion is
-    relative to the portrait's own state, which comes to the driver's absolute state. Where the head stands is not the
+    relative to the portrait's own state, which comes to the driver's absolute state. All pairs are drawn before the
+    first is shown, since only then is it known which of them show one person. Where the head stands is not the
     driver's to say in ``cross``, since both people stand before cameras of their own: it is taken from the labels.
     """
 
@@ -55,7 +57,9 @@ class Pairs(TestSet):
         self.exact = labelled(samples.pair(0, size).driving)
 
     def shots(self, folder: Path, detector: Detector) -> Iterator[Shot]:
+        by_person: dict[str, list[PairShot]] = {}
         for number in range(self._count):
+            print(f"{self.name}, {self.mode}: pair {number}", file=sys.stderr, flush=True)
             pair = self._samples.pair(number, self._size)
             answer = _answer(pair, self.mode)
             if answer is None:
@@ -65,7 +69,8 @@ class Pairs(TestSet):
             if shot is None:
                 self._unseen.append(number)
             else:
-                yield shot
+                by_person.setdefault(shot.moment.identity, []).append(shot)
+        yield from itertools.chain.from_iterable(by_person.values())
 
     def remarks(self) -> list[str]:
         remarks = ["Drivers are fitted frame by frame, without smoothing; the motion is relative to the portrait."]
@@ -80,7 +85,7 @@ class Pairs(TestSet):
 
     def _shot(
         self, number: int, pair: Pair, source: Frame, truth: Frame, folder: Path, detector: Detector
-    ) -> Shot | None:
+    ) -> PairShot | None:
         label = f"{self.mode}_{number:04d}"
         portrait = folder / f"{label}_portrait.png"
         write_atomic(portrait, encode_png(source.image))

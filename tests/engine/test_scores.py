@@ -266,6 +266,18 @@ def test_bins_compare_mean_features_of_one_identity() -> None:
     assert score.note() == "bin-pdist-syn yaw: 3 bins of 2 identities"
 
 
+def test_a_look_at_the_value_leaves_bins_whole_and_torn_ones_are_refused() -> None:
+    """As when a long run writes down what it has: black against white would be 4, their averages are alike."""
+    score = BinDistance("bin-pdist-syn", "yaw", Brightness(), fitting=None)  # type: ignore[arg-type]
+    for output in (0, 255):
+        score.update(grey(output), moment(grey(255 - output), rotation=turned(10.5)))
+        looked = score.value()
+        assert looked == pytest.approx(4 if output == 0 else 0, abs=1e-6)
+    score.update(grey(0), moment(grey(255), identity="b", rotation=turned(10.5)))
+    with pytest.raises(ValueError, match="of a do not come together"):
+        score.update(grey(0), moment(grey(255), rotation=turned(10.5)))
+
+
 # Time
 
 

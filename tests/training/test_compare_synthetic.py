@@ -19,6 +19,7 @@ from engine.media.image import read_image
 from engine.motion.performance import Performance
 from engine.training import perceptual
 from tests.engine.faces import degrees_between
+from tests.training.heads import PlainHeads
 
 SIZE = 160
 
@@ -80,6 +81,16 @@ def test_pairs_show_each_person_once_and_never_the_portrait_again() -> None:
         assert not np.array_equal(pair.source.image, pair.driving.image)
     again = held_out(None, cross=False).pair(2, 64)
     assert np.array_equal(again.driving.image, pairs[2].driving.image)
+
+
+def test_shots_of_one_person_come_together(tmp_path: Path) -> None:
+    """Three people take turns without order."""
+    heads, count = PlainHeads(people=3), 6
+    drawn = [heads.pair(number, 128).source.person for number in range(count)]
+    assert drawn != sorted(drawn, key=drawn.index)
+    shots = Pairs("plain", heads, count, 128, "self").shots(tmp_path, detector.create("mediapipe"))
+    shown = [next(iter(shot.moments())).identity for shot in shots]
+    assert shown == [f"person {person}" for person in sorted(drawn, key=drawn.index)]
 
 
 def test_the_true_motion_of_cross_is_that_of_the_driver_on_the_others_face(tmp_path: Path) -> None:
