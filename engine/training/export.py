@@ -23,8 +23,8 @@ from torch import Tensor
 from engine import runtime
 from engine.errors import EngineError
 from engine.media.image import write_atomic, write_fault
-from engine.training import checkpoint, curves, manifest
-from engine.training.loop import RECIPE, recorded_start
+from engine.training import checkpoint, curves, manifest, provenance
+from engine.training.loop import RECIPE, recorded
 from engine.training.recipe import Recipe, parse
 from engine.training.task import Graph, Task
 from engine.training.tasks import create
@@ -108,11 +108,12 @@ def export(
             needed.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise write_fault(needed, fault) from fault
-    row = _row(run)
+    record = _record(run)
+    row = _row(run, record)
     for key, file, data in (
         ("log", "log.jsonl", curves.thin(run.rows, _LOG_BYTES)),
         ("curve", "curve.png", curves.draw(run.rows, name)),
-        ("run", "run.json", _record(run)),
+        ("run", "run.json", (json.dumps(record, indent=1) + "\n").encode()),
     ):
         write_atomic(evidence / file, data)
         row[key] = (evidence / file).relative_to(root).as_posix()
@@ -184,17 +185,17 @@ def parity(network: bytes, graph: Graph, name: str = "onnxruntime") -> float:
     return worst
 
 
-def _record(run: Run) -> bytes:
+def _record(run: Run) -> dict[str, Any]:
     """The recipe without the folders of the machine it ran on; what lay in them is told by seeds and hashes."""
     recipe = asdict(run.recipe)
     recipe["data"] |= {"path": "", "held_out": ""}
-    record = {"recipe": recipe, "data": run.data}
-    if start := recorded_start(run.folder):
-        record["start"] = start
-    return (json.dumps(record, indent=1) + "\n").encode()
+    told = {key: value for key in ("held_out", "start") if (value := recorded(run.folder, key))}
+    if run.recipe.data.held_out:
+        told.setdefault("held_out", {"kind": "a folder of which the run tells nothing"})
+    return {"recipe": recipe, "data": run.data, **told}
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of a run, beside the files' hashes."""
     last = next((row for row in reversed(run.rows) if "measured" in row), {})
     figures = [
@@ -203,11 +204,10 @@ def _row(run: Run) -> dict[str, Any]:
     ]
     return {
         "licence": run.recipe.licence,
-        "recipe": f"python -m engine train run {run.recipe.name}",
+        **provenance.origin(record),
         "steps": run.step,
         "seconds": round(run.seconds),
         "seed": run.recipe.seed,
         "data_seed": run.recipe.data.seed,
-        "data": manifest.summary(run.data),
         "figures": figures,
     }

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor, nn
 
@@ -63,7 +63,7 @@ class Trainer:
 
         A checkpoint is always left. Raises EngineError ``diverged``, and whatever data and disk bring about.
         """
-        self._claim_folder()
+        self._claim_folder(report)
         report.open(self.done)
         began, recipe = time.monotonic(), self.recipe
         workers = Feed(self._opener, self.samples, recipe, self.task.fields, self.done)
@@ -171,6 +171,8 @@ class Trainer:
         try:
             data = path.read_bytes()
             given = {name: tensor.float() for name, tensor in load(data).items()}
+            with safe_open(str(path), "pt") as file:
+                steps = (file.metadata() or {}).get("steps")
             own = self.task.state(self.task.shipped)
             fresh, left = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
             if len(fresh) > len(own) // 2:
@@ -184,6 +186,7 @@ class Trainer:
         self.began_from = {
             "file": path.name,
             "sha256": hashlib.sha256(data).hexdigest(),
+            **({"steps": int(steps)} if steps and steps.isdecimal() else {}),
             "begun_anew": fresh,
             "left_out": left,
         }
@@ -196,7 +199,7 @@ class Trainer:
             moved |= {key: tensor.contiguous(memory_format=torch.channels_last) for key, tensor in maps.items()}
         return moved
 
-    def _claim_folder(self) -> None:
+    def _claim_folder(self, report: Report) -> None:
         if self.done == 0 and checkpoint.newest(self.folder) is not None:
             raise EngineError(
                 "run_exists", f"{self.folder} holds a run already.", "Add --resume, or choose another --out folder."
@@ -206,8 +209,10 @@ class Trainer:
         except OSError as fault:
             raise write_fault(self.folder, fault) from fault
         record = {"recipe": asdict(self.recipe), "data": self.data, "torch": torch.__version__}
-        if start := recorded_start(self.folder) if self.done else self.began_from:
+        if start := recorded(self.folder, "start") if self.done else self.began_from:
             record["start"] = start
+        if self.recipe.data.held_out:
+            record["held_out"] = report.measured_on()
         write_atomic(self.folder / RECIPE, (json.dumps(record, indent=1) + "\n").encode())
 
     @contextlib.contextmanager
@@ -260,7 +265,8 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def recorded_start(folder: Path) -> dict[str, Any] | None:
-    """The weights that the run in ``folder`` began from, as its record tells; None where it began from none."""
+def recorded(folder: Path, key: str) -> dict[str, Any] | None:
+    """What the record of the run in ``folder`` tells: ``start``, the weights that it began from, or ``held_out``, what
+    lies in the other folder that it was measured on. None where there are none."""
     path = folder / RECIPE
-    return json.loads(path.read_bytes()).get("start") if path.exists() else None
+    return json.loads(path.read_bytes()).get(key) if path.exists() else None

@@ -32,11 +32,8 @@ def update(path: Path, name: str, row: dict[str, Any]) -> None:
 def summary(data: dict[str, Any]) -> list[str]:
     """A line or two that say what a description of samples holds; the whole is in the run's record."""
     inner = data.get("source")
-    about = {
-        key: value
-        for key, value in data.items()
-        if isinstance(value, (str, int, float)) and key not in ("format", "version")
-    }
+    form = ("format", "version") if "format" in data else ()  # of the files, not of what they show
+    about = {key: value for key, value in data.items() if isinstance(value, (str, int, float)) and key not in form}
     line = ", ".join(f"{key} {value}" for key, value in about.items())
     return [line, *(summary(inner) if isinstance(inner, dict) else [])]
 

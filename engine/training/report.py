@@ -36,6 +36,10 @@ class Report:
         """Begin, or go on after ``step``."""
         self._log = curves.Log(self._folder, step)
 
+    def measured_on(self) -> dict[str, object]:
+        """What the held-out data are."""
+        return self._opener().describe()
+
     def close(self) -> None:
         if self._board is not None:
             self._board.close()

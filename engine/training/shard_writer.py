@@ -27,6 +27,20 @@ USUAL = tuple(name for name in FIELDS if name not in ("depth", "warp"))
 
 def command(argv: list[str]) -> int:
     """``python -m engine train shards``."""
+    parser = arguments()
+    options = parser.parse_args(argv)
+    if options.tracked and not options.warp:
+        parser.error("--tracked goes with --warp")
+    progress = Progress(Console(options.count), "render", options.count)
+    fields = (*options.fields, "warp") if options.warp else options.fields
+    wanted = options.count, options.size, fields, options.cross
+    build(options.out, _maker(options), *wanted, options.workers, progress.update)
+    print(f"{options.out}: {options.count} pairs, sha256 {Records(options.out).sha256}")
+    return 0
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command's, with their defaults."""
     parser = argparse.ArgumentParser(
         "python -m engine train shards",
         description="Render samples ahead; an interrupted run goes on where it stopped.",
@@ -49,15 +63,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of a person (default: %(default)s)")
     parser.add_argument("--profile", choices=("training", "full"), default="training", help="full: finer, with shadows")
     parser.add_argument("--workers", type=int, default=2, help="processes that render (default: %(default)s)")
-    options = parser.parse_args(argv)
-    if options.tracked and not options.warp:
-        parser.error("--tracked goes with --warp")
-    progress = Progress(Console(options.count), "render", options.count)
-    fields = (*options.fields, "warp") if options.warp else options.fields
-    wanted = options.count, options.size, fields, options.cross
-    build(options.out, _maker(options), *wanted, options.workers, progress.update)
-    print(f"{options.out}: {options.count} pairs, sha256 {Records(options.out).sha256}")
-    return 0
+    return parser
 
 
 def _maker(options: argparse.Namespace) -> Callable[[], Samples]:

@@ -17,11 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from engine import weights
 from engine.errors import EngineError
-from engine.training import curves, export, manifest
+from engine.training import curves, export, manifest, provenance
 from engine.training.feed import Open
 from engine.training.loop import Trainer
 from engine.training.recipe import Recipe
 from engine.training.report import Report
+from engine.training.shard_writer import build
+from tests.training.heads import PlainHeads
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,6 +97,32 @@ def test_an_export_is_where_another_run_starts(run: Trainer, tiny: Callable[...,
         other.start_from(path)
 
 
+def test_a_row_tells_what_a_run_began_from_and_was_measured_on(
+    run: Trainer, tiny: Callable[..., Recipe], tmp_path: Path
+):
+    held = tmp_path / "held"
+    build(held, lambda: PlainHeads(split="held-out"), 16, 32, ("image", "landmarks68", "flow", "flow_visible"))
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(export.safetensors(export.Run.read(run.folder)))
+    recipe = tiny(steps=4, data={**vars(run.recipe.data), "held_out": str(held)})
+    for resumed in (False, True):
+        trainer = Trainer(recipe, tmp_path / "second", Open(recipe.data))
+        if resumed:
+            trainer.resume()
+        else:
+            trainer.start_from(start)
+        trainer.run(Report(recipe, tmp_path / "second", Open(recipe.data, held_out=True), lambda line: None))
+    export.export(export.Run.read(tmp_path / "second"), tmp_path / "house", "second", 32)
+    text = (tmp_path / "house" / "weights" / "manifest.toml").read_text()
+    row = tomllib.loads(text)["second.safetensors"]
+    assert row["recipe"] == "python -m engine train run tiny --data DIR --held-out HELD --start FILE"
+    assert row["start"] == f"start.safetensors, sha256 {hashlib.sha256(start.read_bytes()).hexdigest()}, after 8 steps"
+    samples = Open(recipe.data, held_out=True)()
+    assert str(samples.describe()["sha256"]) in row["held_out"][0] and "split held-out" in row["held_out"][1]
+    record = (tmp_path / "house" / row["run"]).read_text()
+    assert str(tmp_path) not in record + text and "shards" not in row, "no command draws plain heads"
+
+
 def test_a_log_is_thinned_to_a_size_and_keeps_what_was_measured():
     rows = [{"step": i, "losses": {"a": i / 7}} for i in range(2000)]
     for row in rows[::100]:
@@ -112,6 +140,9 @@ def test_every_shipped_weight_leads_back_to_its_run():
         assert "log" in row or name == "face_model.safetensors", (
             f"{name} has no log: only the face model is not trained"
         )
+        if "run" in row:
+            told = provenance.origin(json.loads((ROOT / row["run"]).read_bytes()))
+            assert {key: row.get(key) for key in told} == told, name
         for key in ("log", "curve", "run"):
             if key in row:
                 assert hashlib.sha256((ROOT / row[key]).read_bytes()).hexdigest() == row[f"{key}_sha256"], (name, key)

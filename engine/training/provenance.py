@@ -1,0 +1,88 @@
+"""How a run is made again: the commands behind its weights, told from its record, ``docs/training/NAME/run.json``.
+
+The folders of the machine that it ran on are of no use elsewhere. In their place stand DIR and HELD, which the commands
+of ``shards`` fill, HEADS for the head assets, CLIPS for footage, FILE for the weights that ``start`` names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.face import model as face_model
+from engine.training import manifest, shard_writer
+from engine.training.studio import builtin
+from engine.training.studio.library import digest_of
+
+_TRAIN = "python -m engine train"
+_KEPT_BACK = {
+    "studio": "the studio's own held-out split",
+    "shards": "the last sixteenth of the same shards",
+    "footage": "other pairs of the same clips",
+}
+
+
+def origin(record: dict[str, Any]) -> dict[str, Any]:
+    """The manifest's keys ``recipe``, ``shards`` (the commands that draw the data), ``studio`` (its version, without
+    which the same command draws other pictures), ``start``, ``data`` and ``held_out``: those that apply to this run."""
+    data, held_out, start = record["data"], record.get("held_out"), record.get("start")
+    folders = {"DIR": data, "HELD": held_out or {}}
+    keys = {
+        "recipe": _run(record),
+        "shards": [command for folder, held in folders.items() if (command := _shards(held, folder))],
+        "studio": _studio(data).get("version"),
+        "start": _start(start) if start else None,
+        "data": manifest.summary(data),
+        "held_out": manifest.summary(held_out) if held_out else [_KEPT_BACK[_kind(data)]],
+    }
+    return {key: value for key, value in keys.items() if value}
+
+
+def _run(record: dict[str, Any]) -> str:
+    data, words = record["data"], [_TRAIN, "run", record["recipe"]["name"]]
+    if _kind(data) == "studio":
+        words += _assets(data)
+    else:
+        words += ["--data", "DIR" if _kind(data) == "shards" else "CLIPS"]
+    if record.get("held_out"):
+        words += ["--held-out", "HELD"]
+    if record.get("start"):
+        words += ["--start", "FILE"]
+    return " ".join(words)
+
+
+def _shards(data: dict[str, Any], folder: str) -> str | None:
+    """The command that draws the shards of this description into ``folder``, where there is one."""
+    if _kind(data) != "shards" or _kind(data["source"]) not in ("studio", "footage"):
+        return None
+    source, layout = data["source"], data["layout"]
+    words = [_TRAIN, "shards", "--out", folder, "--count", data["count"], "--size", layout["size"]]
+    words += ["--seed", source["seed"]]
+    usual = shard_writer.arguments()
+    for name in ("split", "sittings", "negatives", "loose", "profile", "tracked"):
+        if source.get(name, usual.get_default(name)) != usual.get_default(name):
+            words += [f"--{name}", source[name]]
+    fields = tuple(name for name in layout["fields"] if name != "warp")
+    if fields != shard_writer.USUAL:
+        words += ["--fields", ",".join(fields)]
+    words += [f"--{name}" for name in ("cross", "warp") if source.get(name)]
+    words += _assets(source) if _kind(source) == "studio" else ["--data", "CLIPS"]
+    return " ".join(map(str, words))
+
+
+def _start(start: dict[str, Any]) -> str:
+    steps = f", after {start['steps']} steps" if "steps" in start else ""
+    return f"{start['file']}, sha256 {start['sha256']}{steps}"
+
+
+def _assets(studio: dict[str, Any]) -> list[str]:
+    return [] if studio["library"] == digest_of(face_model.load(), builtin.VERSION) else ["--assets", "HEADS"]
+
+
+def _studio(data: dict[str, Any]) -> dict[str, Any]:
+    """The studio's description, if it drew these data."""
+    source = data.get("source", data)
+    return source if _kind(source) == "studio" else {}
+
+
+def _kind(description: dict[str, Any]) -> str:
+    return str(description.get("kind"))

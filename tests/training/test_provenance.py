@@ -1,0 +1,48 @@
+"""The commands of a manifest's row draw and train what its run did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.training import provenance, shard_writer
+from engine.training.studio.dataset import Options, StudioSamples
+
+DRAWN = (
+    {},
+    {"size": 64, "seed": 9, "sittings": 3, "negatives": 0.1, "loose": 0.25, "split": "held-out", "cross": True},
+    {"fields": ("image", "matte"), "warp": True, "tracked": "mediapipe"},
+)
+
+
+def described(asked: dict[str, Any]) -> dict[str, Any]:
+    """What the command leaves in an index for these arguments."""
+    options = shard_writer.arguments().parse_args(["--out", "DIR", "--count", "10"])
+    vars(options).update(asked)
+    wanted = Options(options.cross, options.negatives, options.loose, options.profile, options.sittings)
+    studio = StudioSamples(options.assets, options.seed, options.split, wanted)
+    fields = (*options.fields, "warp") if options.warp else options.fields
+    plan = shard_writer.plan_of(studio, options.count, options.size, fields, options.cross).to_json()
+    plan["source"] |= ({"warp": 1} if options.warp else {}) | ({"tracked": options.tracked} if options.tracked else {})
+    return {"kind": "shards", "sha256": "0" * 64, **plan}
+
+
+@pytest.mark.parametrize("asked", DRAWN)
+def test_the_command_that_draws_shards_parses_to_what_drew_them(asked: dict[str, Any]):
+    data = described(asked)
+    told = provenance.origin({"recipe": {"name": "a"}, "data": data})
+    program, arguments = told["shards"][0].split(" shards ")
+    assert program == "python -m engine train" and told["studio"] == data["source"]["version"]
+    again = vars(shard_writer.arguments().parse_args(arguments.split()))
+    assert described({name: value for name, value in again.items() if name not in ("out", "data")}) == data
+    assert told["held_out"] == ["the last sixteenth of the same shards"]
+
+
+def test_assets_are_asked_for_where_the_studio_had_them():
+    data = described({})
+    data["source"]["library"] = "1" * 64
+    (command,) = provenance.origin({"recipe": {"name": "a"}, "data": data})["shards"]
+    assert command.endswith(" --assets HEADS")
+    alone = provenance.origin({"recipe": {"name": "toy"}, "data": data["source"]})
+    assert alone["recipe"] == "python -m engine train run toy --assets HEADS" and "shards" not in alone
