@@ -2,7 +2,8 @@
 
 ``self``: a clip drives one of its own frames, so that its frames are the truth; motion is taken relative to that very
 frame. ``cross``: clips drive other people's portraits, so that only motion can be compared. Beside each take stands
-the floor: the portrait, not moved at all. ``compare`` is in :mod:`engine.evaluation.compare`.
+the floor, the portrait, not moved at all, and in ``self`` the ceiling, the truth encoded again. ``compare`` is in
+:mod:`engine.evaluation.compare`.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ class _Evaluation:
         render(job, console, lambda: False)
         take = Path(console.folder)
         outputs = {source: take / protocol.frame_name(take.name, number) for number, source in job.frames}
-        count, figures, floor = self._judge.score(clip, outputs, read_image(portrait), truth=reference is not None)
-        return Row(label, job.system, count, figures, floor, {"take": take.name})
+        scored = self._judge.score(clip, outputs, read_image(portrait), truth=reference is not None)
+        return Row(label, job.system, scored, {"take": take.name})
 
 
 @contextlib.contextmanager

@@ -110,7 +110,7 @@ def _compared(test: TestSet, contest: Contest, cabinet: Cabinet, options: argpar
         remarks=[scorer, *test.remarks()],
         missing=cabinet.missing,
         against=against_all(contest.contestants, contest.shots, options.against),
-        by_shot=ShotTable(contest.contestants, contest.shots) if test.takes else None,
+        by_shot=ShotTable(contest.contestants, contest.lengths) if test.takes else None,
         by_yaw=YawTable(contest.contestants, contest.yaws) if contest.yaws else None,
     )
 

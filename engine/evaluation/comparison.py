@@ -8,12 +8,11 @@ from typing import Any
 from engine.evaluation import bootstrap, tables
 from engine.evaluation.contestant import Contestant, by_metric, interval, title
 from engine.evaluation.differences import Against
+from engine.evaluation.pictures import CEILING, QUALITY
 from engine.evaluation.scores import Score
 from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.testsets import TestSet
 from engine.evaluation.yaw_table import YawTable
-
-QUALITY = 90  # of the ceiling's JPEG
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Comparison:
             f"bootstrap, {bootstrap.DRAWS} draws, from {bootstrap.LEAST} shots on)."
         )
         if self.test.truth:
-            lines.append(f"The truth encoded again: JPEG, quality {QUALITY}.")
+            lines.append(f"{CEILING.capitalize()}: JPEG, quality {QUALITY}.")
         lines += [*self.remarks, *self._notes()]
         if any(scores[0].flattered for scores in measured):
             lines.append("†: scored by the detector that drove the systems.")

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from engine import protocol
 from engine.errors import EngineError
 from engine.evaluation.cabinet import Cabinet
-from engine.evaluation.comparison import QUALITY
-from engine.evaluation.contestant import CEILING, FLOOR, Contestant
+from engine.evaluation.contestant import FLOOR, Contestant
 from engine.evaluation.entrants import Entrant
-from engine.evaluation.pictures import Moment, Picture
+from engine.evaluation.pictures import CEILING, Moment, Picture, encoded_again
 from engine.evaluation.regions import REGIONS, crops, landmarks_of_truth
 from engine.evaluation.scores import angles
 from engine.evaluation.sheets import Sheet, Tile
@@ -49,6 +47,7 @@ class Contest:
         ]
         self.contestants = [self._floor, *self._systems, *([self._ceiling] if test.truth else [])]
         self.shots: list[str] = []
+        self.lengths: dict[str, int] = {}  # of shots, in frames
         self.frames, self.regions = Sheet(), Sheet()
         self.yaws: dict[str, float] = {}  # of shots of one frame, degrees, where they are known
 
@@ -59,6 +58,7 @@ class Contest:
             takes = {contestant.label: self._render(contestant, shot) for contestant in self._systems}
             self._score(shot, takes)
             self.shots.append(shot.label)
+            self.lengths[shot.label] = len(shot.frames)
             if not self._keep:
                 for take in takes.values():
                     shutil.rmtree(next(iter(take.values())).parent)
@@ -143,9 +143,3 @@ class _Listener:
             self.folder = Path(message["folder"])
         elif message["type"] == "warning":
             print(f"warning: {message['text']} {message['remedy']}", file=sys.stderr, flush=True)
-
-
-def encoded_again(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 through JPEG at ``QUALITY``."""
-    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)

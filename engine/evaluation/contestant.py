@@ -12,7 +12,7 @@ from engine.evaluation.entrants import Entrant
 from engine.evaluation.metrics import HIGHER
 from engine.evaluation.scores import Score
 
-FLOOR, CEILING = "copy of the source", "truth encoded again"
+FLOOR = "copy of the source"
 
 
 @dataclass(frozen=True)

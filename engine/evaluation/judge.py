@@ -12,7 +12,8 @@ import numpy as np
 from engine.errors import EngineError
 from engine.evaluation import signals
 from engine.evaluation.metrics import Metric, Sample, all_metrics
-from engine.evaluation.report import Figures
+from engine.evaluation.pictures import encoded_again
+from engine.evaluation.report import Figures, Scored
 from engine.face.detector import Detector
 from engine.media.image import read_image
 from engine.media.source import FrameSource
@@ -44,25 +45,25 @@ class Judge:
         self._detector = detector
         self._step = step
 
-    def score(
-        self, clip: DrivingClip, outputs: dict[int, Path], portrait: np.ndarray, truth: bool
-    ) -> tuple[int, Figures, Figures]:
-        """Frames scored, the take's figures, and those of a static copy of ``portrait`` over the same frames.
-
-        ``outputs`` has the rendered file of each source frame; ``truth``: the driver shows what the take should be.
-        """
-        take, copy = self._metrics(clip, truth), self._metrics(clip, truth)
+    def score(self, clip: DrivingClip, outputs: dict[int, Path], portrait: np.ndarray, truth: bool) -> Scored:
+        """``outputs`` has the rendered file of each source frame; ``truth``: the driver shows what the take should be,
+        so that there is a ceiling."""
+        take, copy, again = (self._metrics(clip, truth) for _ in range(3))
         portrait_points, count = self.points(portrait), 0
         for index, driving in clip.pictures(self._step):
             driving_points = self.driving_points(clip, index, driving)
             output = read_image(outputs[index])
             drawn = Sample(index, output, driving, self.points(output), driving_points)
             still = Sample(index, portrait, driving, portrait_points, driving_points)
-            for metrics, sample in ((take, drawn), (copy, still)):
+            pairs = [(take, drawn), (copy, still)]
+            if truth:
+                best = encoded_again(driving)
+                pairs.append((again, Sample(index, best, driving, self.points(best), driving_points)))
+            for metrics, sample in pairs:
                 for metric in metrics:
                     metric.update(sample)
             count += 1
-        return count, _values(take), _values(copy)
+        return Scored(count, _values(take), _values(copy), _values(again) if truth else None)
 
     def cross_check(self, clip: DrivingClip, path: Path) -> dict[str, float | int]:
         """How far our points of the driver are from landmarks stored in ``path`` (npz: lm (N, 468+, 3), valid (N,)).

@@ -12,6 +12,8 @@ import numpy as np
 
 from engine.evaluation.pixels import at_size_of
 
+CEILING = "truth encoded again"
+QUALITY = 90  # of the ceiling's JPEG
 SIDE = 256  # networks and landmark distances are those of faces at this size
 
 
@@ -35,6 +37,12 @@ class Picture:
         if scale >= 1:
             return self.rgb
         return cv2.resize(self.rgb, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+
+
+def encoded_again(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 through JPEG at ``QUALITY``: what no system is expected to surpass."""
+    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 class Eye(ABC):

@@ -7,28 +7,41 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.evaluation.metrics import HIGHER, Metric
+from engine.evaluation.pictures import CEILING, QUALITY
 
+_CEILING = f"{CEILING.capitalize()}: JPEG, quality {QUALITY}; no system is expected beyond it."
+_NO_CEILING = "There is no ceiling, since nobody knows what the take should look like: no truth to encode again."
 Figures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class Row:
-    """The figures of one take beside those of a static copy of its portrait, over the same ``frames``."""
+class Scored:
+    """The figures of one take beside those of a static copy of its portrait, and of the truth encoded again where there
+    is a truth, all over the same ``frames``."""
 
-    label: str
-    system: str
     frames: int
     figures: Figures
     floor: Figures
+    ceiling: Figures | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a take, or several, scored."""
+
+    label: str
+    system: str
+    scored: Scored
     notes: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "clip": self.label,
             "system": self.system,
-            "frames": self.frames,
-            "figures": self.figures,
-            "static_copy": self.floor,
+            "frames": self.scored.frames,
+            "figures": self.scored.figures,
+            "static_copy": self.scored.floor,
+            "truth_encoded_again": self.scored.ceiling,
             **self.notes,
         }
 
@@ -39,33 +52,40 @@ def median(rows: list[Row]) -> Row:
     def middle(tables: list[Figures]) -> Figures:
         return {name: _median([table[name] for table in tables]) for name in tables[0]}
 
-    return Row(
-        f"median of {len(rows)}",
-        rows[0].system,
-        sum(row.frames for row in rows),
-        middle([row.figures for row in rows]),
-        middle([row.floor for row in rows]),
+    found = [row.scored for row in rows]
+    ceilings = [one.ceiling for one in found if one.ceiling is not None]
+    scored = Scored(
+        sum(one.frames for one in found),
+        middle([one.figures for one in found]),
+        middle([one.floor for one in found]),
+        middle(ceilings) if ceilings else None,
     )
+    return Row(f"median of {len(rows)}", rows[0].system, scored)
 
 
 def markdown(rows: list[Row], metrics: list[Metric]) -> str:
-    """One table: two lines a take, the system's and the static copy's; – where there is nothing to measure.
+    """One table: of every take a line of the system, of the static copy, and of the truth encoded again where there is
+    one, and below it how; – where there is nothing to measure.
 
     ↑ marks figures that are better when higher, ↓ when lower.
     """
-    shown = [metric for metric in metrics if metric.name in rows[0].figures]
+    shown = [metric for metric in metrics if metric.name in rows[0].scored.figures]
     heads = [
         f"{metric.name}{f' {metric.unit}' if metric.unit else ''} {'↑' if metric.better == HIGHER else '↓'}"
         for metric in shown
     ]
     lines = [_line(["clip", "frames", "what", *heads]), _line(["---", "--:", "---", *["--:"] * len(shown)])]
     for row in rows:
-        for label, frames, name, figures in (
-            (row.label, str(row.frames), row.system, row.figures),
-            ("", "", "static copy", row.floor),
+        found = row.scored
+        for label, name, figures in (
+            (row.label, row.system, found.figures),
+            ("", "static copy", found.floor),
+            ("", CEILING, found.ceiling),
         ):
-            lines.append(_line([label, frames, name, *(_cell(figures[m.name], m.digits) for m in shown)]))
-    return "\n".join(lines)
+            if figures is not None:
+                cells = [_cell(figures[metric.name], metric.digits) for metric in shown]
+                lines.append(_line([label, str(found.frames), name, *cells]))
+    return "\n".join([*lines, "", _CEILING if rows[0].scored.ceiling is not None else _NO_CEILING])
 
 
 def _line(cells: list[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from engine.evaluation import tables
 from engine.evaluation.contestant import FLOOR, Contestant, by_metric, title, values
 from engine.evaluation.metrics import HIGHER
+from engine.evaluation.pictures import CEILING
 from engine.evaluation.scores import Score
 
 TOLERANCE = 0.05  # of the first system's figure: what is worse by more is an exception
@@ -17,11 +18,13 @@ TOLERANCE = 0.05  # of the first system's figure: what is worse by more is an ex
 
 @dataclass(frozen=True)
 class _Column:
-    """One metric: ``figures`` (contestants, shots), NaN where there is none; the first system is row ``first``."""
+    """One metric: ``figures`` (contestants, shots), NaN where there is none; the systems are rows ``first`` to
+    ``last``, exclusive."""
 
     score: Score
     figures: np.ndarray
     first: int
+    last: int
 
     def gain(self) -> np.ndarray:
         """How much better than the first each figure is, as a share of the first's; NaN where the first has 0."""
@@ -31,28 +34,32 @@ class _Column:
 
     def cell(self, figures: np.ndarray) -> str:
         """The contestants' figures, one after the other, the systems' best in bold."""
-        systems = figures[self.first :]
+        systems = figures[self.first : self.last]
         best = np.nan
         if not np.isnan(systems).all():
             best = np.nanmax(systems) if self.score.better == HIGHER else np.nanmin(systems)
         texts = ["–" if np.isnan(figure) else f"{figure:.{self.score.digits}f}" for figure in figures]
         return " / ".join(
-            f"**{text}**" if len(systems) > 1 and k >= self.first and figure == best else text
+            f"**{text}**" if len(systems) > 1 and self.first <= k < self.last and figure == best else text
             for k, (figure, text) in enumerate(zip(figures, texts))
         )
 
 
 class ShotTable:
-    """Of the few telling figures; the floor comes first in every cell, then the systems, all driven as in use."""
+    """Of the few telling figures; the floor comes first in every cell, then the systems, all driven as in use, and the
+    ceiling last where there is one. ``lengths``: of every shot, in frames."""
 
-    def __init__(self, contestants: list[Contestant], shots: list[str]) -> None:
-        self._shots = shots
+    def __init__(self, contestants: list[Contestant], lengths: dict[str, int]) -> None:
+        self._shots, self._lengths = list(lengths), lengths
         floor = [c for c in contestants if c.label == FLOOR]
+        ceiling = [c for c in contestants if c.label == CEILING]
         self._systems = [c for c in contestants if c.entrant is not None and not c.exact]
-        self._labels = [c.label for c in floor + self._systems]
+        shown = [*floor, *self._systems, *ceiling]
+        self._labels = [c.label for c in shown]
+        first, last = len(floor), len(floor) + len(self._systems)
         self._columns = [
-            _Column(scores[0], np.stack([values(score, shots) for score in scores]), len(floor))
-            for scores in by_metric(floor + self._systems)
+            _Column(scores[0], np.stack([values(score, self._shots) for score in scores]), first, last)
+            for scores in by_metric(shown)
             if scores[0].telling and any(score.by_shot() for score in scores)
         ]
 
@@ -60,19 +67,21 @@ class ShotTable:
         """Empty where there is nothing to tell."""
         if not self._columns or not self._systems:
             return []
-        heads = ["shot", *(title(column.score) for column in self._columns)]
+        heads = ["shot", "n", *(title(column.score) for column in self._columns)]
         lines = [f"Shot by shot: {' / '.join(self._labels)}.", "", tables.row(heads), tables.rule(heads, 1)]
         for k, shot in enumerate(self._shots):
-            lines.append(tables.row([shot, *(column.cell(column.figures[:, k]) for column in self._columns)]))
+            cells = [shot, str(self._lengths[shot])]
+            lines.append(tables.row([*cells, *(column.cell(column.figures[:, k]) for column in self._columns)]))
         medians = [column.cell(_medians(column.figures)) for column in self._columns]
-        lines.append(tables.row([f"median of {len(self._shots)}", *medians]))
+        lines.append(tables.row([f"median of {len(self._shots)}", str(sum(self._lengths.values())), *medians]))
         for k, other in enumerate(self._systems[1:], 1):
             cells = [_wins(column.gain()[column.first + k]) for column in self._columns]
-            lines.append(tables.row([f"{other.label} better than {self._systems[0].label} in", *cells]))
+            lines.append(tables.row([f"{other.label} better than {self._systems[0].label} in", "", *cells]))
         return [*lines, "", *self._remarks(), ""]
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "frames": self._lengths,
             "medians": {
                 column.score.name: {
                     label: None if np.isnan(figure) else float(figure)

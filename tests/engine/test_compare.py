@@ -15,10 +15,9 @@ from skimage.data import astronaut
 from engine.errors import EngineError
 from engine.evaluation import compare, landmarkers
 from engine.evaluation.cli import main
-from engine.evaluation.contest import encoded_again
 from engine.evaluation.entrants import parse, parse_all
 from engine.evaluation.judge import Judge
-from engine.evaluation.pictures import Picture
+from engine.evaluation.pictures import Picture, encoded_again
 from engine.evaluation.scores import angles
 from engine.face.detector import Observation
 from engine.face.mediapipe_detector import MediaPipeDetector
@@ -103,7 +102,9 @@ def test_every_portrait_is_driven_by_the_clips_and_one_without_a_face_by_none(
 def test_takes_are_listed_one_by_one_with_wins_and_exceptions(compared: tuple[Path, list[dict]]) -> None:
     own = compared[1][0]
     text = (compared[0] / "compare.md").read_text(encoding="utf-8")
-    assert "Shot by shot: copy of the source / null / mesh_warp / late." in text
+    assert "Shot by shot: copy of the source / null / mesh_warp / late / truth encoded again." in text
+    assert "Shot by shot: copy of the source / null / mesh_warp / late." in text  # of cross
+    assert list(own["shot_by_shot"]["frames"].values()) == [3, 1]
     assert "mesh_warp better than null in" in text
     for label, figure in own["shot_by_shot"]["medians"]["akd-mp"].items():
         assert figure == pytest.approx(figures(own)[label]["akd-mp"])  # of two, the median is the mean

@@ -11,7 +11,7 @@ from engine.evaluation.correlation import follows, signals
 from engine.evaluation.differences import against_all
 from engine.evaluation.entrants import Entrant
 from engine.evaluation.metrics import HIGHER, LOWER
-from engine.evaluation.pictures import Moment, Picture
+from engine.evaluation.pictures import CEILING, Moment, Picture
 from engine.evaluation.regions import box
 from engine.evaluation.scores import MeanScore
 from engine.evaluation.sheets import Sheet, Tile
@@ -20,6 +20,7 @@ from engine.evaluation.yaw_table import YawTable
 from tests.engine.faces import observed, sample_frames
 
 SHOTS = [f"shot {k}" for k in range(6)]
+LENGTHS = {shot: 10 + k for k, shot in enumerate(SHOTS)}
 DOT = Picture(np.zeros((8, 8, 3), np.uint8))
 
 
@@ -41,7 +42,7 @@ class Written(MeanScore):
 
 
 def contestant(label: str, distance: list[float], likeness: list[float], exact: bool = False) -> Contestant:
-    entrant = None if label == FLOOR else Entrant(label.removesuffix(", true motion"), "null", {}, True)
+    entrant = None if label in (FLOOR, CEILING) else Entrant(label.removesuffix(", true motion"), "null", {}, True)
     return Contestant(label, entrant, exact, [Written("far", LOWER, distance), Written("like", HIGHER, likeness)])
 
 
@@ -86,13 +87,16 @@ def test_differences_are_taken_from_whom_one_names(contestants: list[Contestant]
 
 
 def test_shots_are_listed_with_wins_medians_and_exceptions(contestants: list[Contestant]) -> None:
-    table = ShotTable(contestants, SHOTS)
+    ceiling = contestant(CEILING, [0.1] * 6, [0.99] * 6)
+    table = ShotTable([*contestants, ceiling], LENGTHS)
     lines = table.markdown()
-    assert lines[0] == "Shot by shot: copy of the source / old / new."  # as in use only
-    assert "| shot 0 | 9.00 / 1.00 / **0.90** | 0.90 / **0.50** / 0.40 |" in lines
-    assert "| new better than old in | 5 of 6 | 3 of 6 |" in lines
+    assert lines[0] == "Shot by shot: copy of the source / old / new / truth encoded again."  # as in use only
+    assert "| shot 0 | 10 | 9.00 / 1.00 / **0.90** / 0.10 | 0.90 / **0.50** / 0.40 / 0.99 |" in lines
+    assert "| median of 6 | 75 | 9.00 / 3.50 / **3.15** / 0.10 | 0.90 / **0.50** / **0.50** / 0.99 |" in lines
+    assert "| new better than old in |  | 5 of 6 | 3 of 6 |" in lines
     record = table.to_json()
-    assert record["medians"]["far"] == {FLOOR: 9.0, "old": 3.5, "new": pytest.approx(3.15)}
+    assert record["medians"]["far"] == {FLOOR: 9.0, "old": 3.5, "new": pytest.approx(3.15), CEILING: 0.1}
+    assert record["frames"] == LENGTHS
     assert {(e["shot"], e["metric"]) for e in record["exceptions"]} == {
         ("shot 0", "like"),
         ("shot 2", "like"),
@@ -104,9 +108,9 @@ def test_shots_are_listed_with_wins_medians_and_exceptions(contestants: list[Con
 
 def test_what_is_missing_is_neither_won_nor_lost(contestants: list[Contestant]) -> None:
     contestants[3] = contestant("new", [0.9, np.nan, 2.7, 3.6, 4.5, 6.6], [np.nan] * 6)
-    lines = ShotTable(contestants, SHOTS).markdown()
-    assert "| shot 1 | 9.00 / **2.00** / – | 0.90 / **0.50** / – |" in lines
-    assert "| new better than old in | 4 of 5 | 0 of 0 |" in lines
+    lines = ShotTable(contestants, LENGTHS).markdown()
+    assert "| shot 1 | 11 | 9.00 / **2.00** / – | 0.90 / **0.50** / – |" in lines
+    assert "| new better than old in |  | 4 of 5 | 0 of 0 |" in lines
 
 
 def test_signals_hold_while_the_picture_is_scaled_and_turned() -> None:

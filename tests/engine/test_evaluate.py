@@ -13,6 +13,7 @@ from skimage.data import astronaut
 
 from engine.evaluation import signals
 from engine.evaluation.cli import main
+from engine.evaluation.pictures import encoded_again
 from engine.face import detector
 from engine.media.image import encode_png, read_image
 from engine.media.movie import MovieSource
@@ -65,6 +66,13 @@ def test_the_pixel_figures_are_those_of_the_pictures(evaluated: tuple[Path, dict
     assert take["figures"]["PSNR"] == pytest.approx(np.mean(-10 * np.log10(errors)))
 
 
+def test_the_ceiling_is_the_truth_encoded_again(evaluated: tuple[Path, dict]) -> None:
+    ceiling, floor = (evaluated[1][name] for name in ("truth_encoded_again", "static_copy"))
+    again = np.mean([np.abs(encoded_again(p).astype(float) - p).mean() / 255 for p in map(picture, range(FRAMES))])
+    assert ceiling["L1"] == pytest.approx(again) and 0 < again < floor["L1"]
+    assert 0 < ceiling["lmk468_pct"] < floor["lmk468_pct"]
+
+
 def test_the_landmark_figure_is_the_shift(evaluated: tuple[Path, dict]) -> None:
     _, take = evaluated
     seen = detector.create("mediapipe").detect(picture(REFERENCE))
@@ -99,6 +107,8 @@ def test_cross_compares_motion_only_and_thins_the_frames(
     assert first["figures"]["pose"] == pytest.approx(24 / 3, abs=1.5)  # the mean over yaw, pitch and roll
     table = capsys.readouterr().out
     assert table.count("static copy") == 3  # two takes and their median
+    assert "There is no ceiling" in table and "| truth encoded again |" not in table
+    assert first["truth_encoded_again"] is None
     assert "| median of 2 | 6 | null |" in table
 
 
@@ -117,7 +127,9 @@ def test_stored_landmarks_are_compared_with_ours(
     check = json.loads(record.read_text())["takes"][0]["cross_check"]
     expected = np.mean([2 / signals.diagonal(p) * 100 for i, p in enumerate(points) if i != 1])
     assert check == pytest.approx({"frames": FRAMES - 1, "points_percent": expected, "pose_degrees": 0}, abs=1e-6)
-    assert f"{expected:.2f} %" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert f"{expected:.2f} %" in table
+    assert f"|  | {FRAMES} | truth encoded again |" in table and "JPEG, quality 90" in table
 
     np.savez(stored, lm=points[:, :68])
     assert main([*arguments, "--cross-check", str(stored)]) == 1
