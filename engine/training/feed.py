@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.training.shards import ShardSamples
 
 _AHEAD = 3  # batches in flight beyond the one in use, for each worker
-_KEPT_BACK = 16  # of shards without a held-out folder, the last of so many parts is not trained on: other people
+_KEPT_BACK = 16  # of shards without a held-out folder, the last of so many parts is kept back to measure on
 
 Opener = Callable[[], Samples]
 
@@ -59,11 +59,21 @@ class Open:
         samples = ShardSamples(Path(folder))
         used = range(len(samples))
         if not own:
-            kept = max(1, len(samples) // _KEPT_BACK)
-            used = used[-kept:] if self.held_out else used[:-kept]
+            cut = len(samples) - max(1, len(samples) // _KEPT_BACK)
+            used = used[cut:] if self.held_out else used[: _others(samples.describe()["source"], cut)]
         if not used:
             raise EngineError("no_data", f"{folder} holds one pair only.", "Make more, or give --held-out.")
         return Shuffled(samples, used, self.data.seed)
+
+
+def _others(source: Any, cut: int) -> int:
+    """How many pairs come before the first of anyone who is seen from number ``cut`` on, as ``StudioSamples.person``
+    counts people; ``cut`` itself where the source tells nothing of sittings, or there is one pool of people only."""
+    from engine.training.studio.dataset import _POOL
+
+    sittings = source.get("sittings", 1)
+    pool = _POOL * sittings if isinstance(sittings, int) and sittings > 1 else 1
+    return cut // pool * pool or cut
 
 
 class Shuffled(Samples):

@@ -45,10 +45,10 @@ class Data:
     """Where pairs come from: the studio on the fly, rendered ``shards``, or analysed ``footage`` of the user's own.
 
     ``path`` is the folder of the last two (``--data`` overrides), ``held_out`` another one to measure on; without it
-    the studio uses its own held-out split, of shards the last sixteenth is kept back, and of footage other pairs of the
-    same clips are measured. ``seed`` draws people, pairs and their order, ``options`` are the studio's. ``workers``
-    make batches ahead of the loop: 0 none, 1 a thread, more that many processes. None of them changes what is trained
-    on.
+    the studio uses its own held-out split, of shards the last sixteenth is kept back and nobody in it trained on, and
+    of footage other pairs of the same clips are measured. ``seed`` draws people, pairs and their order, ``options`` are
+    the studio's. ``workers`` make batches ahead of the loop: 0 none, 1 a thread, more that many processes. None of them
+    changes what is trained on.
     """
 
     source: str = "studio"

@@ -22,8 +22,10 @@ from engine.errors import EngineError
 from engine.training import checkpoint, curves
 from engine.training.feed import Feed, Open
 from engine.training.loop import Trainer
-from engine.training.recipe import Recipe
+from engine.training.recipe import Data, Recipe
 from engine.training.report import Report
+from engine.training.shard_writer import build
+from engine.training.studio.dataset import Options, StudioSamples
 
 ROOT = Path(__file__).resolve().parents[2]
 Tiny = Callable[..., Recipe]
@@ -116,6 +118,19 @@ def test_what_is_measured_is_not_trained_on(tiny: Tiny):
     held = {test.pair(number, 16).source.image.tobytes() for number in range(40)}
     assert len(set(order)) == 180 and len(held) == 12 and not held & set(order)
     assert set(order[:180]) == set(order[180:]) and order[:180] != order[180:], "every pass has an order of its own"
+
+
+def test_nobody_who_is_measured_is_trained_on(tmp_path: Path):
+    people = functools.partial(StudioSamples, options=Options(sittings=2))
+    build(tmp_path, people, 48, 16, ("image",))
+    data = Data("shards", str(tmp_path))
+    train, test = Open(data)(), Open(data, held_out=True)()
+    assert train.describe()["used"] == [0, 32] and test.describe()["used"] == [45, 48]
+    trained, measured = ({s.pair(number, 16).source.person for number in range(48)} for s in (train, test))
+    assert trained == set(range(16)) and measured == {21, 22, 23}
+    build(tmp_path / "few", people, 16, 16, ("image",))
+    few = Data("shards", str(tmp_path / "few"))
+    assert Open(few)().describe()["used"] == [0, 15], "one pool cannot be parted"
 
 
 def test_time_and_signals_end_a_run_with_a_checkpoint(tiny: Tiny, tmp_path: Path):
