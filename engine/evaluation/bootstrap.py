@@ -1,32 +1,40 @@
-"""Intervals of means by the bootstrap (Efron 1979), paired: every contestant is resampled by the same draws."""
+"""Intervals of means by the bootstrap (Efron 1979), paired: every contestant is resampled by the same draws. What is
+drawn are people, each with all shots that show them, since shots of one person are not independent (cluster bootstrap,
+Davison and Hinkley 1997)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from engine.training.studio.randomness import draws
 
 DRAWS = 2000
-LEAST = 5  # fewer independent values say nothing of their spread
+LEAST = 5  # fewer people say nothing of their spread
 _LOW, _HIGH = 2.5, 97.5
 
 
-def interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The 95 % percentile interval of the mean of independent ``values`` (N,), NaN where missing; the same every time.
+def interval(values: np.ndarray, people: Sequence[str]) -> tuple[float, float] | None:
+    """The 95 % percentile interval of the mean of ``values`` (N,), NaN where missing; the same every time. ``people``
+    says of each whom its shot shows.
 
-    Two arrays of one length are resampled alike. None below five known values.
+    Arrays of the same shots are resampled alike. None where fewer than five people have known values.
     """
-    known = ~np.isnan(values)
-    if known.sum() < LEAST:
+    places = {person: k for k, person in enumerate(dict.fromkeys(people))}
+    shown, known = [places[person] for person in people], ~np.isnan(values)
+    counts = np.bincount(shown, known, len(places))
+    if (counts > 0).sum() < LEAST:
         return None
-    picks = draws(0, "bootstrap", len(values)).integers(0, len(values), (DRAWS, len(values)))
-    counts = known[picks].sum(axis=1)
-    means = np.nansum(values[picks], axis=1)[counts > 0] / counts[counts > 0]
+    sums = np.bincount(shown, np.where(known, values, 0), len(places))
+    picks = draws(0, "bootstrap", len(places)).integers(0, len(places), (DRAWS, len(places)))
+    drawn = counts[picks].sum(axis=1)
+    means = sums[picks].sum(axis=1)[drawn > 0] / drawn[drawn > 0]
     low, high = np.percentile(means, (_LOW, _HIGH))
     return float(low), float(high)
 
 
-def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, tuple[float, float] | None] | None:
-    """Mean of a − b over the units that both have, and its interval; None where they have none in common."""
+def difference(a: np.ndarray, b: np.ndarray, people: Sequence[str]) -> tuple[float, tuple[float, float] | None] | None:
+    """Mean of a − b over the shots that both have, and its interval; None where they have none in common."""
     apart = a - b
-    return None if np.isnan(apart).all() else (float(np.nanmean(apart)), interval(apart))
+    return None if np.isnan(apart).all() else (float(np.nanmean(apart)), interval(apart, people))

@@ -90,7 +90,7 @@ def main(options: argparse.Namespace) -> int:
     with closing(detector.create(options.detector)) as driver, closing(landmarker), _folder(options.keep) as folder:
         for test in _sets(options):
             contest = Contest(test, entered, cabinet, folder, driver, keep=options.keep is not None)
-            against_all(contest.contestants, [], options.against)  # so do labels of nobody
+            against_all(contest.contestants, {}, options.against)  # so do labels of nobody
             for count in contest.run():
                 if options.out is not None and count % _KEEP_EVERY == 0:
                     _write(options.out, [*done, _compared(test, contest, cabinet, options)], contest)
@@ -111,7 +111,7 @@ def _compared(test: TestSet, contest: Contest, cabinet: Cabinet, options: argpar
         missing=cabinet.missing,
         against=against_all(contest.contestants, contest.shots, options.against),
         by_shot=ShotTable(contest.contestants, contest.lengths) if test.takes else None,
-        by_yaw=YawTable(contest.contestants, contest.yaws) if contest.yaws else None,
+        by_yaw=YawTable(contest.contestants, contest.shots, contest.yaws) if contest.yaws else None,
     )
 
 

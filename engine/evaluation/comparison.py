@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.evaluation import bootstrap, tables
-from engine.evaluation.contestant import Contestant, by_metric, interval, title
+from engine.evaluation.contestant import Contestant, Shots, by_metric, interval, title
 from engine.evaluation.differences import Against
 from engine.evaluation.pictures import CEILING, QUALITY
 from engine.evaluation.scores import Score
@@ -22,7 +22,7 @@ class Comparison:
 
     test: TestSet
     contestants: list[Contestant]
-    shots: list[str]
+    shots: Shots
     remarks: list[str]
     missing: dict[str, str]
     against: list[Against]
@@ -32,8 +32,14 @@ class Comparison:
     def markdown(self) -> str:
         """One row a metric, one column a contestant; means with their 95 % intervals where there are enough shots."""
         heads = ["metric", "in place of", "n", *(contestant.label for contestant in self.contestants)]
-        count = tables.number(len(self.shots), "shot")
-        lines = [f"### {self.test.name}, {self.test.mode}: {count}", "", tables.row(heads), tables.rule(heads, 2)]
+        count, people = tables.number(len(self.shots), "shot"), len(set(self.shots.values()))
+        of = "one person" if people == 1 else f"{people} people"
+        lines = [
+            f"### {self.test.name}, {self.test.mode}: {count} of {of}",
+            "",
+            tables.row(heads),
+            tables.rule(heads, 2),
+        ]
         measured = [s for s in by_metric(self.contestants) if any(score.value() is not None for score in s)]
         for scores in measured:
             cells = [_cell(score, self.shots) for score in scores]
@@ -45,8 +51,8 @@ class Comparison:
             if table is not None:
                 lines += table.markdown()
         lines.append(
-            "n: frames measured. Means of frames, then of shots; in brackets the 95 % interval over shots (paired "
-            f"bootstrap, {bootstrap.DRAWS} draws, from {bootstrap.LEAST} shots on)."
+            "n: frames measured. Means of frames, then of shots; in brackets the 95 % interval (paired bootstrap that "
+            f"draws people, each with all shots of theirs; {bootstrap.DRAWS} draws, from {bootstrap.LEAST} people on)."
         )
         if self.test.truth:
             lines.append(f"{CEILING.capitalize()}: JPEG, quality {QUALITY}.")
@@ -59,7 +65,8 @@ class Comparison:
         return {
             "set": self.test.name,
             "mode": self.test.mode,
-            "shots": self.shots,
+            "shots": list(self.shots),
+            "people": list(self.shots.values()),
             "remarks": self.remarks,
             "not_available": self.missing,
             "contestants": [
@@ -108,7 +115,7 @@ class Comparison:
         return lines
 
 
-def _cell(score: Score, shots: list[str]) -> str:
+def _cell(score: Score, shots: Shots) -> str:
     value, spread = score.value(), interval(score, shots)
     if value is None:
         return "–"

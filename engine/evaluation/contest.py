@@ -46,7 +46,7 @@ class Contest:
             for exact in ((False, True) if test.exact and entrant.driven else (False,))
         ]
         self.contestants = [self._floor, *self._systems, *([self._ceiling] if test.truth else [])]
-        self.shots: list[str] = []
+        self.shots: dict[str, str] = {}  # whose face each shows
         self.lengths: dict[str, int] = {}  # of shots, in frames
         self.frames, self.regions = Sheet(), Sheet()
         self.yaws: dict[str, float] = {}  # of shots of one frame, degrees, where they are known
@@ -57,7 +57,6 @@ class Contest:
             print(f"{self._test.name}, {self._test.mode}: {shot.label}", file=sys.stderr, flush=True)
             takes = {contestant.label: self._render(contestant, shot) for contestant in self._systems}
             self._score(shot, takes)
-            self.shots.append(shot.label)
             self.lengths[shot.label] = len(shot.frames)
             if not self._keep:
                 for take in takes.values():
@@ -99,6 +98,7 @@ class Contest:
         middle = shot.frames[len(shot.frames) // 2]
         for moment in shot.moments():
             shown = [(contestant, self._output(contestant, moment, takes)) for contestant in self.contestants]
+            self.shots[shot.label] = moment.identity
             for contestant, output in shown:
                 for score in contestant.scores:
                     score.update(output, moment)

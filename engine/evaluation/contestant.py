@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from engine.evaluation.metrics import HIGHER
 from engine.evaluation.scores import Score
 
 FLOOR = "copy of the source"
+
+Shots = Mapping[str, str]  # whose face each shot shows, by its label, in order
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ def by_metric(contestants: list[Contestant]) -> Iterator[tuple[Score, ...]]:
     return zip(*(contestant.scores for contestant in contestants), strict=True)
 
 
-def values(score: Score, shots: list[str]) -> np.ndarray:
+def values(score: Score, shots: Iterable[str]) -> np.ndarray:
     """(shots,) the figure of each, NaN where there is none."""
     known = score.by_shot()
     return np.array([known.get(shot, np.nan) for shot in shots])
 
 
-def interval(score: Score, shots: list[str]) -> tuple[float, float] | None:
-    return bootstrap.interval(values(score, shots)) if score.by_shot() else None
+def interval(score: Score, shots: Shots) -> tuple[float, float] | None:
+    return bootstrap.interval(values(score, shots), list(shots.values())) if score.by_shot() else None
 
 
 def title(score: Score) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.errors import EngineError
 from engine.evaluation import bootstrap, tables
-from engine.evaluation.contestant import FLOOR, Contestant, title, values
+from engine.evaluation.contestant import FLOOR, Contestant, Shots, title, values
 from engine.evaluation.metrics import HIGHER
 from engine.evaluation.scores import Score
 
@@ -52,7 +52,7 @@ class Against:
     rows: list[list[Difference | None]]
 
     @classmethod
-    def of(cls, base: list[Contestant], contestants: list[Contestant], shots: list[str]) -> Against:
+    def of(cls, base: list[Contestant], contestants: list[Contestant], shots: Shots) -> Against:
         """``base``: the columns of one entrant, that of fitted motion first, or the floor alone."""
         others = [c for c in contestants if c.entrant is not None and c not in base]
         rows = []
@@ -95,7 +95,7 @@ class Against:
         return f"{self.others[column].label} against {self.label}: {'; '.join(parts)}."
 
 
-def against_all(contestants: list[Contestant], shots: list[str], labels: list[str] | None) -> list[Against]:
+def against_all(contestants: list[Contestant], shots: Shots, labels: list[str] | None) -> list[Against]:
     """Against each of ``labels``, by default the copy and the first entrant; those that leave none to compare are left
     out. Raises EngineError ``arguments`` for a label that is none."""
     if labels is None:
@@ -121,6 +121,6 @@ def like(other: Contestant, base: list[Contestant]) -> Contestant:
     return next((contestant for contestant in base if contestant.exact == other.exact), base[0])
 
 
-def apart(score: Score, base: Score, shots: list[str]) -> Difference | None:
-    found = bootstrap.difference(values(score, shots), values(base, shots))
+def apart(score: Score, base: Score, shots: Shots) -> Difference | None:
+    found = bootstrap.difference(values(score, shots), values(base, shots), list(shots.values()))
     return None if found is None else Difference(score, *found)

@@ -57,7 +57,8 @@ class Eye(ABC):
 class Moment:
     """One frame that a system has to answer.
 
-    ``shot`` is what is resampled for intervals, ``identity`` whose face the output should show, ``index`` the driver's
+    ``shot`` is what figures are averaged over, ``identity`` whose face the output should show, the same throughout a
+    shot and what is resampled for intervals, ``index`` the driver's
     frame. ``source`` is the portrait, ``driver`` the frame that drives, ``truth`` what the output should look like,
     None where nobody knows. Exact labels of the truth, where there are any: ``rotation`` (3, 3) of the head to the
     camera, ``landmarks68`` (68, 2) pixels and ``visible68`` (68,) bool; ``flow`` (H, W, 2) offsets in pixels to where

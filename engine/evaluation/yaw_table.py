@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.evaluation import tables
-from engine.evaluation.contestant import Contestant, by_metric, title, values
+from engine.evaluation.contestant import Contestant, Shots, by_metric, title, values
 from engine.evaluation.differences import apart, bases, like
 
 EDGES = (0.0, 20.0, 40.0, 90.0)  # degrees of yaw, to either side
@@ -14,8 +14,8 @@ EDGES = (0.0, 20.0, 40.0, 90.0)  # degrees of yaw, to either side
 class YawTable:
     """One row a metric and range of yaw; ``yaws`` are degrees by shot, each of one frame."""
 
-    def __init__(self, contestants: list[Contestant], yaws: dict[str, float]) -> None:
-        self._contestants, self.yaws = contestants, yaws
+    def __init__(self, contestants: list[Contestant], shots: Shots, yaws: dict[str, float]) -> None:
+        self._contestants, self._shots, self.yaws = contestants, shots, yaws
         first = next((c.entrant.label for c in contestants if c.entrant is not None), None)
         self._base = [] if first is None else bases(contestants, first)
 
@@ -34,12 +34,12 @@ class YawTable:
         ]
 
     def _row(self, metric: int, low: float, high: float) -> str:
-        shots = [shot for shot, yaw in self.yaws.items() if low <= abs(yaw) < high]
+        shots = {shot: self._shots[shot] for shot, yaw in self.yaws.items() if low <= abs(yaw) < high}
         cells = [self._cell(contestant, metric, shots) for contestant in self._contestants]
         name = title(self._contestants[0].scores[metric])
         return tables.row([name, f"{low:.0f}–{high:.0f}°", str(len(shots)), *cells])
 
-    def _cell(self, contestant: Contestant, metric: int, shots: list[str]) -> str:
+    def _cell(self, contestant: Contestant, metric: int, shots: Shots) -> str:
         """The mean, and whether it is shown to be better or worse than the first system's."""
         score = contestant.scores[metric]
         figures = values(score, shots)

@@ -115,6 +115,8 @@ def test_takes_are_listed_one_by_one_with_wins_and_exceptions(compared: tuple[Pa
 def test_floor_systems_and_ceiling_stand_side_by_side(compared: tuple[Path, list[dict]]) -> None:
     own, cross = compared[1]
     assert [(r["mode"], len(r["shots"])) for r in (own, cross)] == [("self", 2), ("cross", 2)]
+    assert (own["people"], cross["people"]) == (["acting", "sitting"], ["collins", "collins"])
+    assert ": 2 shots of one person" in (compared[0] / "compare.md").read_text(encoding="utf-8")
     assert list(figures(own)) == ["copy of the source", "null", "mesh_warp", "late", "truth encoded again"]
     assert list(figures(cross)) == ["copy of the source", "null", "mesh_warp", "late"]  # there is no truth to encode
 

@@ -19,7 +19,7 @@ from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.yaw_table import YawTable
 from tests.engine.faces import observed, sample_frames
 
-SHOTS = [f"shot {k}" for k in range(6)]
+SHOTS = {f"shot {k}": f"person {k}" for k in range(6)}
 LENGTHS = {shot: 10 + k for k, shot in enumerate(SHOTS)}
 DOT = Picture(np.zeros((8, 8, 3), np.uint8))
 
@@ -77,6 +77,15 @@ def test_the_same_figures_are_called_equal(contestants: list[Contestant]) -> Non
     twin = contestant("twin", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.5] * 6)
     (found,) = against_all([contestants[1], twin], SHOTS, ["old"])
     assert "- twin against old: equal in 2 (far, like)." in found.markdown()
+
+
+def test_shots_of_few_people_show_little(contestants: list[Contestant]) -> None:
+    """What five people would show is one person's affair here."""
+    shown, alone = dict(SHOTS), dict.fromkeys(SHOTS, "the same person")
+    twin = contestant("twin", [0.5, 1.5, 2.5, 3.5, 4.5, 5.5], [0.5] * 6)
+    for shots, verdict in ((shown, "better"), (alone, "")):
+        (found,) = against_all([contestants[1], twin], shots, ["old"])
+        assert found.rows[0][0] is not None and found.rows[0][0].verdict == verdict
 
 
 def test_differences_are_taken_from_whom_one_names(contestants: list[Contestant]) -> None:
@@ -161,12 +170,12 @@ def test_a_sheet_shows_eight_blocks_spread_over_all_however_many_there_are() -> 
 
 def test_figures_are_parted_by_the_head_s_angle(contestants: list[Contestant]) -> None:
     yaws = dict(zip(SHOTS, (-19.0, 5.0, 30.0, -39.0, 59.0, -60.0)))
-    lines = YawTable(contestants, yaws).markdown()
+    lines = YawTable(contestants, SHOTS, yaws).markdown()
     assert lines[0] == "By head angle; the yaw of the truth goes from -60° to 59°."
     rows = {tuple(line.split(" | ")[:3]): line.split(" | ")[3:] for line in lines if line.startswith("| far")}
     means = {key[1]: [float(cell.strip("| ")) for cell in cells] for key, cells in rows.items()}
     assert means["0–20°"] == pytest.approx([9, 1.5, 1.0, 1.35, 0.9])
     assert means["40–90°"] == pytest.approx([9, 5.5, 5.0, 5.55, 4.9])
     frontal = dict.fromkeys(SHOTS, 0.0)
-    assert any("2.90 better |" in line for line in YawTable(contestants, frontal).markdown())
-    assert any("| – |" in line and "| 0 |" in line for line in YawTable(contestants, frontal).markdown())
+    assert any("2.90 better |" in line for line in YawTable(contestants, SHOTS, frontal).markdown())
+    assert any("| – |" in line and "| 0 |" in line for line in YawTable(contestants, SHOTS, frontal).markdown())

@@ -324,23 +324,39 @@ def test_twarp_estimates_the_flow_where_it_is_not_known() -> None:
 # Intervals
 
 
+def people(count: int) -> list[str]:
+    return [f"person {k}" for k in range(count)]
+
+
 def test_intervals_have_the_width_of_the_normal_ones_and_repeat() -> None:
     values = np.random.default_rng(0).normal(10, 2, 400)
-    found = bootstrap.interval(values)
-    assert found is not None and found == bootstrap.interval(values)
+    found = bootstrap.interval(values, people(400))
+    assert found is not None and found == bootstrap.interval(values, people(400))
     half = 1.96 * values.std(ddof=1) / np.sqrt(400)
     assert found == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
+
+
+def test_shots_of_one_person_count_as_one() -> None:
+    """Four copies of every value, in any order, tell no more than one."""
+    values = np.random.default_rng(2).normal(10, 2, 100)
+    once = bootstrap.interval(values, people(100))
+    assert once is not None
+    again = bootstrap.interval(np.tile(values, 4), people(100) * 4)
+    assert again == pytest.approx(once)
+    apart = bootstrap.interval(np.tile(values, 4), people(400))
+    assert apart is not None and apart[1] - apart[0] < 0.6 * (once[1] - once[0])
 
 
 def test_intervals_are_paired() -> None:
     """Two systems that differ by a constant differ by it in every draw, however much the shots differ."""
     hard = np.random.default_rng(1).normal(0, 100, 30)
-    mean, found = bootstrap.difference(hard + 0.5, hard) or (None, None)
+    mean, found = bootstrap.difference(hard + 0.5, hard, people(30)) or (None, None)
     assert mean == pytest.approx(0.5) and found == pytest.approx((0.5, 0.5))
 
 
-def test_few_or_missing_values_have_no_interval() -> None:
-    assert bootstrap.interval(np.arange(4.0)) is None
-    assert bootstrap.interval(np.array([1.0, 2, 3, 4, np.nan])) is None
-    assert bootstrap.interval(np.array([3.0, 3, 3, 3, 3, np.nan])) == (3, 3)
-    assert bootstrap.difference(np.array([np.nan, 1.0]), np.array([1.0, np.nan])) is None
+def test_few_people_or_missing_values_have_no_interval() -> None:
+    assert bootstrap.interval(np.arange(4.0), people(4)) is None
+    assert bootstrap.interval(np.arange(40.0), people(4) * 10) is None
+    assert bootstrap.interval(np.array([1.0, 2, 3, 4, np.nan]), people(5)) is None
+    assert bootstrap.interval(np.array([3.0, 3, 3, 3, 3, np.nan]), people(6)) == (3, 3)
+    assert bootstrap.difference(np.array([np.nan, 1.0]), np.array([1.0, np.nan]), people(2)) is None
