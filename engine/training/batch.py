@@ -58,13 +58,22 @@ OF_PAIR = ("flow", "flow_visible")
 
 
 def collate(pairs: Sequence[Pair], wanted: Iterable[str]) -> Batch:
-    """Tensors on the CPU of the ``wanted`` keys. Raises EngineError ``missing_label`` where the data lack one."""
+    """Tensors on the CPU of the ``wanted`` keys. Raises EngineError ``missing_label`` where the data lack one, unless
+    the key ends in ``?``: then the batch lacks it too, and otherwise has it without the mark."""
     return {key: torch.from_numpy(array) for key, array in arrays(pairs, wanted).items()}
 
 
 def arrays(pairs: Sequence[Pair], wanted: Iterable[str]) -> dict[str, np.ndarray]:
     """The same before torch sees it, as it travels between processes."""
-    return {key: np.stack([_array(pair, key) for pair in pairs]) for key in sorted(wanted)}
+    made = {}
+    for key in sorted(wanted):
+        name = key.removesuffix("?")
+        try:
+            made[name] = np.stack([_array(pair, name) for pair in pairs])
+        except EngineError as fault:
+            if name == key or fault.code != "missing_label":
+                raise
+    return made
 
 
 def to_grid(pixels: Any, size: int) -> Any:
@@ -162,9 +171,8 @@ def _label(frame: Frame, label: str, key: str) -> np.ndarray:
 
 
 def _missing(key: str) -> EngineError:
-    return EngineError(
-        "missing_label", f"The data have no {key}, which this task needs.", "Train it from the studio or its shards."
-    )
+    remedy = "Draw the shards with --warp." if key.startswith("warp_") else "Train it from the studio or its shards."
+    return EngineError("missing_label", f"The data have no {key}, which this task needs.", remedy)
 
 
 def _zeros(*shape: int) -> Any:

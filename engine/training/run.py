@@ -42,14 +42,16 @@ def _train(recipe: Recipe, options: argparse.Namespace) -> int:
     from engine.training.feed import Open
     from engine.training.loop import Trainer
     from engine.training.report import Report
+    from engine.training.tasks import fields
 
+    data = Open(recipe.data, options.assets, warped=any(field.startswith("warp_") for field in fields(recipe.task)))
     folder = options.out or Path("runs") / recipe.name
-    trainer = Trainer(recipe, folder, Open(recipe.data, options.assets))
+    trainer = Trainer(recipe, folder, data)
     if options.resume:
         print(f"resumed at step {trainer.resume()} of {recipe.steps}")
     elif options.start:
         trainer.start_from(options.start)
-    report = Report(recipe, folder, Open(recipe.data, options.assets, held_out=True), board=options.tensorboard)
+    report = Report(recipe, folder, replace(data, held_out=True), board=options.tensorboard)
     whole = trainer.run(report, options.minutes)
     print(f"{'finished' if whole else 'stopped'} at step {trainer.done} of {recipe.steps}; {folder}")
     return 0 if whole else 3

@@ -43,8 +43,8 @@ class Task(ABC):
     ``discriminator``; networks of the latter are neither averaged nor exported. A network that is only used (a
     perceptual one) is an attribute, not in ``networks``.
 
-    ``fields`` are the keys of the batch that the task needs (``engine.training.batch``). ``Options`` is a frozen
-    dataclass: the recipe's table ``[options]`` becomes ``self.options``.
+    ``fields`` are the keys of the batch that the task needs (``engine.training.batch``); without one that ends in ``?``
+    it can do. ``Options`` is a frozen dataclass: the recipe's table ``[options]`` becomes ``self.options``.
     """
 
     fields: ClassVar[frozenset[str]]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from engine.errors import EngineError
-from engine.training import cli
+from engine.training import checkpoint, cli, curves, provenance
 from engine.training.footage import CACHE, FootageSamples
 from engine.training.shards import ShardSamples
+from engine.weights import FOLDER
 from tests.engine.faces import SAMPLE, sample_frames
 from tests.engine.heads import known
 from tests.engine.test_shards import contents
@@ -110,3 +114,32 @@ def test_clips_become_shards_by_one_command(data: Path, samples: FootageSamples,
     assert cli.main(["shards", *asked]) == 0
     pair, true = ShardSamples(out).pair(1, 64), FootageSamples(data, on_warning=lambda text: None).pair(1, 64)
     assert np.array_equal(pair.driving.image, true.driving.image) and np.array_equal(known(pair.flow), known(true.flow))
+
+
+def test_the_shipped_generator_trains_on_with_clips(data: Path, tmp_path: Path) -> None:
+    recipe, run, start = tmp_path / "short.toml", tmp_path / "run", FOLDER / "identity_matched.safetensors"
+    recipe.write_text(
+        'task = "identity_matched"\nthreads = 1\nema = 0\nlog_every = 1\nmeasure_batches = 1\n'
+        '[options.network]\nsize = "fast"\n[data]\nsource = "shards"\nworkers = 0\n'
+        "[[stages]]\nsize = 64\nsteps = 3\nbatch = 2\nlearning_rate = 1e-4\n"
+    )
+    asked = ["run", str(recipe), "--data", str(data), "--start", str(start), "--out", str(run)]
+    assert cli.main(asked) == 0
+    record = json.loads((run / "recipe.json").read_text())
+    assert (record["data"]["kind"], record["data"]["warp"]) == ("footage", 1)
+    assert provenance.origin(record)["recipe"].endswith("run short --data CLIPS --start FILE")
+    row = curves.read(run / "log.jsonl")[-1]
+    assert row["losses"]["generator moved"] > 0, "the fitted mesh says how the face moved"
+    assert row["measured"]["mouth_l1"] > 0 and row["measured"]["eyes_l1"] > 0
+    assert row["measured"]["l1"] < 1.1 * row["floor"]["l1"], "it goes on from what was learned"
+    newest = checkpoint.newest(run)
+    assert newest is not None
+    trained, before = checkpoint.read(newest).tensors, load_file(start)
+    assert any(not torch.equal(trained[f"network.{name}"], tensor.float()) for name, tensor in before.items())
+
+
+def test_what_footage_cannot_teach_is_one_clear_error(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert cli.main(["run", "perceptual_loss", "--data", str(data), "--out", str(tmp_path / "run")]) != 0
+    assert "no driving_parsing, which" in capsys.readouterr().err

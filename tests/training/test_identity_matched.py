@@ -17,8 +17,9 @@ from engine.systems.identity_matched.network.generator import CHANNELS, Config, 
 from engine.training import export, recipe
 from engine.training.batch import Batch, collate
 from engine.training.recipe import Stage
+from engine.training.studio.scene import Parsing
 from engine.training.tasks import create
-from engine.training.tasks.identity_matched import IdentityMatched, _inputs, _mirrored
+from engine.training.tasks.identity_matched import IdentityMatched, _inputs, _mirrored, _regions
 from engine.training.warped import Warped
 from tests.training.heads import PlainHeads
 
@@ -37,6 +38,18 @@ VARIANTS: list[dict[str, Any]] = [
 def batch() -> Batch:
     heads = Warped(PlainHeads(people=4))
     return collate([heads.pair(number, SIZE) for number in range(4)], IdentityMatched.fields)
+
+
+def test_mouths_and_eyes_are_where_the_data_or_the_mesh_say(batch: Batch) -> None:
+    part, parsing = batch["warp_part"][:, None], batch["driving_parsing"][:, None]
+    unparsed = {name: tensor for name, tensor in batch.items() if name != "driving_parsing"}
+    mouth, eyes = _regions(unparsed)
+    assert torch.equal(mouth, (part == 3).float()) and torch.equal(eyes, (part == 2).float()) and eyes.any()
+    mouth, eyes = _regions(
+        {**batch, "driving_parsing": torch.where(parsing == Parsing.SKIN, Parsing.TEETH, parsing)[:, 0]}
+    )
+    assert torch.equal(mouth, ((part == 3) | (parsing == Parsing.SKIN)).float())
+    assert torch.equal(eyes, ((part == 2) | (parsing == Parsing.EYE)).float())
 
 
 def task(**options: Any) -> IdentityMatched:

@@ -25,7 +25,16 @@ def names() -> list[str]:
 
 def create(name: str, options: dict[str, Any], where: str = "[options]") -> Task:
     """The task called ``name``; raises EngineError ``unknown_task`` or ``bad_recipe``."""
+    return _kind(name)(options, where)
+
+
+def fields(name: str) -> frozenset[str]:
+    """The keys of the batch that the task called ``name`` asks for; raises EngineError ``unknown_task``."""
+    return _kind(name).fields
+
+
+def _kind(name: str) -> type[Task]:
     if name not in _TASKS:
         raise EngineError("unknown_task", f"There is no task {name!r}.", f"Choose one of: {', '.join(names())}.")
     module, attribute = _TASKS[name]
-    return getattr(import_module(module), attribute)(options, where)
+    return getattr(import_module(module), attribute)

@@ -1,6 +1,7 @@
 """The generator of `identity_matched`: taught to mend mesh_warp's picture until it is the driving frame.
 
-Pairs of one person, so that the truth is known: the picture, its exact motion, and where the source shows nothing.
+Pairs of one person, so that the truth is known: the picture, its motion, and where the source shows nothing. In footage
+the motion is the fitted mesh's, and without parsing mouths and eyes are where mesh_warp drew them.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Options:
 
 class IdentityMatched(Task):
     fields = frozenset(
-        {"source_image", "driving_image", "driving_parsing", "flow", "flow_visible"}
+        {"source_image", "driving_image", "driving_parsing?", "flow", "flow_visible"}
         | {f"warp_{name}" for name in ("image", "pncc", "source_pncc", "flow", "hidden", "stretch", "part")}
     )
     Options = Options
@@ -228,10 +229,14 @@ def _inputs(batch: Batch) -> dict[str, Tensor]:
 
 
 def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The insides of mouths and the eyes, (B, 1, S, S) 0 or 1: those that are, and those that mesh_warp drew."""
-    parsing, part = batch["driving_parsing"][:, None], batch["warp_part"][:, None]
-    mouth = torch.stack([parsing == kind for kind in _MOUTH]).any(0) | (part == _PARTS[2])
-    eyes = (parsing == Parsing.EYE) | (part == _PARTS[1])
+    """The insides of mouths and the eyes, (B, 1, S, S) 0 or 1: those that are, where the data say it, and those that
+    mesh_warp drew."""
+    part = batch["warp_part"][:, None]
+    mouth, eyes = part == _PARTS[2], part == _PARTS[1]
+    if "driving_parsing" in batch:
+        parsing = batch["driving_parsing"][:, None]
+        mouth = mouth | torch.stack([parsing == kind for kind in _MOUTH]).any(0)
+        eyes = eyes | (parsing == Parsing.EYE)
     return mouth.float(), eyes.float()
 
 
