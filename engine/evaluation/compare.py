@@ -13,10 +13,12 @@ import argparse
 import contextlib
 import importlib.util
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine import protocol, systems
 from engine.errors import EngineError
@@ -33,9 +35,15 @@ from engine.evaluation.yaw_table import YawTable
 from engine.face import detector
 from engine.media.image import encode_png, write_atomic
 
+if TYPE_CHECKING:
+    from engine.evaluation.stored import StoredPairs
+
 STUDIO = ("synthetic", "acting", "turning")
 _KEEP_EVERY = 25  # shots, so that a long run that is broken off leaves what it has
-_SETS = "the studio's held-out pairs; its takes of people who act, or who turn through ±60 degrees; a folder of clips"
+_SETS = (
+    "the studio's held-out pairs; its takes of people who act, or who turn through ±60 degrees; a folder of clips, or "
+    "of shards made by `train realism` or `train shards`"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", default=STUDIO[0], metavar=f"{'|'.join(STUDIO)}|DIR", help=_SETS)
     parser.add_argument("--direction", choices=("self", "cross", "both"), default="both", help="(default: both)")
     parser.add_argument("--pairs", type=int, default=24, metavar="N", help="pairs, or takes (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=256, help="synthetic pictures' side (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="side of pairs and takes (default: %(default)s)")
     parser.add_argument("--assets", type=Path, metavar="DIR", help="the studio's head assets; none: its own heads")
     parser.add_argument("--portraits", type=Path, metavar="DIR", help="whom clips drive in cross; none: each other")
     parser.add_argument("--drivers", type=int, default=2, help="clips that drive each portrait (default: %(default)s)")
@@ -133,6 +141,10 @@ def _sets(options: argparse.Namespace) -> Iterator[TestSet]:
             f"The set {options.set} is drawn by the studio, which needs torch.",
             "Use the training environment (scripts/setup training), or compare on a folder of clips.",
         )
+    folder, pairs = Path(options.set), _stored(options)
+    if pairs is not None and not pairs.cross and options.direction == "both":
+        print(f"{folder} shows the motion on nobody else: no cross.", file=sys.stderr, flush=True)
+        modes = ("self",)
     for mode in modes:
         if options.set == "synthetic":
             yield Pairs("synthetic", held_out(options.assets, mode == "cross"), options.pairs, options.size, mode)
@@ -140,8 +152,18 @@ def _sets(options: argparse.Namespace) -> Iterator[TestSet]:
             from engine.evaluation.acted import Takes  # the studio's renderer needs torch
 
             yield Takes(options.set, options.assets, options.pairs, options.size, mode)
+        elif pairs is not None:
+            yield Pairs(folder.name, pairs, len(pairs), min(options.size, pairs.size), mode)
         else:
-            yield Clips(Path(options.set), mode, options.frames, options.motion, options.portraits, options.drivers)
+            yield Clips(folder, mode, options.frames, options.motion, options.portraits, options.drivers)
+
+
+def _stored(options: argparse.Namespace) -> StoredPairs | None:
+    """The pairs of a folder of shards, None for every other set."""
+    from engine.evaluation.stored import StoredPairs, holds_shards  # what reads shards is the training's
+
+    folder = Path(options.set)
+    return StoredPairs(folder, options.pairs) if options.set not in STUDIO and holds_shards(folder) else None
 
 
 @contextlib.contextmanager

@@ -33,13 +33,8 @@ class Comparison:
         """One row a metric, one column a contestant; means with their 95 % intervals where there are enough shots."""
         heads = ["metric", "in place of", "n", *(contestant.label for contestant in self.contestants)]
         count, people = tables.number(len(self.shots), "shot"), len(set(self.shots.values()))
-        of = "one person" if people == 1 else f"{people} people"
-        lines = [
-            f"### {self.test.name}, {self.test.mode}: {count} of {of}",
-            "",
-            tables.row(heads),
-            tables.rule(heads, 2),
-        ]
+        shown = f"{count} of {'one person' if people == 1 else f'{people} people'}"
+        lines = [f"### {self.test.name}, {self.test.mode}: {shown}", "", tables.row(heads), tables.rule(heads, 2)]
         measured = [s for s in by_metric(self.contestants) if any(score.value() is not None for score in s)]
         for scores in measured:
             cells = [_cell(score, self.shots) for score in scores]

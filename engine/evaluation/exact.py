@@ -15,12 +15,12 @@ from engine.protocol import Driving
 from engine.training.sample import Frame
 
 RATE = Fraction(25)
-_NEEDED = ("identity", "expression", "gaze", "rotation", "translation", "focal", "landmarks68")
+NEEDED = ("identity", "expression", "gaze", "rotation", "translation", "focal", "landmarks68")
 
 
 def labelled(frame: Frame) -> bool:
     """Whether all is known of ``frame`` that drives a system, in terms of the engine's face model."""
-    if any(getattr(frame, name) is None for name in _NEEDED):
+    if any(getattr(frame, name) is None for name in NEEDED):
         return False
     return len(np.asarray(frame.expression)) == len(face_model.load().expression_names)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,13 @@ from engine.evaluation.acted import Takes
 from engine.evaluation.cli import main
 from engine.evaluation.pairs import Pairs, held_out
 from engine.evaluation.scores import angles
+from engine.evaluation.stored import StoredPairs
 from engine.face import detector
 from engine.media.image import read_image
 from engine.motion.performance import Performance
 from engine.training import perceptual
+from engine.training.sample import Pair
+from engine.training.shard_writer import USUAL, build
 from tests.engine.faces import degrees_between
 from tests.training.heads import PlainHeads
 
@@ -91,6 +96,75 @@ def test_shots_of_one_person_come_together(tmp_path: Path) -> None:
     shots = Pairs("plain", heads, count, 128, "self").shots(tmp_path, detector.create("mediapipe"))
     shown = [next(iter(shot.moments())).identity for shot in shots]
     assert shown == [f"person {person}" for person in sorted(drawn, key=drawn.index)]
+
+
+class Doubled(PlainHeads):
+    """Every other pair shows one frame twice; the motion of the others is claimed to be on someone else too."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(people=3)
+        self._kind = kind
+
+    def describe(self) -> dict[str, object]:
+        return {"kind": self._kind}
+
+    def pair(self, number: int, size: int) -> Pair:
+        pair, other = super().pair(number, size), super().pair(number + 50, size)
+        driving = pair.source if number % 2 == 0 else pair.driving
+        return replace(pair, driving=driving, cross_source=other.source, cross=other.driving)
+
+
+def shards(folder: Path, **options) -> Path:
+    build(folder, functools.partial(PlainHeads, people=3), 3, 128, **options)
+    return folder
+
+
+def test_a_folder_of_shards_is_a_set_of_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Smaller than is asked for, and without anyone else who moves so."""
+    out = tmp_path / "out"
+    arguments = ["compare", "null", "mesh_warp", "--set", str(shards(tmp_path / "plain é")), "--pairs", "2"]
+    assert main([*arguments, "--landmarker", "mediapipe", "--out", str(out)]) == 0
+    assert "no cross" in capsys.readouterr().err
+    (record,) = json.loads((out / "compare.json").read_text())
+    assert (record["set"], record["mode"], len(record["shots"])) == ("plain é", "self", 2)
+    drawn = [PlainHeads(people=3).pair(number, 128) for number in range(2)]
+    assert record["people"] == [f"person {pair.source.person}" for pair in drawn]
+    apart = [np.abs(np.subtract(p.source.image, p.driving.image, dtype=float)).mean() / 255 for p in drawn]
+    assert figure(record, "copy of the source", "L1D") == pytest.approx(np.mean(apart))
+    for system in ("mesh_warp", "mesh_warp, true motion"):
+        assert figure(record, system, "akd-mp") < figure(record, "copy of the source", "akd-mp")
+    assert main([*arguments, "--direction", "cross"]) == 1
+    assert "do not show the motion on anyone else" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["plain heads", "footage"])
+def test_stored_pairs_are_of_two_frames_and_exact_unless_they_were_measured(tmp_path: Path, kind: str) -> None:
+    build(tmp_path / "s", functools.partial(Doubled, kind), 4, 128, cross=True)
+    samples, made = StoredPairs(tmp_path / "s", 8), Doubled(kind)
+    assert (len(samples), samples.size, samples.cross) == (2, 128, True)
+    for number, stored in enumerate((1, 3)):
+        assert np.array_equal(samples.pair(number, 128).driving.image, made.pair(stored, 128).driving.image)
+    eye = detector.create("mediapipe")
+    for mode in ("self", "cross"):
+        test = Pairs("stored", samples, 2, 128, mode)
+        assert test.exact == (kind != "footage")
+        shots = list(test.shots(tmp_path, eye))
+        shown = {next(iter(shot.moments())).identity for shot in shots}
+        if mode == "cross":
+            assert shown == (
+                set()
+                if kind == "footage"
+                else {f"person {PlainHeads(people=3).pair(k + 50, 128).driving.person}" for k in (1, 3)}
+            )
+        else:
+            assert len(shots) == 2 and all((shot.exact_driving is None) != test.exact for shot in shots)
+
+
+def test_shards_that_lack_a_label_are_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shards(tmp_path / "bare", fields=tuple(name for name in USUAL if name not in ("gaze", "focal")))
+    assert main(["compare", "null", "--set", str(folder)]) == 1
+    fault = capsys.readouterr().err
+    assert "bare lacks gaze, focal" in fault and len(fault.strip().splitlines()) <= 2
 
 
 def test_the_true_motion_of_cross_is_that_of_the_driver_on_the_others_face(tmp_path: Path) -> None:
