@@ -9,7 +9,7 @@ import numpy as np
 
 from engine import runtime, weights
 
-WEIGHTS = weights.FOLDER / "matting.onnx"
+WEIGHTS = weights.FOLDER / weights.JUDGE / "matting.onnx"  # it is compared, and cuts nothing out as it comes
 SIZE = 192  # of the network's picture, pixels
 
 
