@@ -140,7 +140,17 @@ def safetensors(run: Run, half: bool = False) -> bytes:
         "recipe": run.recipe.name,
         "steps": str(run.step),
     }
-    return save(tensors, header)
+    return _settled(save(tensors, header))
+
+
+def _settled(data: bytes) -> bytes:
+    """The same file with its header's metadata in order, which the library writes in another one every time."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]
 
 
 def onnx(graph: Graph, opset: int = 17) -> bytes:

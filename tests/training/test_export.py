@@ -60,10 +60,19 @@ def test_weights_graph_row_and_evidence_belong_together(run: Trainer, tmp_path: 
         for name, tensor in run.average.state().items():
             assert torch.equal(file.get_tensor(name), tensor.half())
 
-    export.export(export.Run.read(run.folder), root, "tiny", 32)
+    read = export.Run.read(run.folder)
+    assert len({export.safetensors(read, half=True) for _ in range(8)} | {data_of(root)}) == 1, (
+        "the same run, other bytes"
+    )
+
+    export.export(read, root, "tiny", 32)
     text = (root / "weights" / "manifest.toml").read_text()
     assert text.count('["tiny.safetensors"]') == 1
     assert tomllib.loads(text)["tiny.safetensors"]["size"] > rows["tiny.safetensors"]["size"]
+
+
+def data_of(root: Path) -> bytes:
+    return (root / "weights" / "tiny.safetensors").read_bytes()
 
 
 def test_a_graph_that_differs_is_refused(run: Trainer):
