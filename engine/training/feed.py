@@ -79,10 +79,10 @@ class Open:
 def _others(source: Any, cut: int) -> int:
     """How many pairs come before the first of anyone who is seen from number ``cut`` on, as ``StudioSamples.person``
     counts people; ``cut`` itself where the source tells nothing of sittings, or there is one pool of people only."""
-    from engine.training.studio.dataset import _POOL
+    from engine.training.studio.dataset import POOL
 
     sittings = source.get("sittings", 1)
-    pool = _POOL * sittings if isinstance(sittings, int) and sittings > 1 else 1
+    pool = POOL * sittings if isinstance(sittings, int) and sittings > 1 else 1
     return cut // pool * pool or cut
 
 

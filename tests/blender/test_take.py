@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.blender.addon import ENGINE_PYTHON, ROOT, add_images, add_movie, addon, bpy, takes
+from tests.blender.addon import add_images, add_movie, addon, bpy, takes
 from tests.blender.rendering import read_pixels, shown_indices
 
 compat = addon("tool.compat")
@@ -162,37 +161,6 @@ def test_settings_and_the_strip_survive_saving(shot, media):
     assert (settings.use_neutral_frame, settings.neutral_frame) == (True, 1017)
     assert scene_data.take_of(takes(scene)[0]) == note
     assert bpy.ops.understudy.render(frames="1001") == {"FINISHED"}
-
-
-def test_our_own_detector_is_offered_where_its_weights_are(shot, tmp_path):
-    def names(offered):
-        return [identifier for identifier, *_ in offered]
-
-    assert names(scene_data.detectors(tmp_path)) == ["mediapipe", "face-alignment"]
-    (tmp_path / "face_regressor.onnx").touch()
-    assert names(scene_data.detectors(tmp_path)) == ["mediapipe", "understudy", "face-alignment"]
-    shown = shot.understudy.bl_rna.properties["detector"].enum_items
-    here = scene_data.detectors(addon("tool.engine").ROOT / "weights")
-    assert [(item.identifier, item.value) for item in shown] == [(name, number) for name, _, _, number in here]
-    assert (shot.understudy.detector, shown["face-alignment"].value) == ("mediapipe", 1), "as files have kept it"
-    listed = "from engine.face.detector import NAMES; print(*NAMES)"
-    engine = subprocess.run([ENGINE_PYTHON, "-c", listed], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert engine.stdout.split() == [item.identifier for item in shown]
-
-
-def test_a_system_is_offered_where_its_networks_are(shot, tmp_path):
-    def names(offered):
-        return [identifier for identifier, *_ in offered]
-
-    assert names(scene_data.systems(tmp_path)) == ["mesh_warp", "null"]
-    for half in ("source", "frame"):
-        (tmp_path / f"identity_matched_{half}.onnx").touch()
-    assert names(scene_data.systems(tmp_path)) == ["mesh_warp", "identity_matched", "null"]
-    shown = shot.understudy.bl_rna.properties["system"].enum_items
-    assert (shown["mesh_warp"].value, shown["null"].value) == (0, 1), "as files have kept them"
-    listed = "from engine import systems; print(*systems.names())"
-    engine = subprocess.run([ENGINE_PYTHON, "-c", listed], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert sorted(engine.stdout.split()) == sorted(item.identifier for item in shown)
 
 
 def test_the_neutral_frame_is_given_as_a_source_frame(shot):
@@ -396,16 +364,6 @@ def test_a_missing_engine_python_is_an_error_with_a_remedy(shot, monkeypatch, tm
     assert str(tmp_path / "python") in text and "Install Engine" in text
     monkeypatch.delenv("UNDERSTUDY_ENGINE_PYTHON")
     assert "not installed yet. Press Install Engine" in refusal()
-
-
-def test_portraits_are_added_and_removed_by_operators(shot, media):
-    files = [{"name": "portrait.png"}, {"name": "large portrait.png"}]
-    bpy.ops.understudy.add_portraits(directory=str(media), files=files)
-    assert [item.name for item in shot.understudy.portraits] == ["portrait.png", "portrait.png", "large portrait.png"]
-    for left in (2, 1, 0):
-        assert bpy.ops.understudy.remove_portrait() == {"FINISHED"}
-        assert len(shot.understudy.portraits) == left
-    assert not bpy.ops.understudy.remove_portrait.poll()
 
 
 def test_a_long_take_becomes_a_strip_quickly(shot, project):

@@ -24,7 +24,7 @@ from engine.training.studio.stage import Stage, sample_stage
 
 VERSION = 3  # raised whenever the same seed gives other pictures
 PROFILES = {"training": TRAINING, "full": FULL}
-_POOL = 8  # people who take turns, so that a batch is not of one person
+POOL = 8  # people who take turns, so that a batch is not of one person
 _SECONDS = 6.0  # of acting between which a pair's moments lie
 _BUST = 50.0  # cm below the head's middle at which a sitter ends: the picture must end before
 _SAME = 0.15  # share of pairs whose driving frame is the source itself
@@ -59,7 +59,7 @@ class StudioSamples(Samples):
         self._library, self._seed, self._split = load(assets), seed, Split(split)
         self._options = options or Options()
         self._profile: Profile = PROFILES[self._options.profile]
-        self._sitter = functools.lru_cache(maxsize=2 * _POOL)(self.paint)
+        self._sitter = functools.lru_cache(maxsize=2 * POOL)(self.paint)
 
     def pair(self, number: int, size: int) -> Pair:
         if self._draws("negative", number).random() < self._options.negatives:
@@ -77,7 +77,7 @@ class StudioSamples(Samples):
 
     def person(self, number: int) -> int:
         """The sitter of a pair: of a pool of people each comes in turn, and the pool is exchanged as one."""
-        return number // (_POOL * self._options.sittings) * _POOL + number % _POOL
+        return number // (POOL * self._options.sittings) * POOL + number % POOL
 
     def paint(self, person: int) -> Sitter:
         """The sitter of that number, painted anew."""
@@ -102,8 +102,8 @@ class StudioSamples(Samples):
         """(a portrait of another person, the pair's driving motion on them), on a stage of their own."""
         motion = self._take(number)[3]
         draw = self._draws("cross", number)
-        pool = number // (_POOL * self._options.sittings) * _POOL
-        person = pool + (self.person(number) - pool + 1 + int(draw.integers(_POOL - 1))) % _POOL
+        pool = number // (POOL * self._options.sittings) * POOL
+        person = pool + (self.person(number) - pool + 1 + int(draw.integers(POOL - 1))) % POOL
         sitter, stage, still = self._sitter(person), self._stage(draw), two_moments(draw)[0]
         scenes = build(sitter, still, stage, still), build(sitter, motion, _next_exposure(stage, draw), still)
         portrait, moved = (labels.frame(self._drawn(scene, size), person) for scene in scenes)
