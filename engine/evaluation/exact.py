@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from engine.face import model as face_model
-from engine.face.camera import FOCAL_PER_SIDE
 from engine.motion.performance import Performance
 from engine.protocol import Driving
 from engine.training.sample import Frame
+from engine.training.warped import placed
 
 RATE = Fraction(25)
 NEEDED = ("identity", "expression", "gaze", "rotation", "translation", "focal", "landmarks68")
@@ -23,12 +23,6 @@ def labelled(frame: Frame) -> bool:
     if any(getattr(frame, name) is None for name in NEEDED):
         return False
     return len(np.asarray(frame.expression)) == len(face_model.load().expression_names)
-
-
-def placed(frame: Frame) -> np.ndarray:
-    """Where the head stands, (3,) cm, before the engine's camera, which has one focal length: the same picture, to
-    first order, with the head at another depth."""
-    return np.asarray(frame.translation, np.float64) * [1, 1, FOCAL_PER_SIDE / float(frame.focal or FOCAL_PER_SIDE)]
 
 
 def exact_performance(frames: Sequence[Frame], detector: str, points: int, neutral: int) -> Performance:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.errors import EngineError
-from engine.evaluation.exact import RATE, exact_performance, kept, labelled, placed
+from engine.evaluation.exact import RATE, exact_performance, kept, labelled
 from engine.evaluation.pictures import Moment, Picture
 from engine.evaluation.testsets import Shot, TestSet
 from engine.face.detector import Detector
@@ -20,6 +20,7 @@ from engine.face.subject import FaceFit, fit_portraits
 from engine.media.image import encode_png, write_atomic
 from engine.motion.performance import Performance
 from engine.training.sample import Frame, Pair, Samples
+from engine.training.warped import placed
 
 if TYPE_CHECKING:
     from engine.training.studio.dataset import StudioSamples

@@ -53,7 +53,7 @@ class Retargeter:
             )
         self.modes = _modes(motion, face)
         self._moves = performance.identity if identity == "driver" else None
-        self.offset_gain = _offset_gain(performance.identity, face.identity if self._moves is None else self._moves)
+        self.offset_gain = offset_gain(performance.identity, face.identity if self._moves is None else self._moves)
         upper = Fitter(face.model, face.camera, dense=False).upper
         self._upper = np.maximum(upper, face.expression)
 
@@ -125,8 +125,9 @@ def _comparable(performance: Performance, face: FaceFit) -> bool:
     )
 
 
-def _offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
-    """How much of the driver's unexplained motion to pass on: all to the same face, less to an unlike one."""
+def offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
+    """How much of the ``driver``'s unexplained motion a ``subject`` takes over, identities (K,): all of it on the same
+    face, less on an unlike one."""
     distance = float(np.linalg.norm(driver - subject))
     alike = float(smoothstep(np.asarray((_UNLIKE - distance) / (_UNLIKE - _ALIKE))))
     return _CROSS_GAIN + (1 - _CROSS_GAIN) * alike

@@ -2,11 +2,12 @@
 
 The engine's own code draws it. Driven by what is true, from a FaceFit made of labels before a camera of the picture's
 true focal length, it lies on the driving frame, and what is wrong in it is what geometry alone cannot know. Driven by
-what a detector sees and the fitter makes of it, as in use, it errs as takes do.
+what a detector sees and the fitter makes of it, as in use, it errs as takes do; most where another person drives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from engine.errors import EngineError
 from engine.face import model as face_model
-from engine.face.camera import Camera, Pose
+from engine.face.camera import FOCAL_PER_SIDE, Camera, Pose
 from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
 from engine.face.gaze import EYES, eyeball
@@ -22,38 +23,43 @@ from engine.face.maths import look
 from engine.face.model import FaceModel
 from engine.face.subject import FaceFit, fit_face
 from engine.motion.performance import MotionFrame
+from engine.motion.retarget import offset_gain
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.conditions import Conditioner, Square
 from engine.systems.mesh_warp.system import WarpedPortrait
 from engine.training.sample import Frame, Pair, Samples, Warp
 
-VERSION = 1  # raised whenever the same pair is warped otherwise
+VERSION = 2  # raised whenever the same pair is warped otherwise
 NEEDED = ("matte", "landmarks68", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
 _IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
 
 
 class Warped(Samples):
     """Pairs of another source with their warp; every one must show a face. With a ``detector`` they are driven by what
-    it sees, and by the truth only where it misses a face."""
+    it sees, and by the truth only where it misses a face. Where pairs know the motion on another person too, that
+    person drives every other one: the truth is the same, what a detector sees is not."""
 
     def __init__(self, samples: Samples, detector: Detector | None = None) -> None:
         self._samples, self._detector = samples, detector
 
     def pair(self, number: int, size: int) -> Pair:
         pair = self._samples.pair(number, size)
-        return replace(pair, warp=warp(pair, self._detector))
+        return replace(pair, warp=warp(pair, self._detector, stranger=number % 2 == 1))
 
     def describe(self) -> dict[str, object]:
         tracked = {} if self._detector is None else {"tracked": self._detector.name}
         return {**self._samples.describe(), "warp": VERSION, **tracked}
 
 
-def warp(pair: Pair, detector: Detector | None = None) -> Warp:
-    """Raises EngineError ``missing_label`` where too little is known of a frame, or it shows no face."""
+def warp(pair: Pair, detector: Detector | None = None, stranger: bool = False) -> Warp:
+    """``stranger``: what the ``detector`` sees is the driving motion on ``pair.cross``'s person, where that is known.
+
+    Raises EngineError ``missing_label`` where too little is known of a frame, or it shows no face.
+    """
     source, driving = pair.source, pair.driving
     for frame in (source, driving):
         _check(frame)
-    measured = None if detector is None else _tracked(source, driving, detector)
+    measured = None if detector is None else _tracked(pair, detector, stranger)
     face, moved = measured or (fit(source), motion(driving, float(source.focal or 0)))
     subject = WarpedPortrait(Portrait(Path(), source.image, face), np.asarray(source.matte, np.float32) / 255)
     image, flow = subject.trace(moved)
@@ -71,19 +77,36 @@ def warp(pair: Pair, detector: Detector | None = None) -> Warp:
     )
 
 
-def _tracked(source: Frame, driving: Frame, detector: Detector) -> tuple[FaceFit, MotionFrame] | None:
-    """The portrait's fit, and the driver's state relative to it; None where a face is missed."""
-    seen = [face for face in (detector.detect(frame.image) for frame in (source, driving)) if face is not None]
-    if len(seen) < 2:
+def _tracked(pair: Pair, detector: Detector, stranger: bool) -> tuple[FaceFit, MotionFrame] | None:
+    """The portrait's fit, and the driver's state on it; None where a face is missed."""
+    if not stranger or pair.cross is None or pair.cross_source is None:
+        fits = _fits([pair.source, pair.driving], detector)
+        return None if fits is None else (fits[0], _motion(fits[1], fits[1].offsets - fits[0].offsets))
+    own, fits = _fits([pair.source], detector), _fits([pair.cross_source, pair.cross], detector)
+    if own is None or fits is None:
         return None
-    size = len(source.image)
+    rest, driver = fits
+    gain = offset_gain(driver.identity, own[0].identity)
+    moved = _motion(driver, gain * (driver.offsets - rest.offsets))
+    # Another person sits elsewhere before a camera of their own: where the head goes, the truth has to say.
+    here, there = (placed(frame) for frame in (pair.source, pair.driving))
+    place = own[0].pose.translation
+    return own[0], replace(moved, translation=place + (there - here) * place[2] / here[2])
+
+
+def _fits(frames: Sequence[Frame], detector: Detector) -> list[FaceFit] | None:
+    """Of one person, fitted as in use; None where a face is missed."""
+    seen = [face for face in (detector.detect(frame.image) for frame in frames) if face is not None]
+    if len(seen) < len(frames):
+        return None
+    size = len(frames[0].image)
     fitter = Fitter(face_model.load(), Camera(size, size), seen[0].dense is not None)
     identity = fitter.subject(seen)
-    own, driver = (fit_face(fitter, face, identity) for face in seen)
-    offsets = driver.offsets - own.offsets
-    return own, MotionFrame(
-        driver.expression, driver.pose.rotation, driver.pose.translation, driver.gaze, offsets, status="ok"
-    )
+    return [fit_face(fitter, face, identity) for face in seen]
+
+
+def _motion(fit: FaceFit, offsets: np.ndarray) -> MotionFrame:
+    return MotionFrame(fit.expression, fit.pose.rotation, fit.pose.translation, fit.gaze, offsets, status="ok")
 
 
 def fit(frame: Frame) -> FaceFit:
@@ -91,7 +114,8 @@ def fit(frame: Frame) -> FaceFit:
     model, size = face_model.load(), len(frame.image)
     camera = Camera(size, size, float(frame.focal or 0))
     identity = np.asarray(frame.identity)
-    neutral, pose = model.neutral(identity), _pose(frame)
+    neutral = model.neutral(identity)
+    pose = Pose(np.asarray(frame.rotation, np.float64), np.asarray(frame.translation, np.float64))
     iris = np.stack([_iris(model, neutral, frame, camera, pose, k) for k in range(len(EYES))])
     seen = Observation(np.asarray(frame.landmarks68), np.asarray(frame.dense), iris, 1.0)
     expression = np.asarray(frame.expression)
@@ -119,21 +143,22 @@ def _iris(model: FaceModel, neutral: np.ndarray, frame: Frame, camera: Camera, p
     return pixels
 
 
+def placed(frame: Frame, focal: float = FOCAL_PER_SIDE) -> np.ndarray:
+    """Where the head stands, (3,) cm, before a camera of ``focal`` widths, the engine's by default: the same picture,
+    to first order, with the head at another depth."""
+    return np.asarray(frame.translation, np.float64) * [1, 1, focal / float(frame.focal or focal)]
+
+
 def motion(frame: Frame, focal: float) -> MotionFrame:
     """What ``frame`` shows, before a camera of ``focal`` widths."""
-    pose = _pose(frame)
     return MotionFrame(
         expression=np.asarray(frame.expression),
-        rotation=pose.rotation,
-        translation=pose.translation * [1, 1, focal / float(frame.focal or focal)],
+        rotation=np.asarray(frame.rotation, np.float64),
+        translation=placed(frame, focal),
         gaze=np.asarray(frame.gaze),
         offsets=np.zeros((len(np.asarray(frame.dense)), 3)),
         status="ok",
     )
-
-
-def _pose(frame: Frame) -> Pose:
-    return Pose(np.asarray(frame.rotation, np.float64), np.asarray(frame.translation, np.float64))
 
 
 def _check(frame: Frame) -> None:
