@@ -27,7 +27,8 @@ class Moment:
 
     ``expression`` (E,) of :func:`expressions.names`, 0…1, the lids' following of the gaze among them; ``gaze`` (2, 2)
     radians as in ``scene.HeadState``; ``rotation`` (3, 3), ``translation`` (3,) carry the head (x → R x + t) from where
-    it is at rest, ``body_rotation`` and ``body_translation`` the shoulders, which follow late and less.
+    it is at rest, ``body_rotation`` and ``body_translation`` the shoulders, which hardly turn with it, late, but lean
+    with it.
     """
 
     expression: np.ndarray
@@ -109,8 +110,9 @@ class Take:
         self._drift = _Sway(draws, np.array([0.25, 0.15, 0.3]) * lively)
         self._nods = self._plan_nods(draws, lively)
         self._tremor = _Sway(draws, np.radians([0.12, 0.12]))
-        self._body = (draws.uniform(0.3, 0.8), draws.uniform(0.1, 0.3), draws.uniform(0.0, 0.25))
-        self._lag = draws.uniform(0.1, 0.35)
+        self._lean = _Sway(draws, np.array([1.2, 0.5, 1.6]) * 2.5 * draws.random() ** 2)
+        self._body = (0.5 * draws.random() ** 2, 0.2 * draws.random() ** 2, 0.2 * draws.random() ** 2)
+        self._lag, self._leaning = draws.uniform(0.1, 0.35), draws.uniform(0.5, 1.0)
         self._plan_blinks(draws)
 
     # -- what the face does
@@ -212,14 +214,15 @@ class Take:
         """The moments at these times (T,) in seconds."""
         times = np.asarray(times, float)
         head, late = self._pose(times), self._pose(times - self._lag)
-        drift, late_drift = self._drift.at(times), self._drift.at(times - self._lag)
+        drift, late_drift, lean = self._drift.at(times), self._drift.at(times - self._lag), self._lean.at(times)
         turns = [rotation(*angles) for angles in head]
         gaze = self._eyes(times, np.array(turns))
         expression = self._expression(times, gaze.mean(axis=1))
         moments = []
         for k, turn in enumerate(turns):
             body = rotation(*(late[k] * self._body))
-            place, body_place = PIVOT + drift[k], PIVOT + (drift[k] + late_drift[k]) / 2
+            place = PIVOT + drift[k] + lean[k]
+            body_place = PIVOT + (drift[k] + late_drift[k]) / 2 + lean[k] * self._leaning
             moments.append(
                 Moment(
                     expression=expression[k].astype(np.float32),
