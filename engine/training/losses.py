@@ -70,6 +70,14 @@ def identity(a: Tensor, b: Tensor) -> Tensor:
     return (1 - functional.cosine_similarity(a.float(), b.float(), dim=1)).mean()
 
 
+def unlikeness(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared distance of two embeddings (B, D) of the same people, as a share of how far apart the people of
+    ``b`` are: an embedding may use but a small part of its sphere. ``b`` is the truth."""
+    a, b = a.float(), b.detach().float()
+    among = (b[:, None] - b).square().sum(dim=2).sum() / max(len(b) * (len(b) - 1), 1)
+    return (a - b).square().sum(dim=1).mean() / among.clamp(min=1e-8)
+
+
 def flow(predicted: Tensor, truth: Tensor, visible: Tensor) -> Tensor:
     """Mean |predicted − truth| of (B, 2, H, W) offsets, where ``visible`` (B, 1, H, W)."""
     return l1(predicted.float(), truth, visible)

@@ -72,6 +72,13 @@ def test_identity_is_one_less_the_cosine():
     assert losses.identity(a, b).item() == pytest.approx((0 + 1 - math.sqrt(0.5)) / 2)
 
 
+def test_unlikeness_is_a_share_of_what_parts_people():
+    people = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    assert losses.unlikeness(people, people) == 0
+    assert losses.unlikeness(people + torch.tensor([1.0, 0.0]), people).item() == pytest.approx(1 / 4)
+    assert losses.unlikeness(people[:1] + 1, people[:1]) > 0, "one person alone has nobody to differ from"
+
+
 def test_flow_counts_where_it_is_known():
     truth = torch.zeros(1, 2, 1, 2)
     predicted = torch.tensor([[[[1.0, 9.0]], [[3.0, 9.0]]]])

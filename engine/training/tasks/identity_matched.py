@@ -44,14 +44,14 @@ class Options:
 
     ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` and ``hidden`` what those few pixels count in them
     together, all of the picture counting 1. ``perceptual`` with our own network, on a picture ``look`` pixels wide: a
-    piece as it is or all of it made smaller, by turns. ``likeness``: 1 − cosine of what the same network knows the
-    portrait's person by and that of the picture, both ``look`` wide, for a head that turns should still be recognised.
-    ``moved`` on the base looked up at the offset, where the source shows what belongs there, so that pixels are moved
-    before they are painted. ``warp_self`` on the source as the cells' attention mixes it, ``correspondence`` on its
-    PNCC, ``flow`` on its mean place. ``mask`` on what is not the photograph's own. ``adversarial`` (hinge, two scales,
-    conditioned on PNCC), times ``matching`` of features, is off at 0: a recipe of its own starts from trained weights
-    and turns it on. CoCosNet's cycle is left out, since the motion is known exactly. ``light`` and ``grain``: how
-    strongly pictures are recoloured, and inputs made worse.
+    piece as it is or all of it made smaller, by turns. ``likeness``: how unlike the portrait's person that network
+    finds the picture's, ``look`` wide, for a head that turns should still be recognised. ``moved`` on the base looked
+    up at the offset, where the source shows what belongs there, so that pixels are moved before they are painted.
+    ``warp_self`` on the source as the cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean
+    place. ``mask`` on what is not the photograph's own. ``adversarial`` (hinge, two scales, conditioned on PNCC), times
+    ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's
+    cycle is left out, since the motion is known exactly. ``light`` and ``grain``: how strongly pictures are recoloured,
+    and inputs made worse.
     """
 
     network: Config = Config()
@@ -111,7 +111,7 @@ class IdentityMatched(Task):
             **self._motion(batch, inputs, answer),
         }
         if given.likeness > 0:
-            made["likeness"] = given.likeness * losses.identity(self._known_by(out), self._known_by(inputs["source"]))
+            made["likeness"] = given.likeness * losses.unlikeness(self._known_by(out), self._known_by(inputs["source"]))
         groups = {"generator": made}
         if self.judge is not None:
             fake, fake_maps = self.judge(out, inputs["pncc"])
@@ -182,7 +182,7 @@ class IdentityMatched(Task):
         return losses.perceptual(self.eye, out, truth, 1)
 
     def _known_by(self, image: Tensor) -> Tensor:
-        """(B, 128): the embedding of who is seen."""
+        """(B, 128): who the losses' network sees."""
         assert isinstance(self.eye, perceptual.Sighted)
         return self.eye.embedding(functional.interpolate(image, size=self.options.look, mode="area"))
 
@@ -214,7 +214,7 @@ class IdentityMatched(Task):
     @torch.no_grad()
     def _errors(self, batch: Batch, image: Tensor) -> dict[str, float]:
         """Mean |difference| of pictures in 0…1: of all, of mouths' insides, of eyes, and of what the source hides; and
-        the distance that a network sees which has no part in the training."""
+        how far from the truth, and how unlike the source's person, a network finds it that has no part in training."""
         truth, (mouth, eyes) = batch["driving_image"], _regions(batch)
         hidden = (batch["warp_hidden"] > 0.5).float()
         return {
@@ -223,6 +223,7 @@ class IdentityMatched(Task):
             "eyes_l1": float(losses.l1(image, truth, eyes)) / 2,
             "hidden_l1": float(losses.l1(image, truth, hidden)) / 2,
             "pdist": float(_distance(self.metric, image, truth)),
+            "unlikeness": float(losses.unlikeness(*map(self.metric.embedding, (image, batch["source_image"])))),
         }
 
 
