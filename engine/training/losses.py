@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_ALIKE = 1e-5  # squared distance of embeddings of length 1, below which nobody is another
 Features = Callable[[Tensor], Sequence[Tensor]]  # an image to its maps, shallow first
 
 
@@ -71,11 +72,13 @@ def identity(a: Tensor, b: Tensor) -> Tensor:
 
 
 def unlikeness(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of two embeddings (B, D) of the same people, as a share of how far apart the people of
-    ``b`` are: an embedding may use but a small part of its sphere. ``b`` is the truth."""
+    """Mean squared distance of two embeddings (B, D) of the same people, as a share of how far apart those of ``b``
+    are, for an embedding may use but a small part of its sphere; 0 where there is nobody else. ``b`` is the truth."""
     a, b = a.float(), b.detach().float()
-    among = (b[:, None] - b).square().sum(dim=2).sum() / max(len(b) * (len(b) - 1), 1)
-    return (a - b).square().sum(dim=1).mean() / among.clamp(min=1e-8)
+    if len(b) < 2:
+        return 0 * a.sum()
+    among = (b[:, None] - b).square().sum(dim=2).sum() / (len(b) * (len(b) - 1))
+    return (a - b).square().sum(dim=1).mean() / among.clamp(min=_ALIKE)
 
 
 def flow(predicted: Tensor, truth: Tensor, visible: Tensor) -> Tensor:

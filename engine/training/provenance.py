@@ -6,10 +6,13 @@ of ``shards`` fill, HEADS for the head assets, CLIPS for footage, FILE for the w
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from engine.face import model as face_model
-from engine.training import manifest, shard_writer
+from engine.training import manifest, recipe, shard_writer
 from engine.training.studio import builtin
 from engine.training.studio.library import digest_of
 
@@ -47,7 +50,25 @@ def _run(record: dict[str, Any]) -> str:
         words += ["--held-out", "HELD"]
     if record.get("start"):
         words += ["--start", "FILE"]
-    return " ".join(words)
+    return " ".join(words + _options(record["recipe"]))
+
+
+def _options(ran: dict[str, Any]) -> list[str]:
+    """What was given by --option: where it ran with other options than the shipped recipe of its name says."""
+    name = Path(ran["name"])
+    if "options" not in ran or not (recipe.FOLDER / f"{name}.toml").is_file():
+        return []
+    said, did = (dict(_flat(table)) for table in (recipe.read(name).options, ran["options"]))
+    changed = [key for key in did if key not in said or said[key] != did[key]]
+    return [word for key in changed for word in ("--option", f"{key}={json.dumps(did[key])}")]
+
+
+def _flat(table: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
 
 
 def _shards(data: dict[str, Any], folder: str) -> str | None:

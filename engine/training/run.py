@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import os
+import tomllib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.errors import EngineError
 from engine.training.recipe import Recipe, read
@@ -23,6 +27,13 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=float, help="end with a checkpoint after so long")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     parser.add_argument("--start", type=Path, metavar="FILE", help="begin with the weights of an export")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one of the recipe's [options] otherwise, as in TOML: network.gated_skip=false",
+    )
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--threads", type=int, help="torch's on the CPU; a run repeats bit by bit only with as many")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files")
@@ -30,7 +41,7 @@ def command(argv: list[str]) -> int:
     if options.minutes is not None and not (math.isfinite(options.minutes) and options.minutes > 0):
         parser.error("--minutes should be above 0")
     need_torch()
-    recipe = with_data(read(options.recipe), options.data, options.held_out)
+    recipe = with_data(with_options(read(options.recipe), options.option), options.data, options.held_out)
     if options.device:
         recipe = replace(recipe, device=options.device)
     if options.threads:
@@ -68,6 +79,29 @@ def with_data(recipe: Recipe, folder: str | None, held_out: str | None = None) -
     if held_out is not None:
         data = replace(data, held_out=held_out)
     return replace(recipe, data=data)
+
+
+def with_options(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """The recipe with other [options], each ``NAME=VALUE`` with dots between tables. Raises EngineError ``arguments``
+    where that is not TOML; what the task does not know is refused by the task."""
+    options = copy.deepcopy(recipe.options)
+    for change in changes:
+        try:
+            merge(options, tomllib.loads(change))
+        except tomllib.TOMLDecodeError as fault:
+            raise EngineError(
+                "arguments", f"--option {change} cannot be read ({fault}).", "Write NAME=VALUE as in TOML."
+            ) from fault
+    return replace(recipe, options=options)
+
+
+def merge(table: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Put ``changes`` into ``table``, table by table."""
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(table.get(name), dict):
+            merge(table[name], value)
+        else:
+            table[name] = value
 
 
 def need_torch() -> None:

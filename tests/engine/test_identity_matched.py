@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 
 from engine import systems
+from engine import weights as shipped
 from engine.errors import EngineError
-from engine.systems.base import Portrait
+from engine.face.maths import rotation_from_vector
+from engine.motion.performance import MotionFrame
+from engine.systems.base import Portrait, Subject
 from engine.systems.identity_matched.conditions import Square
-from engine.systems.identity_matched.native import Canvas
+from engine.systems.identity_matched.native import Canvas, head_share
 from engine.systems.identity_matched.system import head_square
 from tests.engine.faces import portrait_face, portrait_rgb
+from tests.engine.faces import weights as expression_weights
 
 SIZE = 32
 SHAPE = (120, 180)
@@ -35,7 +40,7 @@ def answer(mask: float = 0.0, colour: float = 0.0, pixels: tuple[float, float] =
 
 
 def canvas(square: Square = SQUARE) -> Canvas:
-    return Canvas(square, SIZE, SHAPE)
+    return Canvas(square, SIZE)
 
 
 def test_what_is_not_mended_stays_as_sharp_as_it_was(frame: np.ndarray) -> None:
@@ -56,9 +61,12 @@ def test_nothing_is_changed_beyond_the_square_nor_at_its_edge(frame: np.ndarray)
     assert row[0] == 100 and row[-1] == 255 and np.diff(row).min() >= 0 and np.diff(row).max() < 40, "it comes slowly"
 
 
-def test_the_frame_s_own_edge_is_no_seam(frame: np.ndarray) -> None:
-    out = canvas(Square(0, 0, 120)).mend(frame, frame, *answer(mask=1, colour=1))
-    assert (out[:100, :100] == 255).all() and (out[:, 120:] == frame[:, 120:]).all()
+def test_the_frame_s_own_edge_stays_too(frame: np.ndarray) -> None:
+    """What would be looked up there lies beyond it."""
+    out = canvas(Square(0, 0, 120)).mend(frame, frame, *answer(mask=1, colour=1, pixels=(-4, 3)))
+    np.testing.assert_array_equal(out[[0, -1]], frame[[0, -1]])
+    np.testing.assert_array_equal(out[:, 0], frame[:, 0])
+    assert (out[12:108, 12:108] == 255).all() and (out[:, 120:] == frame[:, 120:]).all()
 
 
 def test_its_flow_moves_the_frame_s_own_pixels(frame: np.ndarray) -> None:
@@ -80,18 +88,73 @@ def test_the_mask_takes_away_fine_detail_only_as_far_as_it_paints(frame: np.ndar
 
 def test_a_small_frame_is_mended_by_a_large_network() -> None:
     frame = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (40, 40, 3), np.uint8), (0, 0), 3)
-    small = Canvas(Square(8, 8, 24), SIZE, (40, 40))
+    small = Canvas(Square(8, 8, 24), SIZE)
     np.testing.assert_array_equal(small.mend(frame, frame, *answer()), frame)
     assert (small.mend(frame, frame, *answer(mask=1, colour=-1))[16:24, 16:24] == 0).all()
 
 
 def test_the_head_is_framed_within_the_portrait() -> None:
-    portrait = Portrait(Path("astronaut.png"), portrait_rgb(), portrait_face())
-    square, (height, width) = head_square(portrait), portrait.rgb.shape[:2]
+    square, (height, width) = head_square(_portrait()), portrait_rgb().shape[:2]
     assert square.left == int(square.left) and square.top == int(square.top) and square.side == int(square.side)
     assert 0 <= square.left <= width - square.side and 0 <= square.top <= height - square.side
     points = portrait_face().observation.landmarks68 - [square.left, square.top]
     assert points.min() > 0.1 * square.side and points.max() < 0.9 * square.side
+
+
+def test_the_head_is_mended_and_not_its_shoulders() -> None:
+    face, square = portrait_face(), head_square(_portrait())
+    share = head_share(square, 64, face.camera, face.pose)
+    assert share.shape == (64, 64) and share.dtype == np.float32
+
+    def at(head: tuple[float, float, float]) -> float:
+        pixel, _ = face.camera.project(face.pose.apply(np.array(head)))
+        x, y = ((pixel - [square.left, square.top]) * 64 / square.side).astype(int)
+        return float(share[y, x])
+
+    assert at((0, 14, 0)) == at((7, 0, 0)) == 1 and at((-9, -15, 0)) == at((9, -15, 0)) == 0
+    assert 0.2 < at((0, -11.5, 0)) < 0.8
+
+
+def moved(turn: float = 0.0, **expression: float) -> MotionFrame:
+    """The portrait's own state, but for a turn in radians and a face that is made."""
+    fit = portrait_face()
+    pose = rotation_from_vector(np.array([0, turn, 0])) @ fit.pose.rotation
+    made = np.clip(fit.expression + expression_weights(fit.model, **expression), 0, 1)
+    return MotionFrame(made, pose, fit.pose.translation, fit.gaze, np.zeros_like(fit.offsets), "ok")
+
+
+def test_a_face_at_rest_is_left_as_it_is() -> None:
+    """By the networks that are shipped; and the more it moves, the more they may say, without a jump."""
+    with closing(_prepared("identity_matched")) as ours:
+        plain, steps = _prepared("mesh_warp"), (0.0, 0.004, 0.01, 0.02, 0.04, 0.06)
+        frames = [moved(turn) for turn in steps]
+        changes = [np.abs(ours.draw(frame).astype(int) - plain.draw(frame)).mean() for frame in frames]
+    assert changes[0] == 0 and changes[-1] > 0.1, "the same picture"
+    assert max(np.diff(changes)) < 0.6 * changes[-1]
+
+
+@pytest.mark.parametrize("correspondence", ["learned", "analytic"])
+def test_shipped_networks_mend_the_head_a_little(correspondence: str) -> None:
+    motion = moved(0.35, jawOpen=0.6)
+    with closing(_prepared("identity_matched", correspondence=correspondence)) as ours:
+        change = np.abs(ours.draw(motion).astype(int) - _prepared("mesh_warp").draw(motion)).mean(axis=2)
+    square = head_square(_portrait())
+    inside = np.zeros(change.shape, bool)
+    inside[square.top : square.top + square.side, square.left : square.left + square.side] = True
+    assert change[~inside].max(initial=0) == 0 and 0.3 < change[inside].mean() < 8
+
+
+def test_shipped_networks_are_small() -> None:
+    files = sorted(shipped.FOLDER.glob("identity_matched_*.onnx"))
+    assert len(files) == 3 and sum(file.stat().st_size for file in files) <= 12e6
+
+
+def _portrait() -> Portrait:
+    return Portrait(Path("astronaut.png"), portrait_rgb(), portrait_face())
+
+
+def _prepared(name: str, **options: object) -> Subject:
+    return systems.create(name, options).prepare([_portrait()])
 
 
 WRONG = [
@@ -117,8 +180,7 @@ def test_without_its_residual_it_is_mesh_warp(tmp_path: Path) -> None:
     """And needs no network."""
     system = systems.create("identity_matched", {"residual": False, "weights": str(tmp_path / "none")})
     assert system.weights == ()
-    plain = systems.create("mesh_warp", {}).prepare([Portrait(Path("a.png"), portrait_rgb(), portrait_face())])
-    assert type(system.prepare([Portrait(Path("a.png"), portrait_rgb(), portrait_face())])) is type(plain)
+    assert type(system.prepare([_portrait()])) is type(_prepared("mesh_warp"))
 
 
 def test_it_is_offered_where_its_networks_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

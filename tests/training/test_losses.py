@@ -76,7 +76,8 @@ def test_unlikeness_is_a_share_of_what_parts_people():
     people = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
     assert losses.unlikeness(people, people) == 0
     assert losses.unlikeness(people + torch.tensor([1.0, 0.0]), people).item() == pytest.approx(1 / 4)
-    assert losses.unlikeness(people[:1] + 1, people[:1]) > 0, "one person alone has nobody to differ from"
+    assert losses.unlikeness(people[:1] + 1, people[:1]) == 0, "one person alone has nobody to differ from"
+    assert losses.unlikeness(people[[1, 1]] + 0.001, people[[1, 1]]) < 1, "nor has the same one twice"
 
 
 def test_flow_counts_where_it_is_known():

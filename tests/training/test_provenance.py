@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.training import provenance, shard_writer
+from engine.training import provenance, recipe, run, shard_writer
 from engine.training.studio.dataset import Options, StudioSamples
 
 DRAWN = (
@@ -46,3 +48,18 @@ def test_assets_are_asked_for_where_the_studio_had_them():
     assert command.endswith(" --assets HEADS")
     alone = provenance.origin({"recipe": {"name": "toy"}, "data": data["source"]})
     assert alone["recipe"] == "python -m engine train run toy --assets HEADS" and "shards" not in alone
+
+
+def test_options_that_were_given_are_given_again():
+    ran = recipe.read(Path("identity_matched_cross"))
+    changed = run.with_options(ran, ["network.gated_skip=false", "mask=0.1"])
+    told = provenance.origin({"recipe": asdict(changed), "data": described({})})["recipe"]
+    assert told == (
+        "python -m engine train run identity_matched_cross --data DIR "
+        "--option mask=0.1 --option network.gated_skip=false"
+    )
+    again = run.with_options(ran, [word for word in told.split() if "=" in word])
+    assert (
+        again == changed
+        and "--option" not in provenance.origin({"recipe": asdict(ran), "data": described({})})["recipe"]
+    )

@@ -10,6 +10,7 @@ import pytest
 
 from engine.errors import EngineError
 from engine.training import recipe
+from engine.training.run import with_options
 from engine.training.tasks import create
 
 GOOD = """
@@ -88,6 +89,15 @@ def test_every_shipped_recipe_is_sound():
     for path in sorted(recipe.FOLDER.glob("*.toml")):
         read = recipe.read(path)
         assert create(read.task, read.options, path.name).networks
+
+
+def test_options_can_be_given_otherwise(tmp_path):
+    base = recipe.read(written(tmp_path, GOOD))
+    changed = with_options(base, ["width=16", "network.deep=true"])
+    assert changed.options == {"width": 16, "network": {"deep": True}} and base.options == {"width": 8}
+    assert recipe.fingerprint(changed) != recipe.fingerprint(base)
+    with pytest.raises(EngineError, match="--option width: cannot be read"):
+        with_options(base, ["width:"])
 
 
 def test_what_decides_the_outcome_is_in_the_fingerprint(tmp_path):

@@ -64,6 +64,13 @@ class Conditions:
     stretch: np.ndarray
     part: np.ndarray
 
+    @property
+    def motion(self) -> float:
+        """How far the face is from how it lies in the portrait: what all but the hundredth part of the mesh that moves
+        most stays below, as a share of the square's side. A lid that closes counts."""
+        far = np.linalg.norm(self.flow[self.part != NO_MESH], axis=1)
+        return float(np.quantile(far, 0.99)) / len(self.flow) if len(far) else 0.0
+
 
 class Conditioner:
     """Makes the conditions of one portrait's frames on one ``square`` of it, ``size`` pixels wide."""

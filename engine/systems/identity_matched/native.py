@@ -8,23 +8,23 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from engine.face.camera import Camera, Pose
 from engine.face.maths import smoothstep
 from engine.systems.identity_matched.conditions import Square
 
 _FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
+_NECK = np.array([[0.0, -9.0, 0.0], [0.0, -14.0, 0.0]])  # head space, cm: where the head's motion ceases to say more
 
 
 class Canvas:
-    """A whole-pixel ``square`` inside frames of ``shape`` (H, W), in which a network of ``size`` pixels mends."""
+    """A whole-pixel ``square`` inside frames, in which a network of ``size`` pixels mends."""
 
-    def __init__(self, square: Square, size: int, shape: tuple[int, int]) -> None:
+    def __init__(self, square: Square, size: int) -> None:
         self.square, self._size = square, size
         self._left, self._top, self._side = (round(value) for value in (square.left, square.top, square.side))
         self._box = np.s_[self._top : self._top + self._side, self._left : self._left + self._side]
-        height, width = shape
-        across = _ramp(self._side, self._left > 0, self._left + self._side < width)
-        down = _ramp(self._side, self._top > 0, self._top + self._side < height)
-        self._window = cv2.merge([down[:, None] * across] * 3)  # numpy multiplies equal shapes much faster
+        ramp = _ramp(self._side)
+        self._window = cv2.merge([ramp[:, None] * ramp] * 3)  # numpy multiplies equal shapes much faster
         rows, columns = np.indices((self._side, self._side), np.float32)
         self._places = np.stack([columns + self._left, rows + self._top], axis=-1)
 
@@ -34,7 +34,7 @@ class Canvas:
         """``frame`` (H, W, 3) uint8 with the square mended: ``base``, of the frame's size, looked up at ``offset``
         (2, S, S) on the square's grid, and under ``mask`` (1, S, S) 0…1 ``generated`` (3, S, S) −1…1 instead.
 
-        Outside the square, and along those of its edges that are not the frame's, ``frame`` stays as it is.
+        Outside the square, and along its edges, ``frame`` stays as it is.
         """
         change = self._moved(base, offset).astype(np.float32)
         small, share = self._reduced(change), cv2.merge([mask[0]] * 3)
@@ -68,12 +68,20 @@ class Canvas:
         return cv2.resize(picture, (self._side, self._side), interpolation=how)
 
 
-def _ramp(side: int, fades_in: bool, fades_out: bool) -> np.ndarray:
-    """(side,) float32: 0 at the ends that fade, 1 in the middle."""
-    at = (np.arange(side) + 0.5) / (_FADE * side)
-    ramp = np.ones(side)
-    if fades_in:
-        ramp *= smoothstep(at - 1 / (2 * _FADE * side))
-    if fades_out:
-        ramp *= smoothstep(at[::-1] - 1 / (2 * _FADE * side))
-    return ramp.astype(np.float32)
+def head_share(square: Square, size: int, camera: Camera, pose: Pose) -> np.ndarray:
+    """(S, S) float32 on the ``square``'s grid: 1 on the head so posed, 0 below its neck, smooth between.
+
+    Shoulders are moved by people, not by the motion of heads, so what a network makes of them is a guess.
+    """
+    (top, bottom), _ = camera.project(pose.apply(_NECK))
+    down = (bottom - top) / max(float(np.sum((bottom - top) ** 2)), 1.0)
+    rows, columns = ((np.arange(size) + 0.5) * square.side / size + start for start in (square.top, square.left))
+    along = (rows - top[1])[:, None] * down[1] + (columns - top[0]) * down[0]
+    return (1 - smoothstep(along)).astype(np.float32)
+
+
+def _ramp(side: int) -> np.ndarray:
+    """(side,) float32: 0 at both ends, 1 in the middle. The frame's own edges are no exception: nothing is known of
+    what lies beyond them."""
+    at = np.arange(side) / (_FADE * side)
+    return (smoothstep(at) * smoothstep(at[::-1])).astype(np.float32)

@@ -17,10 +17,11 @@ from engine import runtime, weights
 from engine.errors import EngineError
 from engine.face.camera import Pose
 from engine.face.geometry_flow import GeometryFlow
+from engine.face.maths import smoothstep
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject, System
 from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions, Square
-from engine.systems.identity_matched.native import Canvas
+from engine.systems.identity_matched.native import Canvas, head_share
 from engine.systems.mesh_warp.system import WarpedPortrait
 
 FILES = {"fast": "identity_matched", "paper": "identity_matched_paper"}  # what the names of their weights begin with
@@ -34,6 +35,7 @@ _CHOICES: dict[str, tuple[str | bool, ...]] = {  # the first is what an option i
     "size": tuple(FILES),
     "pncc": ("rebuilt", "driving"),
 }
+_STILL, _MOVING = 0.001, 0.008  # of the square's side: so far moves what rests, and what is no longer as portrayed
 _HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: what the studio's cameras are pointed at …
 _WIDTH = 36.0  # cm … and a little more than what they mostly show, for the head will move
 
@@ -63,7 +65,9 @@ class IdentityMatched(System):
             raise EngineError(
                 "missing_network",
                 f"identity_matched needs the network {missing[0]}, which is not there.",
-                "Choose another size or system, or install Understudy again.",
+                "Install Understudy again, or choose another system."
+                if chosen["size"] == "fast" and not chosen["weights"]
+                else "Train and export it (docs/identity_matched.md), or leave the option out.",
             )
 
     def prepare(self, portraits: list[Portrait]) -> Subject:
@@ -90,7 +94,7 @@ class MendedPortrait(Subject):
         side = _side(self._session, frame, "pncc")
         square = head_square(portrait)
         self._condition = Conditioner(warped.build, square, side)
-        self._canvas = Canvas(square, side, portrait.rgb.shape[:2])
+        self._canvas = Canvas(square, side)
         self._known = self._remembered(source, side)
         for name, shape in self._session.inputs.items():
             if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
@@ -103,13 +107,25 @@ class MendedPortrait(Subject):
     def draw(self, motion: MotionFrame | None) -> np.ndarray:
         assert motion is not None
         frame, flow = self._warped.trace(motion)
-        given = self._known | _feeds(self._conditions(flow, motion), self._picture(frame))
+        conditions = self._conditions(flow, motion)
+        share = self._share(conditions, motion)
+        if not share.any():
+            return frame
+        given = self._known | _feeds(conditions, self._picture(frame))
         answer = self._session.run({name: given[name] for name in self._session.inputs})
         if lacking := [name for name in _ANSWERS if name not in answer]:
             raise _unfit(self._path, f"it gives no {' and no '.join(lacking)}")
         offset, mask, generated = (answer[name][0] for name in _ANSWERS)
-        base = frame if "warped" in self._session.inputs else self._rgb
-        return self._canvas.mend(frame, base, offset, mask, generated)
+        if "warped" in self._session.inputs:
+            return self._canvas.mend(frame, frame, share * offset, share * mask, generated)
+        moved = given["flow"][0]  # the faithful variant moves the portrait itself
+        return self._canvas.mend(frame, self._rgb, moved + share * (offset - moved), share * mask, generated)
+
+    def _share(self, conditions: Conditions, motion: MotionFrame) -> np.ndarray:
+        """(S, S) float32 0…1: how much the network has to say; nothing while the face is as in the portrait."""
+        pose = Pose(motion.rotation, motion.translation)
+        head = head_share(self._condition.square, self._condition.size, self._face.camera, pose)
+        return head * np.float32(smoothstep(np.asarray((conditions.motion - _STILL) / (_MOVING - _STILL))))
 
     def close(self) -> None:
         self._session.release()
