@@ -70,10 +70,11 @@ def test_the_installed_extension_makes_a_take(installed, media, project):
     assert len(list((project / "understudy").glob("*/*.png"))) == 60
 
 
-def test_the_installed_extension_moves_the_mouth(installed, project):
+@pytest.mark.parametrize("system", ["mesh_warp", "identity_matched"])
+def test_the_installed_extension_moves_the_mouth(installed, project, system):
     portrait = project / "porträt.png"
     run_engine("portrait", portrait)
-    report = run_in_blender(installed, "render", "mesh_warp", portrait, SAMPLE, project)
+    report = run_in_blender(installed, "render", system, portrait, SAMPLE, project)
     assert report["result"] == ["FINISHED"]
     (take,) = (project / "understudy").glob("*_understudy_v*")
     made, driven = (np.array(run_engine("mouths", path)) for path in (take, SAMPLE))
