@@ -233,7 +233,7 @@ def test_halves_together_are_the_whole(batch: Batch) -> None:
         assert torch.allclose(part, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [f"identity_matched{part}" for part in ("", "_tracked", "_cross", "_gan", "_paper")])
+@pytest.mark.parametrize("name", [f"identity_matched{part}" for part in ("", "_tracked", "_cross", "_likeness", "_gan", "_paper")])
 def test_its_recipes_can_be_obeyed(name: str) -> None:
     read = recipe.read(Path(name))
     made = create(read.task, read.options)
