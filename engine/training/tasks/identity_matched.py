@@ -44,14 +44,13 @@ class Options:
 
     ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` and ``hidden`` what those few pixels count in them
     together, all of the picture counting 1. ``perceptual`` with our own network, on a picture ``look`` pixels wide: a
-    piece as it is or all of it made smaller, by turns. ``likeness``: how unlike the portrait's person that network
-    finds the picture's, ``likeness_look`` wide, for a head that turns should still be recognised. ``moved`` on the base
-    looked up at the offset, where the source shows what belongs there, so that pixels are moved before they are
-    painted. ``warp_self`` on the source as the cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on
-    its mean place. ``mask`` on what is not the photograph's own. ``adversarial`` (hinge, two scales, conditioned on
-    PNCC), times ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it on.
-    CoCosNet's cycle is left out, since the motion is known exactly. ``light`` and ``grain``: how strongly pictures are
-    recoloured, and inputs made worse.
+    piece as it is or all of it made smaller, by turns. ``moved`` on the base looked up at the offset, where the source
+    shows what belongs there, so that pixels are moved before they are painted. ``warp_self`` on the source as the
+    cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
+    photograph's own. ``adversarial`` (hinge, two scales, conditioned on PNCC), times ``matching`` of features, is off
+    at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's cycle is left out, since the
+    motion is known exactly, and the identity loss, since our perceptual network knows people too poorly. ``light`` and
+    ``grain``: how strongly pictures are recoloured, and inputs made worse.
     """
 
     network: Config = Config()
@@ -59,8 +58,6 @@ class Options:
     laplacian: float = 2.0
     perceptual: float = 2.0
     look: int = 64
-    likeness: float = 0.0
-    likeness_look: int = 64
     moved: float = 3.0
     warp_self: float = 2.0
     correspondence: float = 1.0
@@ -75,8 +72,8 @@ class Options:
     grain: float = 0.3
 
     def __post_init__(self) -> None:
-        if any(width % 16 or width < 32 for width in (self.look, self.likeness_look)):
-            raise ValueError("look and likeness_look should be multiples of 16, 32 or more")
+        if self.look % 16 or self.look < 32:
+            raise ValueError("look should be a multiple of 16, 32 or more")
 
 
 class IdentityMatched(Task):
@@ -111,8 +108,6 @@ class IdentityMatched(Task):
             "mask": given.mask * answer.mask.mean(),
             **self._motion(batch, inputs, answer),
         }
-        if given.likeness > 0:
-            made["likeness"] = given.likeness * losses.unlikeness(self._known_by(out), self._known_by(inputs["source"]))
         groups = {"generator": made}
         if self.judge is not None:
             fake, fake_maps = self.judge(out, inputs["pncc"])
@@ -181,12 +176,6 @@ class IdentityMatched(Task):
         elif size > look:
             out, truth = (functional.interpolate(x, size=look, mode="area") for x in (out, truth))
         return losses.perceptual(self.eye, out, truth, 1)
-
-    def _known_by(self, image: Tensor) -> Tensor:
-        """(B, 128): who the losses' network sees."""
-        assert isinstance(self.eye, perceptual.Sighted)
-        size = min(self.options.likeness_look, image.shape[2])
-        return self.eye.embedding(functional.interpolate(image, size=size, mode="area"))
 
     def _motion(self, batch: Batch, inputs: dict[str, Tensor], answer: Answer) -> dict[str, Tensor]:
         """What can be said of the parts, since the motion is known."""
