@@ -90,7 +90,9 @@ class IdentityMatched(Task):
         if given.adversarial > 0:
             self.judge = self.add("judge", PatchDiscriminator(3, conditions=3), DISCRIMINATOR)
         self.eye = perceptual.load("loss")
-        self.metric = perceptual.load("metric")
+        metric = perceptual.load("metric")
+        assert isinstance(metric, perceptual.Sighted)
+        self.metric = metric
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         given = self.options
@@ -214,7 +216,7 @@ class IdentityMatched(Task):
             "eyes_l1": float(losses.l1(image, truth, eyes)) / 2,
             "hidden_l1": float(losses.l1(image, truth, hidden)) / 2,
             "pdist": float(_distance(self.metric, image, truth)),
-            "unlikeness": float(losses.unlikeness(*map(self.metric.embedding, (image, batch["source_image"])))),
+            "unlikeness": float(losses.unlikeness(*(self.metric.embedding(x) for x in (image, batch["source_image"])))),
         }
 
 
