@@ -78,7 +78,8 @@ def warp(pair: Pair, detector: Detector | None = None, stranger: bool = False) -
 
 
 def _tracked(pair: Pair, detector: Detector, stranger: bool) -> tuple[FaceFit, MotionFrame] | None:
-    """The portrait's fit, and the driver's state on it; None where a face is missed."""
+    """The portrait's fit, and the driver's state on it, expression and gaze as they are seen; None where a face is
+    missed."""
     if not stranger or pair.cross is None or pair.cross_source is None:
         fits = _fits([pair.source, pair.driving], detector)
         return None if fits is None else (fits[0], _motion(fits[1], fits[1].offsets - fits[0].offsets))
