@@ -224,7 +224,7 @@ def test_halves_together_are_the_whole(batch: Batch) -> None:
         assert torch.allclose(part, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [f"identity_matched{part}" for part in ("", "_tracked", "_leaning", "_gan", "_paper")])
+@pytest.mark.parametrize("name", [f"identity_matched{part}" for part in ("", "_tracked", "_leaning", "_kept", "_gan", "_paper")])
 def test_its_recipes_can_be_obeyed(name: str) -> None:
     read = recipe.read(Path(name))
     made = create(read.task, read.options)

@@ -63,6 +63,7 @@ class Options:
     correspondence: float = 1.0
     flow: float = 2.0
     mask: float = 0.03
+    kept: float = 0.0
     mouth: float = 0.15
     eyes: float = 0.12
     hidden: float = 0.12
@@ -107,7 +108,7 @@ class IdentityMatched(Task):
             "l1": given.l1 * losses.l1(out, truth, weight),
             "laplacian": given.laplacian * losses.laplacian_l1(out, truth, 3, weight),
             "perceptual": given.perceptual * self._alike(out, truth, weight),
-            "mask": given.mask * answer.mask.mean(),
+            "mask": given.mask * answer.mask.mean() + given.kept * (answer.mask * self._own(batch)).mean(),
             **self._motion(batch, inputs, answer),
         }
         groups = {"generator": made}
@@ -169,6 +170,12 @@ class IdentityMatched(Task):
         for share, region in ((given.mouth, mouth), (given.eyes, eyes), (given.hidden, batch["warp_hidden"])):
             weight = weight + share * region / region.mean().clamp(min=_FEW)
         return weight
+
+    def _own(self, batch: Batch) -> Tensor:
+        """(B, 1, S, S) 0…1: where the photograph shows what belongs there, away from mouth and eyes."""
+        mouth, eyes = _regions(batch)
+        near = functional.max_pool2d(torch.maximum(mouth, eyes), 9, 1, 4)
+        return batch["flow_visible"] * (1 - batch["warp_hidden"]) * (1 - near)
 
     def _alike(self, out: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         """A glance at a piece around what counts more, or from afar at all: a third of what the generator costs."""
