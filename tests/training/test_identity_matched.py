@@ -187,6 +187,15 @@ def test_losses_of_the_match_teach_the_geometry_encoder(batch: Batch) -> None:
     assert "flow" not in task(network={"correspondence": "analytic"}).losses(batch, STAGE)["generator"]
 
 
+def test_painting_costs_most_where_the_photograph_shows_what_belongs_there(batch: Batch) -> None:
+    free, kept = task(mask=0.0, light=0.0), task(mask=0.0, kept=2.0, light=0.0)
+    own, (mouth, eyes) = kept._own(batch), _regions(batch)
+    assert own[(mouth + eyes) > 0].max() == 0 and own[batch["warp_hidden"] == 1].sum() == 0
+    assert own[batch["flow_visible"] == 0].sum() == 0 and 0.1 < own.mean() < 0.9
+    costs = [made.losses(batch, STAGE)["generator"]["mask"].item() for made in (free, kept)]
+    assert costs[0] == 0 and costs[1] > 0
+
+
 def test_generator_and_judge_step_their_own_ways(batch: Batch) -> None:
     made = task(adversarial=0.5)
     groups = made.losses(batch, STAGE)
