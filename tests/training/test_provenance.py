@@ -52,11 +52,11 @@ def test_assets_are_asked_for_where_the_studio_had_them():
 
 def test_options_that_were_given_are_given_again():
     ran = recipe.read(Path("identity_matched_leaning"))
-    changed = run.with_options(ran, ["network.gated_skip=false", "mask=0.1"])
+    changed = run.with_options(ran, ["network.gated_skip=false", "mask=0.2"])
     told = provenance.origin({"recipe": asdict(changed), "data": described({})})["recipe"]
     assert told == (
         "python -m engine train run identity_matched_leaning --data DIR "
-        "--option mask=0.1 --option network.gated_skip=false"
+        "--option mask=0.2 --option network.gated_skip=false"
     )
     again = run.with_options(ran, [word for word in told.split() if "=" in word])
     assert (
