@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.errors import EngineError
-from engine.training import checkpoint, cli, curves, provenance
+from engine.training import checkpoint, cli, curves, provenance, warped
 from engine.training.footage import CACHE, FootageSamples
 from engine.training.shards import ShardSamples
 from engine.weights import FOLDER
@@ -126,7 +126,7 @@ def test_the_shipped_generator_trains_on_with_clips(data: Path, tmp_path: Path) 
     asked = ["run", str(recipe), "--data", str(data), "--start", str(start), "--out", str(run)]
     assert cli.main(asked) == 0
     record = json.loads((run / "recipe.json").read_text())
-    assert (record["data"]["kind"], record["data"]["warp"]) == ("footage", 1)
+    assert (record["data"]["kind"], record["data"]["warp"]) == ("footage", warped.VERSION)
     assert provenance.origin(record)["recipe"].endswith("run short --data CLIPS --start FILE")
     row = curves.read(run / "log.jsonl")[-1]
     assert row["losses"]["generator moved"] > 0, "the fitted mesh says how the face moved"
