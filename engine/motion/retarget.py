@@ -53,7 +53,7 @@ class Retargeter:
             )
         self.modes = _modes(motion, face)
         self._moves = performance.identity if identity == "driver" else None
-        self.offset_gain = offset_gain(performance.identity, face.identity if self._moves is None else self._moves)
+        self.offset_gain = _offset_gain(performance.identity, face.identity if self._moves is None else self._moves)
         upper = Fitter(face.model, face.camera, dense=False).upper
         self._upper = np.maximum(upper, face.expression)
 
@@ -125,7 +125,7 @@ def _comparable(performance: Performance, face: FaceFit) -> bool:
     )
 
 
-def offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
+def _offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
     """How much of the ``driver``'s unexplained motion a ``subject`` takes over, identities (K,): all of it on the same
     face, less on an unlike one."""
     distance = float(np.linalg.norm(driver - subject))

@@ -87,7 +87,7 @@ def with_options(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     options = copy.deepcopy(recipe.options)
     for change in changes:
         try:
-            merge(options, tomllib.loads(change))
+            _merge(options, tomllib.loads(change))
         except tomllib.TOMLDecodeError as fault:
             raise EngineError(
                 "arguments", f"--option {change} cannot be read ({fault}).", "Write NAME=VALUE as in TOML."
@@ -95,11 +95,11 @@ def with_options(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     return replace(recipe, options=options)
 
 
-def merge(table: dict[str, Any], changes: dict[str, Any]) -> None:
+def _merge(table: dict[str, Any], changes: dict[str, Any]) -> None:
     """Put ``changes`` into ``table``, table by table."""
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(table.get(name), dict):
-            merge(table[name], value)
+            _merge(table[name], value)
         else:
             table[name] = value
 

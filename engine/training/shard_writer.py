@@ -56,9 +56,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--cross", action="store_true", help="keep the same motion on another identity too")
     parser.add_argument("--warp", action="store_true", help="keep what mesh_warp makes of every pair too")
     parser.add_argument(
-        "--tracked",
-        metavar="DETECTOR",
-        help="drive --warp by what this detector sees, not by the truth; with --cross every other time on the other",
+        "--tracked", metavar="DETECTOR", help="drive --warp by what this detector sees, not by the truth"
     )
     parser.add_argument("--negatives", type=float, default=0.0, metavar="SHARE", help="pairs without a face")
     parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs that are framed carelessly")

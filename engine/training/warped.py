@@ -2,12 +2,11 @@
 
 The engine's own code draws it. Driven by what is true, from a FaceFit made of labels before a camera of the picture's
 true focal length, it lies on the driving frame, and what is wrong in it is what geometry alone cannot know. Driven by
-what a detector sees and the fitter makes of it, as in use, it errs as takes do; most where another person drives.
+what a detector sees and the fitter makes of it, as in use, it errs as takes do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from engine.face.maths import look
 from engine.face.model import FaceModel
 from engine.face.subject import FaceFit, fit_face
 from engine.motion.performance import MotionFrame
-from engine.motion.retarget import offset_gain
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.conditions import Conditioner, Square
 from engine.systems.mesh_warp.system import WarpedPortrait
@@ -36,30 +34,26 @@ _IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
 
 class Warped(Samples):
     """Pairs of another source with their warp; every one must show a face. With a ``detector`` they are driven by what
-    it sees, and by the truth only where it misses a face. Where pairs know the motion on another person too, that
-    person drives every other one: the truth is the same, what a detector sees is not."""
+    it sees, and by the truth only where it misses a face."""
 
     def __init__(self, samples: Samples, detector: Detector | None = None) -> None:
         self._samples, self._detector = samples, detector
 
     def pair(self, number: int, size: int) -> Pair:
         pair = self._samples.pair(number, size)
-        return replace(pair, warp=warp(pair, self._detector, stranger=number % 2 == 1))
+        return replace(pair, warp=warp(pair, self._detector))
 
     def describe(self) -> dict[str, object]:
         tracked = {} if self._detector is None else {"tracked": self._detector.name}
         return {**self._samples.describe(), "warp": VERSION, **tracked}
 
 
-def warp(pair: Pair, detector: Detector | None = None, stranger: bool = False) -> Warp:
-    """``stranger``: what the ``detector`` sees is the driving motion on ``pair.cross``'s person, where that is known.
-
-    Raises EngineError ``missing_label`` where too little is known of a frame, or it shows no face.
-    """
+def warp(pair: Pair, detector: Detector | None = None) -> Warp:
+    """Raises EngineError ``missing_label`` where too little is known of a frame, or it shows no face."""
     source, driving = pair.source, pair.driving
     for frame in (source, driving):
         _check(frame)
-    measured = None if detector is None else _tracked(pair, detector, stranger)
+    measured = None if detector is None else _tracked(source, driving, detector)
     face, moved = measured or (fit(source), motion(driving, float(source.focal or 0)))
     subject = WarpedPortrait(Portrait(Path(), source.image, face), np.asarray(source.matte, np.float32) / 255)
     image, flow = subject.trace(moved)
@@ -77,37 +71,19 @@ def warp(pair: Pair, detector: Detector | None = None, stranger: bool = False) -
     )
 
 
-def _tracked(pair: Pair, detector: Detector, stranger: bool) -> tuple[FaceFit, MotionFrame] | None:
-    """The portrait's fit, and the driver's state on it, expression and gaze as they are seen; None where a face is
-    missed."""
-    if not stranger or pair.cross is None or pair.cross_source is None:
-        fits = _fits([pair.source, pair.driving], detector)
-        return None if fits is None else (fits[0], _motion(fits[1], fits[1].offsets - fits[0].offsets))
-    own, fits = _fits([pair.source], detector), _fits([pair.cross_source, pair.cross], detector)
-    if own is None or fits is None:
+def _tracked(source: Frame, driving: Frame, detector: Detector) -> tuple[FaceFit, MotionFrame] | None:
+    """The portrait's fit, and the driver's state relative to it; None where a face is missed."""
+    seen = [face for face in (detector.detect(frame.image) for frame in (source, driving)) if face is not None]
+    if len(seen) < 2:
         return None
-    rest, driver = fits
-    gain = offset_gain(driver.identity, own[0].identity)
-    moved = _motion(driver, gain * (driver.offsets - rest.offsets))
-    # Another person sits elsewhere before a camera of their own: where the head goes, the truth has to say.
-    here, there = (placed(frame) for frame in (pair.source, pair.driving))
-    place = own[0].pose.translation
-    return own[0], replace(moved, translation=place + (there - here) * place[2] / here[2])
-
-
-def _fits(frames: Sequence[Frame], detector: Detector) -> list[FaceFit] | None:
-    """Of one person, fitted as in use; None where a face is missed."""
-    seen = [face for face in (detector.detect(frame.image) for frame in frames) if face is not None]
-    if len(seen) < len(frames):
-        return None
-    size = len(frames[0].image)
+    size = len(source.image)
     fitter = Fitter(face_model.load(), Camera(size, size), seen[0].dense is not None)
     identity = fitter.subject(seen)
-    return [fit_face(fitter, face, identity) for face in seen]
-
-
-def _motion(fit: FaceFit, offsets: np.ndarray) -> MotionFrame:
-    return MotionFrame(fit.expression, fit.pose.rotation, fit.pose.translation, fit.gaze, offsets, status="ok")
+    own, driver = (fit_face(fitter, face, identity) for face in seen)
+    offsets = driver.offsets - own.offsets
+    return own, MotionFrame(
+        driver.expression, driver.pose.rotation, driver.pose.translation, driver.gaze, offsets, status="ok"
+    )
 
 
 def fit(frame: Frame) -> FaceFit:

@@ -18,7 +18,6 @@ from engine.training.resize import smaller_pair
 from engine.training.sample import Frame, Pair, Warp
 from engine.training.shard_writer import USUAL, build
 from engine.training.shards import ShardSamples
-from engine.training.studio.dataset import Options, StudioSamples
 from engine.training.warped import Warped, fit, motion, warp
 from tests.engine.heads import known
 from tests.training.heads import PlainHeads
@@ -108,33 +107,6 @@ def test_what_the_detector_misses_is_driven_by_the_truth(pair: Pair) -> None:
     missed = Warped(PlainHeads(), Labels(pair.source))
     np.testing.assert_array_equal(warped(missed.pair(0, SIZE)).image, warped(pair).image)
     assert missed.describe() == _heads().describe() | {"tracked": "labels"}
-
-
-@pytest.fixture(scope="module")
-def danced() -> Pair:
-    """A pair that knows its driving motion on another person, before a camera of theirs."""
-    return StudioSamples(seed=3, options=Options(cross=True)).pair(6, SIZE)
-
-
-def test_every_other_pair_is_driven_by_another_person_where_one_is_known(danced: Pair) -> None:
-    class Danced(PlainHeads):
-        def pair(self, number: int, size: int) -> Pair:
-            return danced
-
-    frames = danced.source, danced.driving, danced.cross_source, danced.cross
-    detector = Labels(*(frame for frame in frames if frame is not None))
-    own, other = (warped(Warped(Danced(), detector).pair(number, SIZE)) for number in (0, 1))
-    np.testing.assert_array_equal(own.image, warp(danced, detector).image)
-    exact = warp(danced)
-    shown = (exact.part == SKIN) & (other.part == SKIN) & (exact.hidden < 25) & (other.hidden < 25)
-    moved = np.linalg.norm(exact.flow[shown].astype(float), axis=1)
-    apart = np.linalg.norm(exact.flow[shown].astype(float) - other.flow[shown], axis=1)
-    assert shown.sum() > 500 and 0.3 < np.median(apart) < 0.3 * np.median(moved), "the motion is theirs, and not exact"
-
-
-def test_a_stranger_whom_the_detector_misses_leaves_the_truth(danced: Pair) -> None:
-    exact, missed = warp(danced), warp(danced, Labels(danced.source, danced.driving), stranger=True)
-    np.testing.assert_array_equal(exact.image, missed.image)
 
 
 def test_shards_keep_it(tmp_path: Path) -> None:

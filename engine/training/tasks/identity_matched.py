@@ -47,10 +47,11 @@ class Options:
     piece as it is or all of it made smaller, by turns. ``moved`` on the base looked up at the offset, where the source
     shows what belongs there, so that pixels are moved before they are painted. ``warp_self`` on the source as the
     cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
-    photograph's own. ``adversarial`` (hinge, two scales, conditioned on PNCC), times ``matching`` of features, is off
-    at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's cycle is left out, since the
-    motion is known exactly, and the identity loss, since our perceptual network knows people too poorly. ``light`` and
-    ``grain``: how strongly pictures are recoloured, and inputs made worse.
+    photograph's own, ``kept`` on it once more where the photograph shows what belongs there, mouths and eyes aside.
+    ``adversarial`` (hinge, two scales, conditioned on PNCC), times ``matching`` of features, is off at 0: a recipe of
+    its own starts from trained weights and turns it on. CoCosNet's cycle is left out, since the motion is known
+    exactly, and the identity loss, since our perceptual network knows people too poorly. ``light`` and ``grain``: how
+    strongly pictures are recoloured, and inputs made worse.
     """
 
     network: Config = Config()
