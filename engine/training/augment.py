@@ -51,6 +51,13 @@ def hidden(images: Tensor, share: float = 0.35, chance: float = 0.5) -> Tensor:
     return torch.where(inside & _chance(images, chance), colour, images)
 
 
+def blotched(images: Tensor, where: Tensor) -> Tensor:
+    """Blotches of colour in the place of what is ``where`` (B, 1, H, W), other ones in every image."""
+    colours = torch.rand(len(images), 3, 5, 5, device=images.device) * 2 - 1
+    grown = functional.interpolate(colours, size=images.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(where, grown.to(images), images)
+
+
 def resampled(images: Tensor, chance: float = 0.25) -> Tensor:
     """Some pictures as they would be had they been smaller once; how much smaller is one draw for all of them."""
     size = images.shape[2:]

@@ -113,6 +113,7 @@ def test_the_head_is_mended_and_not_its_shoulders() -> None:
 
     assert at((0, 14, 0)) == at((7, 0, 0)) == 1 and at((-9, -15, 0)) == at((9, -15, 0)) == 0
     assert 0.2 < at((0, -11.5, 0)) < 0.8
+    assert at((11.5, -10.5, 0)) < 0.1 and at((0, -10, 0)) > 0.8  # beside a jaw may be a shoulder, below it is a neck
 
 
 def moved(turn: float = 0.0, **expression: float) -> MotionFrame:

@@ -17,8 +17,9 @@ from engine.training import augment, perceptual, recipe
 from engine.training.batch import Batch, collate
 from engine.training.export import Run, safetensors
 from engine.training.recipe import Stage
+from engine.training.studio.scene import Parsing
 from engine.training.tasks import create
-from engine.training.tasks.perceptual import Perceptual, _eer, arcface, rotation
+from engine.training.tasks.perceptual import Perceptual, _eer, arcface, contrast, rotation
 from tests.training.heads import PlainHeads
 
 STAGE = Stage(32, 1, 8, 1e-3)
@@ -108,6 +109,44 @@ def test_arcface_widens_the_right_angle():
     right, wrong = 10 * math.cos(angle + 0.2), 10 * math.sin(angle)
     expected = math.log(1 + math.exp(wrong - right))
     assert arcface(embedding, people, torch.tensor([0]), 0.2, 10.0).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_contrast_looks_for_the_others_of_a_person():
+    embedding = functional.normalize(torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 1.0], [-1.0, 0.0]]), dim=1)
+    likeness = (embedding @ embedding.T / 0.5).tolist()
+
+    def found(a: int, b: int) -> float:
+        return likeness[a][b] - math.log(sum(math.exp(likeness[a][c]) for c in range(4) if c != a))
+
+    expected = -(found(0, 1) + found(1, 0)) / 2
+    assert contrast(embedding, torch.tensor([7, 7, 2, 3]), 0.5).item() == pytest.approx(expected, rel=1e-5)
+    assert contrast(embedding, torch.arange(4), 0.5).item() == 0
+
+
+def test_contrast_teaches_who_is_seen(batch: Batch):
+    torch.manual_seed(1)
+    task = create("perceptual", {"people": 6, "temperature": 0.1, "identity": 1.0, "strength": 0.3})
+    untaught = task.losses(batch, STAGE)["generator"]["identity"].item()
+    optimiser = torch.optim.Adam([p for network in task.networks.values() for p in network.parameters()], 1e-3)
+    for _ in range(40):
+        optimiser.zero_grad()
+        torch.stack(list(task.losses(batch, STAGE)["generator"].values())).sum().backward()
+        optimiser.step()
+    assert task.losses(batch, STAGE)["generator"]["identity"].item() < 0.85 * untaught
+    assert task.measure(batch)["verification_eer"] < 0.1
+
+
+def test_surroundings_are_taken_away_and_nobodys_face(batch: Batch):
+    task = create("perceptual", {"people": 6, "surroundings": 1.0})
+    assert isinstance(task, Perceptual)
+    truth = {"image": batch["source_image"], "parsing": batch["source_parsing"]}
+    seen = task._elsewhere(truth)
+    away = (truth["parsing"] == Parsing.BACKGROUND) | (truth["parsing"] == Parsing.CLOTH)
+    assert away.any() and not away.all()
+    same = (seen["image"] == truth["image"]).all(dim=1)
+    assert same[~away].all() and same[away].float().mean() < 0.01
+    assert (seen["parsing"][away] == Parsing.BACKGROUND).all()
+    assert seen["parsing"][~away].equal(truth["parsing"][~away])
 
 
 def test_equal_error_rate_by_hand():

@@ -14,6 +14,7 @@ from engine.systems.identity_matched.conditions import Square
 
 _FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
 _NECK = np.array([[0.0, -9.0, 0.0], [0.0, -14.0, 0.0]])  # head space, cm: where the head's motion ceases to say more
+_SHOULDERS = 6.0, 11.0, 4.0  # cm from the neck's middle to where they begin and are whole; so much higher they reach
 
 
 class Canvas:
@@ -69,15 +70,18 @@ class Canvas:
 
 
 def head_share(square: Square, size: int, camera: Camera, pose: Pose) -> np.ndarray:
-    """(S, S) float32 on the ``square``'s grid: 1 on the head so posed, 0 below its neck, smooth between.
+    """(S, S) float32 on the ``square``'s grid: 1 on the head so posed, 0 below its neck and beside it, smooth between.
 
     Shoulders are moved by people, not by the motion of heads, so what a network makes of them is a guess.
     """
     (top, bottom), _ = camera.project(pose.apply(_NECK))
-    down = (bottom - top) / max(float(np.sum((bottom - top) ** 2)), 1.0)
+    depth = float(np.linalg.norm(_NECK[1] - _NECK[0]))  # cm, over which it ceases
+    down = (bottom - top) * depth / max(float(np.sum((bottom - top) ** 2)), 1.0)  # cm a pixel
     rows, columns = ((np.arange(size) + 0.5) * square.side / size + start for start in (square.top, square.left))
-    along = (rows - top[1])[:, None] * down[1] + (columns - top[0]) * down[0]
-    return (1 - smoothstep(along)).astype(np.float32)
+    y, x = (rows - top[1])[:, None], columns - top[0]
+    begin, whole, rise = _SHOULDERS
+    beside = smoothstep((np.abs(x * down[1] - y * down[0]) - begin) / (whole - begin))
+    return (1 - smoothstep((x * down[0] + y * down[1] + rise * beside) / depth)).astype(np.float32)
 
 
 def _ramp(side: int) -> np.ndarray:

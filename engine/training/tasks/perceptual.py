@@ -25,19 +25,24 @@ from engine.training.studio.scene import Parsing
 from engine.training.task import Task
 
 _LABELS = ("image", "face", "expression", "rotation", "landmarks68", "parsing", "person")
+_ELSEWHERE = (Parsing.BACKGROUND, Parsing.CLOTH)  # what both pictures of a pair show, whoever sits
 _PLACES = 8  # a side, at which the parts are seen for landmarks
 
 
 @dataclass(frozen=True)
 class Options:
-    """``people``: how many sitters the data may have. ``margin`` (radians) and ``scale`` are ArcFace's, ``identity``
-    is the weight of its loss."""
+    """``identity`` is the weight of the loss that tells people apart: among those of a step by contrast, where there is a
+    ``temperature``, else among all ``people`` that the data may have by ArcFace, with its ``margin`` (radians) and
+    ``scale``. Contrast is for people who are seen few times. ``surroundings``: how often background and clothes are
+    taken away, by which people would be told otherwise. ``strength`` of changes of colour and light."""
 
     kind: str = "plain"
     people: int = 4096
     identity: float = 0.1
+    temperature: float = 0.0
     margin: float = 0.2
     scale: float = 16.0
+    surroundings: float = 0.0
     strength: float = 1.0
 
     def __post_init__(self) -> None:
@@ -92,6 +97,17 @@ def arcface(embedding: Tensor, people: Tensor, person: Tensor, margin: float, sc
     return functional.cross_entropy(scale * cosine.scatter(1, person[:, None], torch.cos(angle)), person)
 
 
+def contrast(embedding: Tensor, person: Tensor, temperature: float) -> Tensor:
+    """How well every picture (B, D) of a step finds the others of its person (B,) among all of them (Khosla et al. 2020,
+    eq. 2); those without another count nothing."""
+    alone = torch.eye(len(person), dtype=torch.bool, device=person.device)
+    likeness = (embedding.float() @ embedding.float().T / temperature).masked_fill(alone, -1e4)
+    same = ((person[:, None] == person) & ~alone).float()
+    others = same.sum(1)
+    found = (functional.log_softmax(likeness, dim=1) * same).sum(1) / others.clamp(min=1)
+    return -found.sum() / (others > 0).sum().clamp(min=1)
+
+
 class Perceptual(Task):
     fields = frozenset(f"{role}_{label}" for role in ("source", "driving") for label in _LABELS)
     Options = Options
@@ -110,12 +126,12 @@ class Perceptual(Task):
                 f"The data show person {int(truth['person'].max())}.",
                 "Raise people in the recipe's [options].",
             )
+        truth = self._elsewhere(truth)
         seen = augment.hidden(augment.photometric(truth["image"], self.options.strength))
         said, embedding = self._look(seen)
-        margin, scale, people = self.options.margin, self.options.scale, self.heads.people
         return {
             "generator": {
-                "identity": self.options.identity * arcface(embedding, people, truth["person"], margin, scale),
+                "identity": self.options.identity * self._who(embedding, truth["person"]),
                 # Squared: most weights are 0 most of the time, which is all that their absolute errors would teach.
                 "expression": 4 * (said["expression"] - truth["expression"]).square().mean(),
                 "rotation": 2 * (said["rotation"] - truth["rotation"]).abs().mean(),
@@ -160,6 +176,19 @@ class Perceptual(Task):
                 functional.interpolate(_coloured(said["parsing"].argmax(1)), size=pale.shape[2:]),
             ]
         )
+
+    def _who(self, embedding: Tensor, person: Tensor) -> Tensor:
+        given = self.options
+        if given.temperature > 0:
+            return contrast(embedding, person, given.temperature)
+        return arcface(embedding, self.heads.people, person, given.margin, given.scale)
+
+    def _elsewhere(self, truth: Batch) -> Batch:
+        """Some people in front of nothing they have to do with, and their parts so."""
+        away = torch.stack([truth["parsing"] == part for part in _ELSEWHERE]).any(0)[:, None]
+        away = away & (torch.rand(len(away), 1, 1, 1, device=away.device) < self.options.surroundings)
+        parsing = truth["parsing"].masked_fill(away[:, 0], Parsing.BACKGROUND)
+        return {**truth, "image": augment.blotched(truth["image"], away), "parsing": parsing}
 
     def _look(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         maps = self.eye(images)
