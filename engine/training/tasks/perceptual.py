@@ -31,8 +31,8 @@ _PLACES = 8  # a side, at which the parts are seen for landmarks
 
 @dataclass(frozen=True)
 class Options:
-    """``identity`` is the weight of the loss that tells people apart: among those of a step by contrast, where there is a
-    ``temperature``, else among all ``people`` that the data may have by ArcFace, with its ``margin`` (radians) and
+    """``identity`` is the weight of the loss that tells people apart: among those of a step by contrast, where there is
+    a ``temperature``, else among all ``people`` that the data may have by ArcFace, with its ``margin`` (radians) and
     ``scale``. Contrast is for people who are seen few times. ``surroundings``: how often background and clothes are
     taken away, by which people would be told otherwise. ``strength`` of changes of colour and light."""
 
@@ -98,8 +98,8 @@ def arcface(embedding: Tensor, people: Tensor, person: Tensor, margin: float, sc
 
 
 def contrast(embedding: Tensor, person: Tensor, temperature: float) -> Tensor:
-    """How well every picture (B, D) of a step finds the others of its person (B,) among all of them (Khosla et al. 2020,
-    eq. 2); those without another count nothing."""
+    """How badly every picture (B, D) of a step finds the others of its person (B,) among all of them (Khosla et al.
+    2020, eq. 2); those without another count nothing."""
     alone = torch.eye(len(person), dtype=torch.bool, device=person.device)
     likeness = (embedding.float() @ embedding.float().T / temperature).masked_fill(alone, -1e4)
     same = ((person[:, None] == person) & ~alone).float()
