@@ -85,7 +85,7 @@ def _shards(data: dict[str, Any], folder: str) -> str | None:
     fields = tuple(name for name in layout["fields"] if name != "warp")
     if fields != shard_writer.USUAL:
         words += ["--fields", ",".join(fields)]
-    words += [f"--{name}" for name in ("cross", "warp") if source.get(name)]
+    words += [f"--{name}" for name in ("cross", "warp", "apart") if source.get(name)]
     words += _assets(source) if _kind(source) == "studio" else ["--data", "CLIPS"]
     return " ".join(map(str, words))
 

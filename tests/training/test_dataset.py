@@ -103,6 +103,21 @@ def test_the_same_motion_on_another_person() -> None:
         assert np.abs(known(pair.cross.identity) - known(pair.driving.identity)).max() > 0.1
 
 
+def test_a_person_is_met_again_elsewhere() -> None:
+    def scenery(apart: bool) -> list[float]:
+        """How much the surroundings of both frames of some pairs differ, of 255."""
+        samples, found = StudioSamples(seed=11, options=Options(apart=apart)), []
+        for number in range(4):
+            pair = samples.pair(number, 64)
+            assert pair.source.person == pair.driving.person
+            empty = (known(pair.source.matte) == 0) & (known(pair.driving.matte) == 0)
+            change = pair.source.image[empty].astype(float) - pair.driving.image[empty]
+            found.append(float(np.abs(change).mean()))
+        return found
+
+    assert min(scenery(True)) > 15 > 8 > max(scenery(False))
+
+
 def test_pictures_of_nobody_have_no_labels() -> None:
     samples = StudioSamples(seed=11, options=Options(negatives=1.0, loose=0.5))
     images = [frame.image for n in range(4) for frame in (samples.pair(n, 64).source, samples.pair(n, 64).driving)]

@@ -15,6 +15,7 @@ DRAWN = (
     {},
     {"size": 64, "seed": 9, "sittings": 3, "negatives": 0.1, "loose": 0.25, "split": "held-out", "cross": True},
     {"fields": ("image", "matte"), "warp": True, "tracked": "mediapipe"},
+    {"apart": True, "sittings": 1},
 )
 
 
@@ -22,7 +23,7 @@ def described(asked: dict[str, Any]) -> dict[str, Any]:
     """What the command leaves in an index for these arguments."""
     options = shard_writer.arguments().parse_args(["--out", "DIR", "--count", "10"])
     vars(options).update(asked)
-    wanted = Options(options.cross, options.negatives, options.loose, options.profile, options.sittings)
+    wanted = Options(options.cross, options.negatives, options.loose, options.profile, options.sittings, options.apart)
     studio = StudioSamples(options.assets, options.seed, options.split, wanted)
     fields = (*options.fields, "warp") if options.warp else options.fields
     plan = shard_writer.plan_of(studio, options.count, options.size, fields, options.cross).to_json()

@@ -36,13 +36,15 @@ class Options:
     """What recipes may ask for: ``cross`` adds the driving motion on another identity, ``negatives`` is the share of
     pairs without a face, ``loose`` the share that is framed carelessly (small, large, off the centre), as a detector
     meets faces; ``profile`` is one of PROFILES; ``sittings`` is for how many pairs a person stays, since painting one
-    takes longer than taking a picture."""
+    takes longer than taking a picture; ``apart`` takes the driving frame elsewhere, in other light, so that people
+    can be told by themselves."""
 
     cross: bool = False
     negatives: float = 0.0
     loose: float = 0.0
     profile: str = "training"
     sittings: int = 8
+    apart: bool = False
 
     def __post_init__(self) -> None:
         if self.sittings < 1:
@@ -73,7 +75,8 @@ class StudioSamples(Samples):
         stage, later, here, there = self._take(number)
         sitter = self._sitter(self.person(number))
         source = build(sitter, here, stage, here)
-        return source, source if there is here else build(sitter, there, later, here)
+        same = there is here and not self._options.apart
+        return source, source if same else build(sitter, there, later, here)
 
     def person(self, number: int) -> int:
         """The sitter of a pair: of a pool of people each comes in turn, and the pool is exchanged as one."""
@@ -113,7 +116,8 @@ class StudioSamples(Samples):
         """The stage of the source and of the driving frame, and what the person does in them."""
         draw = self._draws("pair", number)
         stage, (here, there) = self._stage(draw), two_moments(draw)
-        return stage, _next_exposure(stage, draw), here, here if draw.random() < _SAME else there
+        later = self._stage(draw) if self._options.apart else _next_exposure(stage, draw)
+        return stage, later, here, here if draw.random() < _SAME else there
 
     def _drawn(self, scene: Scene, size: int) -> Picture:
         return render(scene, size, self._profile)
