@@ -196,6 +196,15 @@ def test_painting_costs_most_where_the_photograph_shows_what_belongs_there(batch
     assert costs[0] == 0 and costs[1] > 0
 
 
+@pytest.mark.parametrize("knows_warp", [True, False])
+def test_moving_costs_where_it_is_priced(knows_warp: bool, batch: Batch) -> None:
+    made = task(still=2.0, network={"knows_warp": knows_warp})
+    assert made.losses(batch, STAGE)["generator"]["still"].item() == 0  # an untaught network moves nothing
+    assert made.net.offsets.bias is not None
+    nn.init.constant_(made.net.offsets.bias, 0.5)
+    assert made.losses(batch, STAGE)["generator"]["still"].item() > 0
+
+
 def test_generator_and_judge_step_their_own_ways(batch: Batch) -> None:
     made = task(adversarial=0.5)
     groups = made.losses(batch, STAGE)
@@ -233,7 +242,7 @@ def test_halves_together_are_the_whole(batch: Batch) -> None:
         assert torch.allclose(part, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("part", ["", "_tracked", "_leaning", "_kept", "_gan", "_paper"])
+@pytest.mark.parametrize("part", ["", "_tracked", "_leaning", "_kept", "_native", "_gan", "_paper"])
 def test_its_recipes_can_be_obeyed(part: str) -> None:
     read = recipe.read(Path(f"identity_matched{part}"))
     made = create(read.task, read.options)

@@ -48,10 +48,10 @@ class Options:
     shows what belongs there, so that pixels are moved before they are painted. ``warp_self`` on the source as the
     cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
     photograph's own, ``kept`` on it once more where the photograph shows what belongs there, mouths and eyes aside.
-    ``adversarial`` (hinge, two scales, conditioned on PNCC), times ``matching`` of features, is off at 0: a recipe of
-    its own starts from trained weights and turns it on. CoCosNet's cycle is left out, since the motion is known
-    exactly, and the identity loss, since our perceptual network knows people too poorly. ``light`` and ``grain``: how
-    strongly pictures are recoloured, and inputs made worse.
+    ``still`` on moving what is already placed. ``adversarial`` (hinge, two scales, conditioned on PNCC), times
+    ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's
+    cycle is left out, since the motion is known exactly, and the identity loss, since our perceptual network knows
+    people too poorly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
     """
 
     network: Config = Config()
@@ -65,6 +65,7 @@ class Options:
     flow: float = 2.0
     mask: float = 0.03
     kept: float = 0.0
+    still: float = 0.0
     mouth: float = 0.15
     eyes: float = 0.12
     hidden: float = 0.12
@@ -110,6 +111,7 @@ class IdentityMatched(Task):
             "laplacian": given.laplacian * losses.laplacian_l1(out, truth, 3, weight),
             "perceptual": given.perceptual * self._alike(out, truth, weight),
             "mask": given.mask * answer.mask.mean() + given.kept * (answer.mask * self._own(batch)).mean(),
+            "still": given.still * answer.residual.abs().mean(),
             **self._motion(batch, inputs, answer),
         }
         groups = {"generator": made}

@@ -101,12 +101,14 @@ CHANNELS = {"source": 3, "source_pncc": 3, "pncc": 3, "warped": 3, "flow": 2, "h
 class Answer(NamedTuple):
     """``offset`` (B, 2, S, S) on the grid, at which the base picture is looked up; the base is mesh_warp's picture, or
     the portrait in the faithful variant. ``mask`` (B, 1, S, S) 0…1, ``generated`` (B, 3, S, S) −1…1. The rest is for
-    training: the ``base`` where the network's own mending begins, and the ``match`` of the cells."""
+    training: the ``base`` where the network's own mending begins, the ``residual`` by which it moves that, and the
+    ``match`` of the cells."""
 
     offset: Tensor
     mask: Tensor
     generated: Tensor
     base: Tensor
+    residual: Tensor
     match: Match
 
 
@@ -193,6 +195,7 @@ class Generator(nn.Module):
             mask=torch.sigmoid(drawn[:, :1] + self.config.doubt),
             generated=(base + drawn[:, 1:]).clamp(-1, 1),
             base=base,
+            residual=residual,
             match=match,
         )
 
