@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from engine.training import perceptual
+
 # LPIPS' layers: a maximum's kernel and stride before it (or none), then convolutions by their number in torchvision's
 # `features`, with stride and padding.
 _Block = tuple[tuple[int, int] | None, tuple[tuple[int, int, int], ...]]
@@ -129,7 +131,7 @@ class ArcFace(Eye):
 
 
 class MetricNet:
-    """Our own network for metrics, a different one from that of the losses: three eyes on one pass through it.
+    """Our own network for metrics, a different one from that of the losses: three eyes through it.
 
     ``layers`` gives its layer features, ``pooled`` the mean and largest value (D,) of each of the deepest,
     ``embedding`` (D,) of length 1 who is seen. Pictures should be framed as the studio frames heads, on which it was
@@ -149,7 +151,7 @@ class MetricNet:
         self.pooled: Eye = _Pooled(self.layers)
         self.embedding: Eye | None = None
         if isinstance(network, perceptual.Sighted):
-            self.embedding = _Embedding(self.pooled, network.embed)
+            self.embedding = _Embedding(network)
 
 
 class _Layers(Eye):
@@ -173,15 +175,14 @@ class _Pooled(Eye):
 
 
 class _Embedding(Eye):
-    def __init__(self, pooled: Eye, embed: nn.Module) -> None:
-        self._pooled, self._embed = pooled, embed
+    def __init__(self, network: perceptual.Sighted) -> None:
+        self._network = network
 
     def __call__(self, picture: Picture) -> np.ndarray:
         import torch
 
         with torch.inference_mode():
-            embedding = self._embed(torch.from_numpy(picture.seen(self._pooled))[None])[0].numpy()
-        return embedding / max(float(np.linalg.norm(embedding)), 1e-12)
+            return self._network.embedding(batch(picture.small) * 2 - 1)[0].numpy()
 
 
 class OnnxFile:

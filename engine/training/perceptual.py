@@ -22,6 +22,7 @@ from engine.errors import EngineError
 SHIPPED = {"loss": "perceptual_loss.safetensors", "metric": "perceptual_metric.safetensors"}
 WIDTHS = {"plain": (24, 48, 96, 160, 224), "residual": (32, 64, 128, 192)}
 EMBEDDING = 128
+SIDE = 128  # pixels, of pictures in which they learn people
 _NETWORK = "eye"  # its name in the task, and so in the file
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -48,7 +49,11 @@ class Sighted(Eye):
         self.embed = nn.Linear(2 * widths[-1], EMBEDDING)
 
     def embedding(self, images: Tensor) -> Tensor:
-        """(B, 128) of length 1: its cosine says how alike two people look."""
+        """(B, 128) of length 1: its cosine says how alike two people look. Larger pictures are made smaller."""
+        shorter = min(images.shape[2:])
+        if shorter > SIDE:
+            size = [round(side * SIDE / shorter) for side in images.shape[2:]]
+            images = functional.interpolate(images, size=size, mode="area")
         return functional.normalize(self.embed(self.pooled(images)), dim=1)
 
 

@@ -35,6 +35,7 @@ from engine.training.task import DISCRIMINATOR, Graph, Task
 
 _MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)
 _PARTS = (1, 2, 3)  # of ``warp_part``: skin, eye, inside of the mouth
+_GLANCES = 3  # of the judge at every picture, which is too large to see mouths in as a whole
 _FEW = 1e-3  # of the picture: a region that is smaller does not count as much as it might
 
 
@@ -48,10 +49,11 @@ class Options:
     shows what belongs there, so that pixels are moved before they are painted. ``warp_self`` on the source as the
     cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
     photograph's own, ``kept`` on it once more where the photograph shows what belongs there, mouths and eyes aside.
-    ``still`` on moving what is already placed. ``adversarial`` (hinge, two scales, conditioned on PNCC), times
-    ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's
-    cycle is left out, since the motion is known exactly, and the identity loss, since our perceptual network knows
-    people too poorly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
+    ``still`` on moving what is already placed. ``adversarial`` (hinge, two scales, conditioned on PNCC, on such
+    pieces), times ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it
+    on. CoCosNet's cycle is left out, since the motion is known exactly, and the identity loss, since our perceptual
+    network knows people too poorly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made
+    worse.
     """
 
     network: Config = Config()
@@ -116,12 +118,15 @@ class IdentityMatched(Task):
         }
         groups = {"generator": made}
         if self.judge is not None:
-            fake, fake_maps = self.judge(out, inputs["pncc"])
-            real, real_maps = self.judge(truth, inputs["pncc"])
+            seen = torch.cat([out, truth, inputs["pncc"]], dim=1)
+            seen = torch.cat([self._piece(seen, weight) for _ in range(_GLANCES)])
+            drawn, shown, pncc = seen.split(3, dim=1)
+            fake, fake_maps = self.judge(drawn, pncc)
+            real, real_maps = self.judge(shown, pncc)
             made["adversarial"] = given.adversarial * adversarial.hinge_generator(fake)
             matching = [adversarial.feature_matching(r, f) for r, f in zip(real_maps, fake_maps)]
             made["matching"] = given.adversarial * given.matching * torch.stack(matching).mean()
-            judged, _ = self.judge(out.detach(), inputs["pncc"])
+            judged, _ = self.judge(drawn.detach(), pncc)
             groups[DISCRIMINATOR] = {"hinge": adversarial.hinge_discriminator(real, judged)}
         return groups
 
@@ -184,10 +189,14 @@ class IdentityMatched(Task):
         """A glance at a piece around what counts more, or from afar at all: a third of what the generator costs."""
         look, size = self.options.look, out.shape[2]
         if torch.rand(()) < 0.5 and size > look:
-            out, truth = _pieces(torch.cat([out, truth], dim=1), weight - 0.95, look).chunk(2, dim=1)
+            out, truth = self._piece(torch.cat([out, truth], dim=1), weight).chunk(2, dim=1)
         elif size > look:
             out, truth = (functional.interpolate(x, size=look, mode="area") for x in (out, truth))
         return losses.perceptual(self.eye, out, truth, 1)
+
+    def _piece(self, images: Tensor, weight: Tensor) -> Tensor:
+        """Where it counts, most of the time."""
+        return _pieces(images, weight - 0.95, min(self.options.look, images.shape[2]))
 
     def _motion(self, batch: Batch, inputs: dict[str, Tensor], answer: Answer) -> dict[str, Tensor]:
         """What can be said of the parts, since the motion is known."""
