@@ -120,7 +120,7 @@ class IdentityMatched(Task):
         if self.judge is not None:
             seen = torch.cat([out, truth, inputs["pncc"]], dim=1)
             seen = torch.cat([self._piece(seen, weight) for _ in range(_GLANCES)])
-            drawn, shown, pncc = seen.split(3, dim=1)
+            drawn, (shown, pncc) = seen[:, :3], seen[:, 3:].detach().split(3, dim=1)
             fake, fake_maps = self.judge(drawn, pncc)
             real, real_maps = self.judge(shown, pncc)
             made["adversarial"] = given.adversarial * adversarial.hinge_generator(fake)
