@@ -185,6 +185,8 @@ class Perceptual(Task):
 
     def _elsewhere(self, truth: Batch) -> Batch:
         """Some people in front of nothing they have to do with, and their parts so."""
+        if not self.options.surroundings:
+            return truth
         away = torch.stack([truth["parsing"] == part for part in _ELSEWHERE]).any(0)[:, None]
         away = away & (torch.rand(len(away), 1, 1, 1, device=away.device) < self.options.surroundings)
         parsing = truth["parsing"].masked_fill(away[:, 0], Parsing.BACKGROUND)
