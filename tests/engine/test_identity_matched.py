@@ -15,8 +15,8 @@ from engine.errors import EngineError
 from engine.face.maths import rotation_from_vector
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject
-from engine.systems.identity_matched.conditions import Square
-from engine.systems.identity_matched.native import Canvas, head_share
+from engine.systems.identity_matched.conditions import MOUTH, Conditions, Square
+from engine.systems.identity_matched.native import Canvas, head_share, paintable
 from engine.systems.identity_matched.system import head_square
 from tests.engine.faces import portrait_face, portrait_rgb
 from tests.engine.faces import weights as expression_weights
@@ -114,6 +114,16 @@ def test_the_head_is_mended_and_not_its_shoulders() -> None:
     assert at((0, 14, 0)) == at((7, 0, 0)) == 1 and at((-9, -15, 0)) == at((9, -15, 0)) == 0
     assert 0.2 < at((0, -11.5, 0)) < 0.8
     assert at((11.5, -10.5, 0)) < 0.1 and at((0, -10, 0)) > 0.8  # beside a jaw may be a shoulder, below it is a neck
+
+
+def test_only_what_the_portrait_does_not_show_is_painted() -> None:
+    hidden, part = np.zeros((64, 64), np.float32), np.ones((64, 64), np.uint8)
+    hidden[10:14, 10:14], part[40:44, 40:44] = 1, MOUTH
+    code, flow, stretch = np.zeros((64, 64, 3)), np.zeros((64, 64, 2)), np.zeros((64, 64))
+    share = paintable(Conditions(code, flow, hidden, stretch, part))
+    assert share.dtype == np.float32 and share.shape == (64, 64) and share.min() >= 0 and share.max() <= 1
+    assert share[10:14, 10:14].min() > 0.9 and share[40:44, 40:44].min() > 0.9 and 0.05 < share[9, 15] < 1
+    assert share[25, 25] == share[60, 10] == 0
 
 
 def moved(turn: float = 0.0, **expression: float) -> MotionFrame:

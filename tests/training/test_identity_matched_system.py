@@ -101,7 +101,7 @@ def test_only_the_head_s_square_is_mended(loud: str, correspondence: str) -> Non
     assert left > 0 and top > 0 and left + side < wide().shape[1] and top + side < wide().shape[0]
     inside = np.zeros(changed.shape, bool)
     inside[top : top + side, left : left + side] = True
-    assert changed[~inside].max() == 0 and np.median(changed[inside]) > 5
+    assert changed[~inside].max() == 0 and np.quantile(changed[inside], 0.75) > 5
     inside[top + 1 : top + side - 1, left + 1 : left + side - 1] = False
     assert changed[inside].max() == 0, "nothing begins at the square's edge"
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from engine.face.camera import Camera, Pose
 from engine.face.maths import smoothstep
-from engine.systems.identity_matched.conditions import Square
+from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditions, Square
 
 _FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
+_BRUSH = 0.03  # of the square's side: so far beyond what the portrait does not show may be painted
 _NECK = np.array([[0.0, -9.0, 0.0], [0.0, -14.0, 0.0]])  # head space, cm: where the head's motion ceases to say more
 _SHOULDERS = 6.0, 11.0, 4.0  # cm from the neck's middle to where they begin and are whole; so much higher they reach
 
@@ -67,6 +68,15 @@ class Canvas:
     def _enlarged(self, picture: np.ndarray) -> np.ndarray:
         how = cv2.INTER_AREA if self._side < self._size else cv2.INTER_LINEAR
         return cv2.resize(picture, (self._side, self._side), interpolation=how)
+
+
+def paintable(conditions: Conditions) -> np.ndarray:
+    """(S, S) float32: 1 around what the portrait hides and in and around mouth and eyes, 0 where it shows what belongs
+    there: that is moved and not painted over, or hair in front of a wall may turn to smoke."""
+    unknown = np.maximum(conditions.hidden, np.isin(conditions.part, (EYE, MOUTH)).astype(np.float32))
+    reach = max(1, round(_BRUSH * len(unknown)))
+    grown = cv2.dilate(unknown, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    return cv2.GaussianBlur(grown, (0, 0), reach / 2)
 
 
 def head_share(square: Square, size: int, camera: Camera, pose: Pose) -> np.ndarray:

@@ -21,7 +21,7 @@ from engine.face.maths import smoothstep
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject, System
 from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions, Square
-from engine.systems.identity_matched.native import Canvas, head_share
+from engine.systems.identity_matched.native import Canvas, head_share, paintable
 from engine.systems.mesh_warp.system import WarpedPortrait
 
 FILES = {"fast": "identity_matched", "paper": "identity_matched_paper"}  # what the names of their weights begin with
@@ -117,7 +117,8 @@ class MendedPortrait(Subject):
             raise _unfit(self._path, f"it gives no {' and no '.join(lacking)}")
         offset, mask, generated = (answer[name][0] for name in _ANSWERS)
         if "warped" in self._session.inputs:
-            return self._canvas.mend(frame, frame, share * offset, share * mask, generated)
+            mask = share * paintable(conditions) * mask
+            return self._canvas.mend(frame, frame, share * offset, mask, generated)
         moved = given["flow"][0]  # the faithful variant moves the portrait itself
         return self._canvas.mend(frame, self._rgb, moved + share * (offset - moved), share * mask, generated)
 
