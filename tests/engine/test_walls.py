@@ -14,8 +14,6 @@ STUDIO = ("engine.training", "engine.evaluation")
 # The command line names the studio's commands; it imports them only when they are asked for.
 DOORS = ("engine/__main__.py",)
 BLENDER = {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "bmesh", "bl_ui", "addon_utils"}
-# Run by path in a Python that has bpy, a child process of the studio; nothing imports it.
-RUN_INSIDE_BLENDER = ("engine/training/studio/cycles/render_scenes.py",)
 # What unpickles, or runs a text, without being asked twice.
 UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
@@ -68,19 +66,14 @@ def test_relative_imports_are_read_as_absolute(tmp_path, monkeypatch):
 
 def test_engine_knows_nothing_of_blender():
     def forbidden(path: Path, name: str) -> bool:
-        inside = path.relative_to(ROOT).as_posix() in RUN_INSIDE_BLENDER
-        return within(name, "blender_addon") or (within(name, *BLENDER) and not inside)
+        return within(name, "blender_addon", *BLENDER)
 
     assert not offences("engine", forbidden)
 
 
-@pytest.mark.parametrize("place", RUN_INSIDE_BLENDER)
-def test_what_runs_inside_blender_stands_alone(place):
-    script = ROOT / place
+def test_what_the_studio_runs_inside_blender_stands_alone():
     allowed = {*sys.stdlib_module_names, *BLENDER, "numpy"}
-    assert {name.split(".")[0] for name in imports(script)} <= allowed
-    module = place.removesuffix(".py").replace("/", ".")
-    assert not [o for folder in ("engine", "tests") for o in offences(folder, lambda _, name: within(name, module))]
+    assert {name.split(".")[0] for name in imports(ROOT / "scripts" / "render_scenes.py")} <= allowed
 
 
 def test_core_is_free_of_bpy():

@@ -120,12 +120,6 @@ class Perceptual(Task):
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         truth = _both(batch)
-        if int(truth["person"].max()) >= self.options.people:
-            raise EngineError(
-                "too_many_people",
-                f"The data show person {int(truth['person'].max())}.",
-                "Raise people in the recipe's [options].",
-            )
         truth = self._elsewhere(truth)
         seen = augment.hidden(augment.photometric(truth["image"], self.options.strength))
         said, embedding = self._look(seen)
@@ -181,6 +175,12 @@ class Perceptual(Task):
         given = self.options
         if given.temperature > 0:
             return contrast(embedding, person, given.temperature)
+        if int(person.max()) >= given.people:
+            raise EngineError(
+                "too_many_people",
+                f"The data show person {int(person.max())}.",
+                "Raise people in the recipe's [options].",
+            )
         return arcface(embedding, self.heads.people, person, given.margin, given.scale)
 
     def _elsewhere(self, truth: Batch) -> Batch:

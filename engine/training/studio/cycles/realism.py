@@ -1,7 +1,7 @@
 """The studio's pairs drawn by Cycles: other light transport, the same people, lens and labels. A set to judge on.
 
-The engine describes scenes (``export.py``), a Python that has bpy draws them (``render_scenes.py``), the engine takes
-them through the studio's lens, labels them and keeps them as shards. Drawn frames wait in ``OUT/frames``.
+The engine describes scenes (``export.py``), a Python that has bpy draws them (``scripts/render_scenes.py``), the
+engine takes them through the studio's lens, labels them and keeps them as shards. Drawn frames wait in ``OUT/frames``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from engine.training.studio.photograph import photograph
 from engine.training.studio.render import render
 from engine.training.studio.scene import Scene
 
-SCRIPT = Path(__file__).with_name("render_scenes.py")
+SCRIPT = Path(__file__).resolve().parents[4] / "scripts" / "render_scenes.py"
 VERSION = 1  # raised whenever the same scene looks different
 _AT_ONCE = 8  # pairs a run of Blender draws: its start is paid once for them
 
