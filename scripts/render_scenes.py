@@ -4,8 +4,9 @@
     blender --background --factory-startup --python render_scenes.py -- FOLDER SIZE SAMPLES THREADS
 
 Every ``NAME.npz`` of FOLDER (see ``engine/training/studio/cycles/export.py``) without a ``NAME.npy`` gets one: (SIZE,
-SIZE, 4) float16, linear light weighted by its coverage, and the coverage. Each appears whole, so an interrupted run goes
-on where it stopped.
+SIZE, 4) float16, linear light weighted by its coverage, and the coverage. Each appears whole, so an interrupted run
+goes on where it stopped.
+
 Prints ``rendered NAME`` after each.
 """
 
