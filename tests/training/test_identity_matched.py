@@ -14,8 +14,9 @@ from engine.errors import EngineError
 from engine.systems.identity_matched.network import geometry
 from engine.systems.identity_matched.network.blocks import GatedSkip
 from engine.systems.identity_matched.network.generator import CHANNELS, Config, Generator, composite
-from engine.training import export, recipe
+from engine.training import adversarial, export, recipe
 from engine.training.batch import Batch, collate
+from engine.training.patch_discriminator import PatchDiscriminator
 from engine.training.recipe import Stage
 from engine.training.studio.scene import Parsing
 from engine.training.tasks import create
@@ -203,6 +204,31 @@ def test_moving_costs_where_it_is_priced(knows_warp: bool, batch: Batch) -> None
     assert made.net.offsets.bias is not None
     nn.init.constant_(made.net.offsets.bias, 0.5)
     assert made.losses(batch, STAGE)["generator"]["still"].item() > 0
+
+
+def test_another_face_costs_where_it_is_priced(batch: Batch) -> None:
+    made = task(identity=2.0, light=0.0, grain=0.0)
+    others = {**batch, "source_image": batch["source_image"].roll(1, 0)}
+    own, other = (made.losses(given, STAGE)["generator"]["identity"] for given in (batch, others))
+    assert 0 < own.item() < other.item()
+    network = list(made.net.parameters())
+    assert any(g is not None and bool(g.any()) for g in torch.autograd.grad(own, network, allow_unused=True))
+    assert task().losses(batch, STAGE)["generator"]["identity"].item() == 0
+
+
+def test_a_judge_learns_to_tell_a_softened_picture(batch: Batch) -> None:
+    torch.manual_seed(3)
+    judge, pncc, sharp = PatchDiscriminator(3, conditions=3), batch["warp_pncc"], batch["driving_image"]
+    soft = functional.interpolate(functional.avg_pool2d(sharp, 2), scale_factor=2, mode="bilinear")
+    optimiser = torch.optim.Adam(judge.parameters(), 6e-4, betas=(0.5, 0.99))
+    costs = []
+    for _ in range(80):
+        cost = adversarial.hinge_discriminator(judge(sharp, pncc)[0], judge(soft, pncc)[0])
+        optimiser.zero_grad()
+        cost.backward()
+        optimiser.step()
+        costs.append(cost.item())
+    assert costs[0] > 1.5 and costs[-1] < 0.5
 
 
 def test_generator_and_judge_step_their_own_ways(batch: Batch) -> None:

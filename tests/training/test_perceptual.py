@@ -19,7 +19,7 @@ from engine.training.export import Run, safetensors
 from engine.training.recipe import Stage
 from engine.training.studio.scene import Parsing
 from engine.training.tasks import create
-from engine.training.tasks.perceptual import Perceptual, _eer, arcface, contrast, rotation
+from engine.training.tasks.perceptual import Perceptual, _eer, contrast, rotation
 from tests.training.heads import PlainHeads
 
 STAGE = Stage(32, 1, 8, 1e-3)
@@ -34,7 +34,7 @@ def batch() -> Batch:
 @pytest.mark.parametrize("kind", ["plain", "residual"])
 def test_it_learns_what_it_is_shown(kind: str, batch: Batch):
     torch.manual_seed(1)
-    task = create("perceptual", {"kind": kind, "people": 6, "strength": 0.3})
+    task = create("perceptual", {"kind": kind, "strength": 0.3})
     optimiser = torch.optim.Adam([p for network in task.networks.values() for p in network.parameters()], 1e-3)
     for _ in range(60):
         optimiser.zero_grad()
@@ -46,16 +46,11 @@ def test_it_learns_what_it_is_shown(kind: str, batch: Batch):
     assert task.preview(batch).shape == (6 * 32, 5 * 32, 3)
 
 
-def test_a_person_beyond_the_table_is_an_error(batch: Batch):
-    with pytest.raises(EngineError, match="Raise people"):
-        create("perceptual", {"people": 2}).losses(batch, STAGE)
-
-
 @pytest.mark.parametrize(("kind", "layers"), [("plain", 5), ("residual", 4)])
 def test_an_exported_network_loads_as_it_was(kind: str, layers: int, batch: Batch, tmp_path: Path):
-    task = create("perceptual", {"kind": kind, "people": 6})
+    task = create("perceptual", {"kind": kind})
     assert isinstance(task, Perceptual)
-    made = replace(recipe.read(Path("perceptual_loss")), options={"kind": kind, "people": 6})
+    made = replace(recipe.read(Path("perceptual_loss")), options={"kind": kind})
     path = tmp_path / "eye.safetensors"
     path.write_bytes(safetensors(Run(tmp_path, made, {}, 7, 0.0, task, [])))
     eye = perceptual.load(path)
@@ -102,15 +97,6 @@ def test_six_numbers_make_a_rotation():
     assert torch.linalg.det(turns).allclose(torch.ones(50), atol=1e-5)
 
 
-def test_arcface_widens_the_right_angle():
-    people = torch.tensor([[3.0, 0.0], [0.0, 5.0]])
-    angle = 0.4
-    embedding = torch.tensor([[math.cos(angle), math.sin(angle)]])
-    right, wrong = 10 * math.cos(angle + 0.2), 10 * math.sin(angle)
-    expected = math.log(1 + math.exp(wrong - right))
-    assert arcface(embedding, people, torch.tensor([0]), 0.2, 10.0).item() == pytest.approx(expected, rel=1e-4)
-
-
 def test_contrast_looks_for_the_others_of_a_person():
     embedding = functional.normalize(torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 1.0], [-1.0, 0.0]]), dim=1)
     likeness = (embedding @ embedding.T / 0.5).tolist()
@@ -125,7 +111,7 @@ def test_contrast_looks_for_the_others_of_a_person():
 
 def test_contrast_teaches_who_is_seen(batch: Batch):
     torch.manual_seed(1)
-    task = create("perceptual", {"people": 6, "temperature": 0.1, "identity": 1.0, "strength": 0.3})
+    task = create("perceptual", {"strength": 0.3})
     untaught = task.losses(batch, STAGE)["generator"]["identity"].item()
     optimiser = torch.optim.Adam([p for network in task.networks.values() for p in network.parameters()], 1e-3)
     for _ in range(40):
@@ -137,7 +123,7 @@ def test_contrast_teaches_who_is_seen(batch: Batch):
 
 
 def test_surroundings_are_taken_away_and_nobodys_face(batch: Batch):
-    task = create("perceptual", {"people": 6, "surroundings": 1.0})
+    task = create("perceptual", {"surroundings": 1.0})
     assert isinstance(task, Perceptual)
     truth = {"image": batch["source_image"], "parsing": batch["source_parsing"]}
     seen = task._elsewhere(truth)

@@ -49,11 +49,11 @@ class Options:
     shows what belongs there, so that pixels are moved before they are painted. ``warp_self`` on the source as the
     cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
     photograph's own, ``kept`` on it once more where the photograph shows what belongs there, mouths and eyes aside.
-    ``still`` on moving what is already placed. ``adversarial`` (hinge, two scales, conditioned on PNCC, on such
-    pieces), times ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it
-    on. CoCosNet's cycle is left out, since the motion is known exactly, and the identity loss, since our perceptual
-    network knows people too poorly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made
-    worse.
+    ``still`` on moving what is already placed. ``identity`` on another face than the source's, as our own network
+    knows people. ``adversarial`` (hinge, two scales, conditioned on PNCC, on such pieces), times ``matching`` of
+    features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's cycle is left
+    out, since the motion is known exactly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs
+    made worse.
     """
 
     network: Config = Config()
@@ -68,6 +68,7 @@ class Options:
     mask: float = 0.03
     kept: float = 0.0
     still: float = 0.0
+    identity: float = 0.0
     mouth: float = 0.15
     eyes: float = 0.12
     hidden: float = 0.12
@@ -94,10 +95,9 @@ class IdentityMatched(Task):
         self.judge = None
         if given.adversarial > 0:
             self.judge = self.add("judge", PatchDiscriminator(3, conditions=3), DISCRIMINATOR)
-        self.eye = perceptual.load("loss")
-        metric = perceptual.load("metric")
-        assert isinstance(metric, perceptual.Sighted)
-        self.metric = metric
+        eye, metric = perceptual.load("loss"), perceptual.load("metric")
+        assert isinstance(eye, perceptual.Sighted) and isinstance(metric, perceptual.Sighted)
+        self.eye, self.metric = eye, metric
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         given = self.options
@@ -114,6 +114,7 @@ class IdentityMatched(Task):
             "perceptual": given.perceptual * self._alike(out, truth, weight),
             "mask": given.mask * answer.mask.mean() + given.kept * (answer.mask * self._own(batch)).mean(),
             "still": given.still * answer.residual.abs().mean(),
+            "identity": given.identity * losses.identity(*map(self.eye.embedding, (out, batch["source_image"]))),
             **self._motion(batch, inputs, answer),
         }
         groups = {"generator": made}
@@ -235,7 +236,7 @@ class IdentityMatched(Task):
             "eyes_l1": float(losses.l1(image, truth, eyes)) / 2,
             "hidden_l1": float(losses.l1(image, truth, hidden)) / 2,
             "pdist": float(_distance(self.metric, image, truth)),
-            "unlikeness": float(losses.unlikeness(*(self.metric.embedding(x) for x in (image, batch["source_image"])))),
+            "unlikeness": float(losses.unlikeness(*map(self.metric.embedding, (image, batch["source_image"])))),
         }
 
 

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.training import augment, losses
 from engine.training.batch import Batch, to_pixels
 from engine.training.curves import grid
-from engine.training.perceptual import EMBEDDING, KINDS, WIDTHS
+from engine.training.perceptual import KINDS, WIDTHS
 from engine.training.recipe import Stage
 from engine.training.studio.scene import Parsing
 from engine.training.task import Task
@@ -31,37 +30,32 @@ _PLACES = 8  # a side, at which the parts are seen for landmarks
 
 @dataclass(frozen=True)
 class Options:
-    """``identity`` is the weight of the loss that tells people apart: among those of a step by contrast, where there is
-    a ``temperature``, else among all ``people`` that the data may have by ArcFace, with its ``margin`` (radians) and
-    ``scale``. Contrast is for people who are seen few times. ``surroundings``: how often background and clothes are
-    taken away, by which people would be told otherwise. ``strength`` of changes of colour and light."""
+    """``identity`` is the weight of the loss that tells the people of a step apart, by contrast at ``temperature``;
+    ``surroundings`` how often background and clothes are taken away, by which people would be told otherwise.
+    ``strength`` of changes of colour and light."""
 
     kind: str = "plain"
-    people: int = 4096
-    identity: float = 0.1
-    temperature: float = 0.0
-    margin: float = 0.2
-    scale: float = 16.0
+    identity: float = 1.0
+    temperature: float = 0.1
     surroundings: float = 0.0
     strength: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind is {self.kind!r} and should be one of {', '.join(KINDS)}")
-        if self.people < 2:
-            raise ValueError("people should be 2 or more")
+        if self.temperature <= 0:
+            raise ValueError("temperature should be more than 0")
 
 
 class Heads(nn.Module):
     """What is asked of the features, and thrown away afterwards."""
 
-    def __init__(self, widths: tuple[int, ...], expressions: int, people: int) -> None:
+    def __init__(self, widths: tuple[int, ...], expressions: int) -> None:
         super().__init__()
         deepest = widths[-1]
         self.expression = nn.Linear(2 * deepest, expressions)
         self.rotation = nn.Linear(2 * deepest, 6)
         self.landmarks = nn.Linear(32 * _PLACES**2, 2 * 68)
-        self.people = nn.Parameter(torch.randn(people, EMBEDDING))
         self.lateral = nn.ModuleList(nn.Conv2d(width, 32, 1) for width in widths)
         self.parsing = nn.Conv2d(32, len(Parsing), 3, padding=1)
 
@@ -88,15 +82,6 @@ def rotation(six: Tensor) -> Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=2)
 
 
-def arcface(embedding: Tensor, people: Tensor, person: Tensor, margin: float, scale: float) -> Tensor:
-    """Cross-entropy of cosines to every person's direction, the right angle made larger by ``margin`` (Deng et al.
-    2019, eq. 3)."""
-    cosine = functional.linear(embedding.float(), functional.normalize(people, dim=1)).clamp(-1 + 1e-6, 1 - 1e-6)
-    right = cosine.gather(1, person[:, None])
-    angle = torch.acos(right) + margin
-    return functional.cross_entropy(scale * cosine.scatter(1, person[:, None], torch.cos(angle)), person)
-
-
 def contrast(embedding: Tensor, person: Tensor, temperature: float) -> Tensor:
     """How badly every picture (B, D) of a step finds the others of its person (B,) among all of them (Khosla et al.
     2020, eq. 2); those without another count nothing."""
@@ -116,7 +101,7 @@ class Perceptual(Task):
         options = self.options
         expressions = len(face_model.load().expression)
         self.eye = self.add("eye", KINDS[options.kind]())
-        self.heads = self.add("heads", Heads(WIDTHS[options.kind], expressions, options.people), ships=False)
+        self.heads = self.add("heads", Heads(WIDTHS[options.kind], expressions), ships=False)
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         truth = _both(batch)
@@ -125,7 +110,7 @@ class Perceptual(Task):
         said, embedding = self._look(seen)
         return {
             "generator": {
-                "identity": self.options.identity * self._who(embedding, truth["person"]),
+                "identity": self.options.identity * contrast(embedding, truth["person"], self.options.temperature),
                 # Squared: most weights are 0 most of the time, which is all that their absolute errors would teach.
                 "expression": 4 * (said["expression"] - truth["expression"]).square().mean(),
                 "rotation": 2 * (said["rotation"] - truth["rotation"]).abs().mean(),
@@ -170,18 +155,6 @@ class Perceptual(Task):
                 functional.interpolate(_coloured(said["parsing"].argmax(1)), size=pale.shape[2:]),
             ]
         )
-
-    def _who(self, embedding: Tensor, person: Tensor) -> Tensor:
-        given = self.options
-        if given.temperature > 0:
-            return contrast(embedding, person, given.temperature)
-        if int(person.max()) >= given.people:
-            raise EngineError(
-                "too_many_people",
-                f"The data show person {int(person.max())}.",
-                "Raise people in the recipe's [options].",
-            )
-        return arcface(embedding, self.heads.people, person, given.margin, given.scale)
 
     def _elsewhere(self, truth: Batch) -> Batch:
         """Some people in front of nothing they have to do with, and their parts so."""
