@@ -268,7 +268,7 @@ def test_halves_together_are_the_whole(batch: Batch) -> None:
         assert torch.allclose(part, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("part", ["", "_tracked", "_leaning", "_kept", "_native", "_gan", "_paper"])
+@pytest.mark.parametrize("part", ["", "_tracked", "_leaning", "_kept", "_native", "_likeness", "_gan", "_paper"])
 def test_its_recipes_can_be_obeyed(part: str) -> None:
     read = recipe.read(Path(f"identity_matched{part}"))
     made = create(read.task, read.options)

@@ -44,6 +44,10 @@ EMOTIONS: dict[str, Shape] = {
         **{"mouthLowerDown": 0.2, "jawOpen": 0.12},
     },
     "polite smile": {"mouthSmile": 0.4, "mouthDimple": 0.25, "mouthPress": 0.15},
+    "grin": {  # teeth together
+        **{"mouthSmile": 0.9, "cheekSquint": 0.65, "eyeSquint": 0.35, "mouthUpperUp": 0.4},
+        **{"mouthLowerDown": 0.45, "mouthDimple": 0.1},
+    },
     "laugh": {
         **{"mouthSmile": 1.0, "cheekSquint": 0.9, "eyeSquint": 0.65, "mouthUpperUp": 0.5, "jawOpen": 0.5},
         **{"mouthLowerDown": 0.3, "browInnerUp": 0.1, "noseSneer": 0.12},
@@ -64,6 +68,7 @@ EMOTIONS: dict[str, Shape] = {
     "fear": {"browInnerUp": 0.9, "browOuterUp": 0.4, "eyeWide": 0.85, "mouthStretch": 0.6, "jawOpen": 0.25},
     "disgust": {"noseSneer": 0.9, "mouthUpperUp": 0.6, "browDown": 0.5, "eyeSquint": 0.45, "mouthFrown": 0.35},
     "contempt": {"mouthSmile_L": 0.45, "mouthDimple_L": 0.6, "mouthPress_L": 0.3, "eyeSquint": 0.2, "mouthLeft": 0.15},
+    "clenched": {"mouthStretch": 0.6, "mouthLowerDown": 0.55, "mouthUpperUp": 0.4, "browDown": 0.3},
     "doubt": {"browOuterUp_R": 0.8, "browInnerUp": 0.2, "browDown_L": 0.5, "mouthFrown": 0.3, "mouthPress": 0.3},
     "attention": {"browDown": 0.35, "eyeSquint": 0.3, "mouthPress": 0.15},
     "interest": {"browInnerUp": 0.4, "browOuterUp": 0.45, "eyeWide": 0.2, "mouthSmile": 0.12},
@@ -75,9 +80,9 @@ EMOTIONS: dict[str, Shape] = {
     "weary": {"eyeBlink": 0.35, "browInnerUp": 0.2, "mouthFrown": 0.15},
 }
 EMOTION_SHARE = {
-    **{"smile": 3.0, "open smile": 3.0, "polite smile": 2.0, "laugh": 1.8, "surprise": 1.4, "anger": 1.2, "shout": 0.8},
-    **{"sadness": 1.2, "fear": 0.7, "disgust": 0.8, "contempt": 0.7, "doubt": 0.8, "attention": 1.4, "interest": 1.4},
-    **{"pain": 0.5, "kiss": 0.4, "weary": 0.8},
+    **{"smile": 3.0, "open smile": 3.0, "polite smile": 2.0, "grin": 4.0, "laugh": 1.8, "surprise": 1.4, "anger": 1.2},
+    **{"shout": 0.8, "sadness": 1.2, "fear": 0.7, "disgust": 0.8, "contempt": 0.7, "clenched": 0.8, "doubt": 0.8},
+    **{"attention": 1.4, "interest": 1.4, "pain": 0.5, "kiss": 0.4, "weary": 0.8},
 }
 
 GESTURES: tuple[Shape, ...] = (
