@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.face import model as face_model
-from engine.training import manifest, recipe, shard_writer
+from engine.training import manifest, recipe, shard_writer, tasks
 from engine.training.studio import builtin
 from engine.training.studio.library import digest_of
 
@@ -54,13 +54,14 @@ def _run(record: dict[str, Any]) -> str:
 
 
 def _options(ran: dict[str, Any]) -> list[str]:
-    """What was given by --option: where it ran with other options than the shipped recipe of its name says."""
+    """What was given by --option: where it ran with other options than the shipped recipe of its name says, or leaves
+    to the task. Those that the task no longer has cannot be given."""
     name = Path(ran["name"])
     if "options" not in ran or not (recipe.FOLDER / f"{name}.toml").is_file():
         return []
-    said, did = (dict(_flat(table)) for table in (recipe.read(name).options, ran["options"]))
-    changed = [key for key in did if key not in said or said[key] != did[key]]
-    return [word for key in changed for word in ("--option", f"{key}={json.dumps(did[key])}")]
+    said = dict(_flat(tasks.options(ran["task"], recipe.read(name).options)))
+    changed = {key: did for key, did in _flat(ran["options"]) if key in said and said[key] != did}
+    return [word for key, did in changed.items() for word in ("--option", f"{key}={json.dumps(did)}")]
 
 
 def _flat(table: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -59,6 +59,8 @@ def test_options_that_were_given_are_given_again():
         "python -m engine train run identity_matched_leaning --data DIR "
         "--option mask=0.2 --option network.gated_skip=false"
     )
+    spoken = {**asdict(changed), "options": {**changed.options, "look": 64, "gone": 1}}  # a default, and no option now
+    assert provenance.origin({"recipe": spoken, "data": described({})})["recipe"] == told
     again = run.with_options(ran, [word for word in told.split() if "=" in word])
     assert (
         again == changed

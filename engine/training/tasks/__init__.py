@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
+from engine.training import tables
 
 if TYPE_CHECKING:
     from engine.training.task import Task
@@ -26,6 +28,11 @@ def names() -> list[str]:
 def create(name: str, options: dict[str, Any], where: str = "[options]") -> Task:
     """The task called ``name``; raises EngineError ``unknown_task`` or ``bad_recipe``."""
     return _kind(name)(options, where)
+
+
+def options(name: str, given: dict[str, Any], where: str = "[options]") -> dict[str, Any]:
+    """All options of the task called ``name``, those not ``given`` as it has them by itself; raises as :func:`create`."""
+    return asdict(tables.build(_kind(name).Options, given, where))
 
 
 def fields(name: str) -> frozenset[str]:
