@@ -31,7 +31,8 @@ def create(name: str, options: dict[str, Any], where: str = "[options]") -> Task
 
 
 def options(name: str, given: dict[str, Any], where: str = "[options]") -> dict[str, Any]:
-    """All options of the task called ``name``, those not ``given`` as it has them by itself; raises as :func:`create`."""
+    """All options of the task called ``name``, those not ``given`` as it has them by itself; raises EngineError
+    ``unknown_task`` or ``bad_recipe``."""
     return asdict(tables.build(_kind(name).Options, given, where))
 
 
