@@ -9,7 +9,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,13 +40,14 @@ class Trainer:
     """
 
     def __init__(self, recipe: Recipe, folder: Path, opener: Opener) -> None:
-        self.recipe, self.folder, self.done, self.seconds = recipe, folder, 0, 0.0
+        self.folder, self.done, self.seconds = folder, 0, 0.0
         torch.set_num_threads(recipe.threads)
         self.device = choose_device(recipe.device)
         self._opener, self.samples = opener, opener()
         self.data: dict[str, Any] = json.loads(json.dumps(self.samples.describe()))
         seed(recipe.seed, -1)
         self.task: Task = create(recipe.task, recipe.options, f"{recipe.name}.toml, [options]")
+        self.recipe = replace(recipe, options=asdict(self.task.options))  # what is left to the task decides as well
         self.task.to(self.device)
         if recipe.channels_last:
             for network in self.task.networks.values():

@@ -1,7 +1,7 @@
 """A judge of patches at two scales, told what it should see: PNCC beside the picture (pix2pixHD, Wang et al. 2018).
 
-Spectral norm alone leaves so little of a picture's differences in the answer that hundreds of steps taught it
-nothing; instances are normalised between layers as in SPADE (Park et al. 2019).
+Under spectral norm alone little of a picture's differences reaches the answer, and it learns slowly; so instances are
+normalised between layers, as in SPADE (Park et al. 2019).
 """
 
 from __future__ import annotations

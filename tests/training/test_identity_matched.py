@@ -213,7 +213,7 @@ def test_another_face_costs_where_it_is_priced(batch: Batch) -> None:
     assert 0 < own.item() < other.item()
     network = list(made.net.parameters())
     assert any(g is not None and bool(g.any()) for g in torch.autograd.grad(own, network, allow_unused=True))
-    assert task().losses(batch, STAGE)["generator"]["identity"].item() == 0
+    assert "identity" not in task().losses(batch, STAGE)["generator"]
 
 
 def test_a_judge_learns_to_tell_a_softened_picture(batch: Batch) -> None:

@@ -67,6 +67,11 @@ def test_the_toy_learns_to_beat_the_floor(tiny: Tiny, tmp_path: Path):
     assert {path.name for path in (tmp_path / "run" / "samples").iterdir()} == {"00000100.png", "00000120.png"}
 
 
+def test_a_run_remembers_what_its_recipe_left_to_the_task(tiny: Tiny, tmp_path: Path):
+    trained(replace(tiny(steps=1), options={}), tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]["options"] == {"width": 24}
+
+
 def test_resumed_and_uninterrupted_runs_end_alike_to_the_last_bit(tiny: Tiny, tmp_path: Path):
     recipe = tiny(steps=11)
     whole = trained(recipe, tmp_path / "whole")

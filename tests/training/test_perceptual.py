@@ -135,6 +135,11 @@ def test_surroundings_are_taken_away_and_nobodys_face(batch: Batch):
     assert seen["parsing"][~away].equal(truth["parsing"][~away])
 
 
+def test_contrast_without_a_temperature_is_an_error():
+    with pytest.raises(EngineError, match="temperature should be more than 0"):
+        create("perceptual", {"temperature": 0.0})
+
+
 def test_equal_error_rate_by_hand():
     person = torch.tensor([0, 0, 1, 1])
     apart = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])

@@ -114,9 +114,11 @@ class IdentityMatched(Task):
             "perceptual": given.perceptual * self._alike(out, truth, weight),
             "mask": given.mask * answer.mask.mean() + given.kept * (answer.mask * self._own(batch)).mean(),
             "still": given.still * answer.residual.abs().mean(),
-            "identity": given.identity * losses.identity(*map(self.eye.embedding, (out, batch["source_image"]))),
             **self._motion(batch, inputs, answer),
         }
+        if given.identity > 0:
+            seen = map(self.eye.embedding, (out, batch["source_image"]))
+            made["identity"] = given.identity * losses.identity(*seen)
         groups = {"generator": made}
         if self.judge is not None:
             seen = torch.cat([out, truth, inputs["pncc"]], dim=1)
