@@ -5,9 +5,7 @@
 
 Every ``NAME.npz`` of FOLDER (see ``engine/training/studio/cycles/export.py``) without a ``NAME.npy`` gets one: (SIZE,
 SIZE, 4) float16, linear light weighted by its coverage, and the coverage. Each appears whole, so an interrupted run
-goes on where it stopped.
-
-Prints ``rendered NAME`` after each.
+goes on where it stopped. Prints ``rendered NAME`` after each.
 """
 
 import math
