@@ -132,17 +132,19 @@ def test_a_given_flow_moves_features_as_it_says() -> None:
 
 
 def test_the_gate_closes_where_geometry_disagrees() -> None:
-    gate = GatedSkip().gate
+    gate = GatedSkip(2).gate
     here = torch.full((1, 4, 5, 5), 0.5)
     apart = here.clone()
     apart[:, 0, :, 3:] += 0.2
     with torch.no_grad():
         passed = gate(here, apart)
     assert float(passed[..., :3].min()) > 0.95 and float(passed[..., 3:].max()) < 0.05
-    skip, source = GatedSkip(), torch.ones(1, 2, 5, 5)
+    skip, x, source = GatedSkip(2), torch.rand(1, 2, 5, 5), torch.ones(1, 2, 5, 5)
     with torch.no_grad():
-        mixed = skip(torch.zeros(1, 2, 5, 5), source, torch.zeros(1, 2, 5, 5), here, apart, 4)
-    assert float(mixed[..., :3].min()) > 0.95 and float(mixed[..., 3:].max()) < 0.05
+        assert torch.equal(skip(x, source, torch.zeros(1, 2, 5, 5), here, apart, 4), x), "nothing is learned yet"
+        nn.init.dirac_(skip.taken.weight)
+        added = skip(x, source, torch.zeros(1, 2, 5, 5), here, apart, 4) - x
+    assert float(added[..., :3].min()) > 0.95 and float(added[..., 3:].max()) < 0.05
 
 
 def test_a_mirrored_pair_is_a_pair(batch: Batch) -> None:
@@ -169,7 +171,7 @@ def test_it_learns_what_it_is_shown(variant: dict[str, Any], batch: Batch) -> No
     assert before.keys() == made.floor(batch).keys()
     if not variant:
         assert before == pytest.approx(made.floor(batch), abs=1e-3)
-    for _ in range(40):
+    for _ in range(60):
         optimiser.zero_grad()
         torch.stack(list(made.losses(batch, STAGE)["generator"].values())).sum().backward()
         optimiser.step()

@@ -15,6 +15,14 @@ def conv(before: int, after: int, stride: int = 1, side: int = 3) -> nn.Conv2d:
     return nn.Conv2d(before, after, side, stride, side // 2)
 
 
+def silent(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A convolution that says nothing yet."""
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(convolution.bias)
+    return convolution
+
+
 def act(x: Tensor) -> Tensor:
     return functional.leaky_relu(x, SLOPE)
 
@@ -70,21 +78,20 @@ class Decoder(nn.Module):
 
 
 class GatedSkip(nn.Module):
-    """The source's own features, moved along the flow, in place of the decoder's wherever the moved geometry agrees
-    with the new frame's (the paper's geometry-aware skip connection; the form is our reconstruction).
+    """The source's own features, moved along the flow, beside the decoder's wherever the moved geometry agrees with the
+    new frame's (the paper's geometry-aware skip connection; the form is our reconstruction).
 
-    Before anything is learned the gate is open where PNCCs agree within about a twentieth of the head and shuts beyond.
+    They are added, since what took the decoder's place would lose all that is known of the new frame by then. Before
+    anything is learned nothing is: the decoder can do without, and learns what to take. The gate is then open where
+    PNCCs agree within about a twentieth of the head and shuts beyond.
     """
 
     OPEN, SHARP = 4.0, 40.0
 
-    def __init__(self, hidden: int = 12) -> None:
+    def __init__(self, width: int, hidden: int = 12) -> None:
         super().__init__()
-        self.learned = nn.Sequential(conv(12, hidden), nn.LeakyReLU(SLOPE), conv(hidden, 1))
-        last = self.learned[-1]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.taken = silent(conv(width, width, side=1))
+        self.learned = nn.Sequential(conv(12, hidden), nn.LeakyReLU(SLOPE), silent(conv(hidden, 1)))
 
     def gate(self, target: Tensor, moved: Tensor) -> Tensor:
         """From both PNCCs with masks (B, 4, h, w), the source's moved: (B, 1, h, w) in 0…1, 1 lets it pass."""
@@ -97,5 +104,4 @@ class GatedSkip(nn.Module):
     ) -> Tensor:
         moved = look_up(torch.cat([source, source_pncc], dim=1), flow, stride)
         features, geometry = moved[:, : x.shape[1]], moved[:, x.shape[1] :]
-        gate = self.gate(target_pncc, geometry)
-        return x + gate * (features - x)
+        return x + self.gate(target_pncc, geometry) * self.taken(features)

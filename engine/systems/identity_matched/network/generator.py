@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.systems.identity_matched.network import geometry
-from engine.systems.identity_matched.network.blocks import SLOPE, Decoder, GatedSkip, act, conv
+from engine.systems.identity_matched.network.blocks import SLOPE, Decoder, GatedSkip, act, conv, silent
 from engine.systems.identity_matched.network.geometry import GeometryEncoder, Match, enlarged, look_up, masked
 
 SOURCE_INPUTS = ("source", "source_pncc")
@@ -161,10 +161,12 @@ class Generator(nn.Module):
         levels = list(zip(STRIDES, size.widths, size.blocks))
         self.decoders = nn.ModuleDict({str(s): Decoder(w, style, config.norm, n) for s, w, n in levels})
         self.up = nn.ModuleDict({str(s): conv(before, w, side=1) for (s, w, _), before in zip(levels, size.widths[1:])})
-        self.skips = nn.ModuleDict({str(s): GatedSkip() for s in size.skips} if config.gated_skip else {})
+        widths = dict(zip(STRIDES, size.widths))
+        skips = {str(s): GatedSkip(widths[s]) for s in size.skips} if config.gated_skip else {}
+        self.skips = nn.ModuleDict(skips)
         self.last = conv(half, half)
-        self.offsets = _silent(conv(half, 2))
-        self.colours = _silent(conv(half, 16))  # mask and colour of the four pixels of a cell
+        self.offsets = silent(conv(half, 2))
+        self.colours = silent(conv(half, 16))  # mask and colour of the four pixels of a cell
 
     def forward(self, inputs: dict[str, Tensor]) -> Answer:
         return self.frame(self.remember(inputs["source"], inputs["source_pncc"]), inputs)
@@ -275,11 +277,3 @@ def _resized(maps: Tensor, stride: int, wanted: int, mode: str) -> Tensor:
         if mode == "bilinear"
         else functional.interpolate(maps, scale_factor=stride / wanted)
     )
-
-
-def _silent(convolution: nn.Conv2d) -> nn.Conv2d:
-    """A convolution that says nothing yet."""
-    assert convolution.bias is not None
-    nn.init.zeros_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
-    return convolution
