@@ -147,6 +147,17 @@ def test_the_gate_closes_where_geometry_disagrees() -> None:
     assert float(added[..., :3].min()) > 0.95 and float(added[..., 3:].max()) < 0.05
 
 
+def test_lids_are_around_the_eyes_and_count_when_they_are_shut(batch: Batch) -> None:
+    made = task()
+    lids, eyes = made._lids(batch), _regions({**batch, "driving_parsing": torch.zeros_like(batch["warp_part"])})[1]
+    assert float((lids * eyes).sum()) > 0.95 * float(eyes.sum()) > 0
+    meshed = (batch["warp_pncc"].amax(dim=1) > 0).sum()
+    assert 2 * float(eyes.sum()) < float(lids.sum()) < 0.15 * float(meshed)
+    shut = {name: torch.zeros_like(batch[name]) for name in ("driving_parsing", "warp_part")}
+    weight = made._weight({**batch, **shut, "warp_hidden": torch.zeros_like(lids)})
+    assert float(weight[lids > 0].min()) > 1.5 and float(weight[lids == 0].max()) == 1
+
+
 def test_a_mirrored_pair_is_a_pair(batch: Batch) -> None:
     """What is looked up in the mirror is what was looked up, mirrored; PNCC names the surface of the other side."""
     torch.manual_seed(2)

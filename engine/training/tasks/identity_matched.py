@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engine.face import model, pncc
 from engine.systems.identity_matched.network.generator import (
     CHANNELS,
     OUTPUTS,
@@ -36,6 +37,7 @@ from engine.training.task import DISCRIMINATOR, Graph, Task
 _MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)
 _PARTS = (1, 2, 3)  # of ``warp_part``: skin, eye, inside of the mouth
 _GLANCES = 3  # of the judge at every picture, which is too large to see mouths in as a whole
+_LIDS = 0.8  # of an eye's width from its middle: lids, lashes and the crease above
 _FEW = 1e-3  # of the picture: a region that is smaller does not count as much as it might
 
 
@@ -43,17 +45,17 @@ _FEW = 1e-3  # of the picture: a region that is smaller does not count as much a
 class Options:
     """How the generator is built, then weights of the losses, ours where no source is named.
 
-    ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` and ``hidden`` what those few pixels count in them
-    together, all of the picture counting 1. ``perceptual`` with our own network, on a picture ``look`` pixels wide: a
-    piece as it is or all of it made smaller, by turns. ``moved`` on the base looked up at the offset, where the source
-    shows what belongs there, so that pixels are moved before they are painted. ``warp_self`` on the source as the
-    cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
-    photograph's own, ``kept`` on it once more where the photograph shows what belongs there, mouths and eyes aside.
-    ``still`` on moving what is already placed. ``identity`` on another face than the source's, as our own network
-    knows people. ``adversarial`` (hinge, two scales, conditioned on PNCC, on such pieces), times ``matching`` of
-    features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's cycle is left
-    out, since the motion is known exactly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs
-    made worse.
+    ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` with their lids, which close over them, and
+    ``hidden`` what those few pixels count in them together, all of the picture counting 1. ``perceptual`` with our
+    own network, on a picture ``look`` pixels wide: a piece as it is or all of it made smaller, by turns. ``moved`` on
+    the base looked up at the offset, where the source shows what belongs there, so that pixels are moved before they
+    are painted. ``warp_self`` on the source as the cells' attention mixes it, ``correspondence`` on its PNCC,
+    ``flow`` on its mean place. ``mask`` on what is not the photograph's own, ``kept`` on it once more where the
+    photograph shows what belongs there, mouths and eyes aside. ``still`` on moving what is already placed, mouths and
+    eyes aside. ``identity`` on another face than the source's, as our own network knows people. ``adversarial``
+    (hinge, two scales, conditioned on PNCC, on such pieces), times ``matching`` of features, is off at 0: a recipe of
+    its own starts from trained weights and turns it on. CoCosNet's cycle is left out, since the motion is known
+    exactly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
     """
 
     network: Config = Config()
@@ -98,6 +100,7 @@ class IdentityMatched(Task):
         eye, metric = perceptual.load("loss"), perceptual.load("metric")
         assert isinstance(eye, perceptual.Sighted) and isinstance(metric, perceptual.Sighted)
         self.eye, self.metric = eye, metric
+        self.lids = torch.from_numpy(_eyes_in_pncc())
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         given = self.options
@@ -113,7 +116,7 @@ class IdentityMatched(Task):
             "laplacian": given.laplacian * losses.laplacian_l1(out, truth, 3, weight),
             "perceptual": given.perceptual * self._alike(out, truth, weight),
             "mask": given.mask * answer.mask.mean() + given.kept * (answer.mask * self._own(batch)).mean(),
-            "still": given.still * answer.residual.abs().mean(),
+            "still": given.still * (answer.residual.abs() * (1 - self._delicate(batch))).mean(),
             **self._motion(batch, inputs, answer),
         }
         if given.identity > 0:
@@ -178,15 +181,25 @@ class IdentityMatched(Task):
         mouth, eyes = _regions(batch)
         given = self.options
         weight = torch.ones_like(mouth)
+        eyes = torch.maximum(eyes, self._lids(batch))
         for share, region in ((given.mouth, mouth), (given.eyes, eyes), (given.hidden, batch["warp_hidden"])):
             weight = weight + share * region / region.mean().clamp(min=_FEW)
         return weight
 
     def _own(self, batch: Batch) -> Tensor:
         """(B, 1, S, S) 0…1: where the photograph shows what belongs there, away from mouth and eyes."""
+        return batch["flow_visible"] * (1 - batch["warp_hidden"]) * (1 - self._delicate(batch))
+
+    def _delicate(self, batch: Batch) -> Tensor:
+        """(B, 1, S, S) 0 or 1: mouth, eyes and lids, with what is next to them."""
         mouth, eyes = _regions(batch)
-        near = functional.max_pool2d(torch.maximum(mouth, eyes), 9, 1, 4)
-        return batch["flow_visible"] * (1 - batch["warp_hidden"]) * (1 - near)
+        return torch.maximum(functional.max_pool2d(torch.maximum(mouth, eyes), 9, 1, 4), self._lids(batch))
+
+    def _lids(self, batch: Batch) -> Tensor:
+        """(B, 1, S, S) 0 or 1: around both eyes, open or shut, as the new frame's geometry has them."""
+        centre, reach = (x.to(batch["warp_pncc"])[:, :, None, None] for x in self.lids)
+        away = ((batch["warp_pncc"][:, None] - centre) / reach).norm(dim=2)
+        return (away.amin(dim=1, keepdim=True) < 1).float()
 
     def _alike(self, out: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         """A glance at a piece around what counts more, or from afar at all: a third of what the generator costs."""
@@ -228,18 +241,31 @@ class IdentityMatched(Task):
 
     @torch.no_grad()
     def _errors(self, batch: Batch, image: Tensor) -> dict[str, float]:
-        """Mean |difference| of pictures in 0…1: of all, of mouths' insides, of eyes, and of what the source hides; and
-        how far from the truth, and how unlike the source's person, a network finds it that has no part in training."""
+        """Mean |difference| of pictures in 0…1: of all, of mouths' insides, of eyes, and of what the source hides;
+        and how far from the truth, and how unlike the source's person, a network finds it that has no part in
+        training. Eyes are what is seen of them, lids what is around them."""
         truth, (mouth, eyes) = batch["driving_image"], _regions(batch)
         hidden = (batch["warp_hidden"] > 0.5).float()
         return {
             "l1": float(losses.l1(image, truth)) / 2,
             "mouth_l1": float(losses.l1(image, truth, mouth)) / 2,
             "eyes_l1": float(losses.l1(image, truth, eyes)) / 2,
+            "lids_l1": float(losses.l1(image, truth, self._lids(batch) * (1 - eyes))) / 2,
             "hidden_l1": float(losses.l1(image, truth, hidden)) / 2,
             "pdist": float(_distance(self.metric, image, truth)),
             "unlikeness": float(losses.unlikeness(*map(self.metric.embedding, (image, batch["source_image"])))),
         }
+
+
+def _eyes_in_pncc() -> np.ndarray:
+    """(2, 2, 3) float32: of each eye the middle, and how far its lids reach, as PNCC has it."""
+    head = model.load()
+    code = pncc.normalised_coordinates(head)
+    marks, span = head.landmarks68.at(code), np.ptp(head.vertices, axis=0)
+    eyes = [marks[36:42], marks[42:48]]
+    middles = np.array([(eye.min(axis=0) + eye.max(axis=0)) / 2 for eye in eyes])
+    reach = np.array([_LIDS * np.ptp(eye, axis=0)[0] * span[0] / span for eye in eyes])  # as far on every axis
+    return np.stack([middles, reach]).astype(np.float32)
 
 
 def _inputs(batch: Batch) -> dict[str, Tensor]:

@@ -161,9 +161,8 @@ class Generator(nn.Module):
         levels = list(zip(STRIDES, size.widths, size.blocks))
         self.decoders = nn.ModuleDict({str(s): Decoder(w, style, config.norm, n) for s, w, n in levels})
         self.up = nn.ModuleDict({str(s): conv(before, w, side=1) for (s, w, _), before in zip(levels, size.widths[1:])})
-        widths = dict(zip(STRIDES, size.widths))
-        skips = {str(s): GatedSkip(widths[s]) for s in size.skips} if config.gated_skip else {}
-        self.skips = nn.ModuleDict(skips)
+        skips = size.skips if config.gated_skip else ()
+        self.skips = nn.ModuleDict({str(s): GatedSkip(w) for s, w, _ in levels if s in skips})
         self.last = conv(half, half)
         self.offsets = silent(conv(half, 2))
         self.colours = silent(conv(half, 16))  # mask and colour of the four pixels of a cell
