@@ -20,7 +20,7 @@ from engine.training.patch_discriminator import PatchDiscriminator
 from engine.training.recipe import Stage
 from engine.training.studio.scene import Parsing
 from engine.training.tasks import create
-from engine.training.tasks.identity_matched import IdentityMatched, _inputs, _mirrored, _regions
+from engine.training.tasks.identity_matched import IdentityMatched, _inputs, _mirrored, _own, _regions
 from engine.training.warped import Warped
 from tests.training.heads import PlainHeads
 
@@ -203,7 +203,7 @@ def test_losses_of_the_match_teach_the_geometry_encoder(batch: Batch) -> None:
 
 def test_painting_costs_most_where_the_photograph_shows_what_belongs_there(batch: Batch) -> None:
     free, kept = task(mask=0.0, light=0.0), task(mask=0.0, kept=2.0, light=0.0)
-    own, (mouth, eyes) = kept._own(batch), _regions(batch)
+    own, (mouth, eyes) = _own(batch, kept._delicate(batch)), _regions(batch)
     assert own[(mouth + eyes) > 0].max() == 0 and own[batch["warp_hidden"] == 1].sum() == 0
     assert own[batch["flow_visible"] == 0].sum() == 0 and 0.1 < own.mean() < 0.9
     costs = [made.losses(batch, STAGE)["generator"]["mask"].item() for made in (free, kept)]
@@ -217,6 +217,8 @@ def test_moving_costs_where_it_is_priced(knows_warp: bool, batch: Batch) -> None
     assert made.net.offsets.bias is not None
     nn.init.constant_(made.net.offsets.bias, 0.5)
     assert made.losses(batch, STAGE)["generator"]["still"].item() > 0
+    mouths = {**batch, "warp_part": torch.full_like(batch["warp_part"], 3)}
+    assert made.losses(mouths, STAGE)["generator"]["still"].item() == 0, "mouths and eyes move for nothing"
 
 
 def test_another_face_costs_where_it_is_priced(batch: Batch) -> None:

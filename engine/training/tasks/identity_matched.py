@@ -110,13 +110,14 @@ class IdentityMatched(Task):
             inputs[name] = augment.coded(augment.grainy(inputs[name], given.grain), given.grain).clamp(-1, 1)
         answer = self.net(inputs)
         out = composite(self._base(inputs), answer)
-        weight = self._weight(batch)
+        weight, delicate = self._weight(batch), self._delicate(batch)
+        own = _own(batch, delicate)
         made = {
             "l1": given.l1 * losses.l1(out, truth, weight),
             "laplacian": given.laplacian * losses.laplacian_l1(out, truth, 3, weight),
             "perceptual": given.perceptual * self._alike(out, truth, weight),
-            "mask": given.mask * answer.mask.mean() + given.kept * (answer.mask * self._own(batch)).mean(),
-            "still": given.still * (answer.residual.abs() * (1 - self._delicate(batch))).mean(),
+            "mask": given.mask * answer.mask.mean() + given.kept * (answer.mask * own).mean(),
+            "still": given.still * (answer.residual.abs() * (1 - delicate)).mean(),
             **self._motion(batch, inputs, answer),
         }
         if given.identity > 0:
@@ -179,16 +180,12 @@ class IdentityMatched(Task):
     def _weight(self, batch: Batch) -> Tensor:
         """(B, 1, S, S), 1 and more: what counts where."""
         mouth, eyes = _regions(batch)
+        eyes = torch.maximum(eyes, self._lids(batch))
         given = self.options
         weight = torch.ones_like(mouth)
-        eyes = torch.maximum(eyes, self._lids(batch))
         for share, region in ((given.mouth, mouth), (given.eyes, eyes), (given.hidden, batch["warp_hidden"])):
             weight = weight + share * region / region.mean().clamp(min=_FEW)
         return weight
-
-    def _own(self, batch: Batch) -> Tensor:
-        """(B, 1, S, S) 0…1: where the photograph shows what belongs there, away from mouth and eyes."""
-        return batch["flow_visible"] * (1 - batch["warp_hidden"]) * (1 - self._delicate(batch))
 
     def _delicate(self, batch: Batch) -> Tensor:
         """(B, 1, S, S) 0 or 1: mouth, eyes and lids, with what is next to them."""
@@ -289,6 +286,11 @@ def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
         mouth = mouth | torch.stack([parsing == kind for kind in _MOUTH]).any(0)
         eyes = eyes | (parsing == Parsing.EYE)
     return mouth.float(), eyes.float()
+
+
+def _own(batch: Batch, delicate: Tensor) -> Tensor:
+    """(B, 1, S, S) 0…1: where the photograph shows what belongs there, and nothing is ``delicate``."""
+    return batch["flow_visible"] * (1 - batch["warp_hidden"]) * (1 - delicate)
 
 
 def _mirrored(batch: Batch) -> Batch:

@@ -81,9 +81,9 @@ class GatedSkip(nn.Module):
     """The source's own features, moved along the flow, beside the decoder's wherever the moved geometry agrees with the
     new frame's (the paper's geometry-aware skip connection; the form is our reconstruction).
 
-    They are added, since what took the decoder's place would lose all that is known of the new frame by then. Before
-    anything is learned nothing is: the decoder can do without, and learns what to take. The gate is then open where
-    PNCCs agree within about a twentieth of the head and shuts beyond.
+    Added, since in the decoder's place they would push out all that is known of the new frame by then. Before anything
+    is learned they add nothing, and the gate is open where PNCCs agree within about a twentieth of the head and shut
+    beyond.
     """
 
     OPEN, SHARP = 4.0, 40.0
