@@ -75,8 +75,10 @@ class ShotTable:
         medians = [column.cell(_medians(column.figures)) for column in self._columns]
         lines.append(tables.row([f"median of {len(self._shots)}", str(sum(self._lengths.values())), *medians]))
         for k, other in enumerate(self._systems[1:], 1):
-            cells = [_wins(column.gain()[column.first + k]) for column in self._columns]
-            lines.append(tables.row([f"{other.label} better than {self._systems[0].label} in", "", *cells]))
+            gains = [column.gain()[column.first + k] for column in self._columns]
+            over = f"{other.label} better than {self._systems[0].label}"
+            lines.append(tables.row([f"{over} in", "", *map(_wins, gains)]))
+            lines.append(tables.row([f"{over} by, median", "", *map(_typical, gains)]))
         return [*lines, "", *self._remarks(), ""]
 
     def to_json(self) -> dict[str, Any]:
@@ -86,6 +88,13 @@ class ShotTable:
                 column.score.name: {
                     label: None if np.isnan(figure) else float(figure)
                     for label, figure in zip(self._labels, _medians(column.figures))
+                }
+                for column in self._columns
+            },
+            "median_gains": {
+                column.score.name: {
+                    other.label: None if np.isnan(gain).all() else float(np.nanmedian(gain))
+                    for other, gain in zip(self._systems[1:], column.gain()[column.first + 1 :])
                 }
                 for column in self._columns
             },
@@ -133,3 +142,9 @@ def _medians(figures: np.ndarray) -> np.ndarray:
 def _wins(gain: np.ndarray) -> str:
     known = gain[~np.isnan(gain)]
     return f"{(known > 0).sum()} of {len(known)}"
+
+
+def _typical(gain: np.ndarray) -> str:
+    """The median of the gains themselves: medians of two systems may come from two different shots."""
+    known = gain[~np.isnan(gain)]
+    return f"{np.median(known):+.1%}" if len(known) else "–"

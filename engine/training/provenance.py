@@ -80,7 +80,7 @@ def _shards(data: dict[str, Any], folder: str) -> str | None:
     words = [_TRAIN, "shards", "--out", folder, "--count", data["count"], "--size", layout["size"]]
     words += ["--seed", source["seed"]]
     usual = shard_writer.arguments()
-    for name in ("split", "sittings", "negatives", "loose", "profile", "tracked"):
+    for name in ("split", "sittings", "negatives", "loose", "blinks", "profile", "tracked"):
         if source.get(name, usual.get_default(name)) != usual.get_default(name):
             words += [f"--{name}", source[name]]
     fields = tuple(name for name in layout["fields"] if name != "warp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import hashlib
 import json
@@ -60,6 +61,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--negatives", type=float, default=0.0, metavar="SHARE", help="pairs without a face")
     parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs that are framed carelessly")
+    parser.add_argument("--blinks", type=float, default=0.0, metavar="SHARE", help="pairs that end in a blink")
     parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of a person (default: %(default)s)")
     parser.add_argument("--apart", action="store_true", help="the two frames of a pair are taken in different places")
     parser.add_argument("--profile", choices=("training", "full"), default="training", help="full: finer, with shadows")
@@ -88,7 +90,7 @@ def _unwarped(options: argparse.Namespace) -> Callable[[], Samples]:
         return functools.partial(FootageSamples, options.data, options.seed)
     from engine.training.studio.dataset import Options, StudioSamples
 
-    wanted = Options(options.cross, options.negatives, options.loose, options.profile, options.sittings, options.apart)
+    wanted = Options(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Options)})
     return functools.partial(StudioSamples, options.assets, options.seed, options.split, wanted)
 
 

@@ -103,7 +103,9 @@ def test_shots_are_listed_with_wins_medians_and_exceptions(contestants: list[Con
     assert "| shot 0 | 10 | 9.00 / 1.00 / **0.90** / 0.10 | 0.90 / **0.50** / 0.40 / 0.99 |" in lines
     assert "| median of 6 | 75 | 9.00 / 3.50 / **3.15** / 0.10 | 0.90 / **0.50** / **0.50** / 0.99 |" in lines
     assert "| new better than old in |  | 5 of 6 | 3 of 6 |" in lines
+    assert "| new better than old by, median |  | +10.0% | +0.0% |" in lines
     record = table.to_json()
+    assert record["median_gains"]["far"] == {"new": pytest.approx(0.1)}
     assert record["medians"]["far"] == {FLOOR: 9.0, "old": 3.5, "new": pytest.approx(3.15), CEILING: 0.1}
     assert record["frames"] == LENGTHS
     assert {(e["shot"], e["metric"]) for e in record["exceptions"]} == {
@@ -120,6 +122,7 @@ def test_what_is_missing_is_neither_won_nor_lost(contestants: list[Contestant]) 
     lines = ShotTable(contestants, LENGTHS).markdown()
     assert "| shot 1 | 11 | 9.00 / **2.00** / – | 0.90 / **0.50** / – |" in lines
     assert "| new better than old in |  | 4 of 5 | 0 of 0 |" in lines
+    assert "| new better than old by, median |  | +10.0% | – |" in lines
 
 
 def test_signals_hold_while_the_picture_is_scaled_and_turned() -> None:

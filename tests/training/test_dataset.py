@@ -17,6 +17,7 @@ from engine.training.sample import Frame
 from engine.training.shards import ShardSamples
 from engine.training.studio import labels
 from engine.training.studio.dataset import Options, StudioSamples
+from engine.training.studio.expressions import index
 from engine.training.studio.library import Split, load
 from engine.training.studio.render import render
 from tests.engine.heads import known
@@ -116,6 +117,19 @@ def test_a_person_is_met_again_elsewhere() -> None:
         return found
 
     assert min(scenery(True)) > 15 > 8 > max(scenery(False))
+
+
+def test_as_many_pairs_as_are_asked_for_end_in_a_blink() -> None:
+    def drawn(share: float) -> list[tuple[float, float]]:
+        """How far the eyes are shut in either frame of some pairs."""
+        takes = [StudioSamples(seed=11, options=Options(blinks=share))._take(number) for number in range(60)]
+        return [(here.expression[lids].min(), there.expression[lids].min()) for _, _, here, there in takes]
+
+    lids = list(index("eyeBlink"))
+    usual, some, all_of_them = (np.array(drawn(share)) for share in (0.0, 0.3, 1.0))
+    np.testing.assert_array_equal(usual[:, 0], all_of_them[:, 0])  # portraits stay as they are
+    assert np.median(all_of_them[:, 1]) > 0.7 and np.median(usual[:, 1]) < 0.2
+    assert 0.15 < (some[:, 1] != usual[:, 1]).mean() < 0.45
 
 
 def test_pictures_of_nobody_have_no_labels() -> None:

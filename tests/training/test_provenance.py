@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ DRAWN = (
     {},
     {"size": 64, "seed": 9, "sittings": 3, "negatives": 0.1, "loose": 0.25, "split": "held-out", "cross": True},
     {"fields": ("image", "matte"), "warp": True, "tracked": "mediapipe"},
-    {"apart": True, "sittings": 1},
+    {"apart": True, "sittings": 1, "blinks": 0.2},
 )
 
 
@@ -23,10 +23,10 @@ def described(asked: dict[str, Any]) -> dict[str, Any]:
     """What the command leaves in an index for these arguments."""
     options = shard_writer.arguments().parse_args(["--out", "DIR", "--count", "10"])
     vars(options).update(asked)
-    wanted = Options(options.cross, options.negatives, options.loose, options.profile, options.sittings, options.apart)
+    wanted = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
     studio = StudioSamples(options.assets, options.seed, options.split, wanted)
-    fields = (*options.fields, "warp") if options.warp else options.fields
-    plan = shard_writer.plan_of(studio, options.count, options.size, fields, options.cross).to_json()
+    kept = (*options.fields, "warp") if options.warp else options.fields
+    plan = shard_writer.plan_of(studio, options.count, options.size, kept, options.cross).to_json()
     plan["source"] |= ({"warp": 1} if options.warp else {}) | ({"tracked": options.tracked} if options.tracked else {})
     return {"kind": "shards", "sha256": "0" * 64, **plan}
 

@@ -7,7 +7,7 @@ import pytest
 
 from engine.face import model as face_model
 from engine.face.maths import vector_from_rotation
-from engine.training.studio.acting import MAX_PITCH, MAX_YAW, Moment, Take, act, moment
+from engine.training.studio.acting import MAX_PITCH, MAX_YAW, Moment, Take, act, blink, moment
 from engine.training.studio.expressions import index, names, physical
 from engine.training.studio.randomness import draws
 
@@ -108,6 +108,20 @@ def test_lids_meet_and_do_not_cross_wherever_the_eyes_look() -> None:
         marks = model.landmarks68.at(model.deform(model.vertices, weights))
         gap = (marks[[37, 38, 43, 44]] - marks[[41, 40, 47, 46]])[:, 1].mean()
         assert abs(gap) < 0.08, weights  # cm
+
+
+def test_a_blink_shuts_the_eyes_and_changes_nothing_else() -> None:
+    lids = [*index("eyeBlink"), *index("eyeWide")]
+    model, others = face_model.load(), np.setdiff1d(np.arange(len(names())), lids)
+    gaps = []
+    for k in range(40):
+        awake = moment(draws(8, "moment", k))
+        shut = blink(awake, draws(8, "blink", k))
+        np.testing.assert_array_equal(shut.expression[others], awake.expression[others])
+        np.testing.assert_array_equal(shut.rotation, awake.rotation)
+        marks = model.landmarks68.at(model.deform(model.vertices, shut.expression))
+        gaps.append(abs((marks[[37, 38, 43, 44]] - marks[[41, 40, 47, 46]])[:, 1].mean()))
+    assert np.median(gaps) < 0.08 and max(gaps) < 0.6  # cm; a quarter are not quite shut
 
 
 def test_moments_cover_the_poses_and_favour_the_front() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
+from engine.face import model as face_model
 from engine.face.detector import Detector, Observation
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner, Square
@@ -101,6 +102,17 @@ def test_tracked_it_is_driven_by_what_the_fitter_makes_of_a_detectors_points(pai
     shown = (exact.part == SKIN) & (tracked.part == SKIN) & (exact.hidden < 25) & (tracked.hidden < 25)
     apart = np.linalg.norm(exact.flow[shown].astype(float) - tracked.flow[shown], axis=1)
     assert shown.sum() > 500 and 0.01 < np.median(apart) < 1
+
+
+def test_lids_are_shut_where_they_are_and_the_detector_sees_them_open(pair: Pair) -> None:
+    lids = [k for k, name in enumerate(face_model.load().expression_names) if name.startswith("eyeBlink")]
+    shut = known(pair.driving.expression).copy()
+    shut[lids] = 1
+    told, detector = replace(pair.driving, expression=shut), Labels(pair.source, pair.driving)
+    awake, blinking = warp(pair, detector), warp(replace(pair, driving=told), detector)
+    assert (blinking.part == EYE).sum() < 0.4 * (awake.part == EYE).sum()
+    changed = np.abs(blinking.pncc.astype(float) - awake.pncc).max(axis=-1) > 0.01
+    assert 0 < changed.mean() < 0.05  # around the eyes only
 
 
 def test_what_the_detector_misses_is_driven_by_the_truth(pair: Pair) -> None:

@@ -5,7 +5,7 @@ A :class:`Take` is drawn once; it can be looked at whenever one likes, so its mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,16 @@ def moment(draws: np.random.Generator) -> Moment:
 def act(draws: np.random.Generator, frames: int, fps: float = 25.0) -> list[Moment]:
     """A sequence of ``frames`` moments of one person."""
     return Take(draws, frames / fps).at(np.arange(frames) / fps)
+
+
+def blink(instant: Moment, draws: np.random.Generator) -> Moment:
+    """The same instant with lids that are shut, or nearly so."""
+    depth = 1.0 if draws.random() < 0.75 else draws.uniform(0.5, 1.0)
+    shut, lids = instant.expression.astype(float), [*index("eyeBlink"), *index("eyeWide")]
+    shut[list(index("eyeBlink"))] = depth
+    expression = instant.expression.copy()
+    expression[lids] = expressions.physical(shut[None])[0, lids]
+    return replace(instant, expression=expression)
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:

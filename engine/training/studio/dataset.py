@@ -12,7 +12,7 @@ import numpy as np
 from engine.errors import EngineError
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.studio import labels
-from engine.training.studio.acting import Moment, Take, rotation
+from engine.training.studio.acting import Moment, Take, blink, rotation
 from engine.training.studio.assembly import build
 from engine.training.studio.library import Split, load
 from engine.training.studio.photograph import photograph
@@ -37,7 +37,8 @@ class Options:
     pairs without a face, ``loose`` the share that is framed carelessly (small, large, off the centre), as a detector
     meets faces; ``profile`` is one of PROFILES; ``sittings`` is for how many pairs a person stays, since painting one
     takes longer than taking a picture; ``apart`` takes the driving frame elsewhere, in other light, so that people
-    can be told by themselves."""
+    can be told by themselves; ``blinks`` is the share of pairs, beside those in which it comes about, whose driving
+    frame is in the middle of a blink."""
 
     cross: bool = False
     negatives: float = 0.0
@@ -45,6 +46,7 @@ class Options:
     profile: str = "training"
     sittings: int = 8
     apart: bool = False
+    blinks: float = 0.0
 
     def __post_init__(self) -> None:
         if self.sittings < 1:
@@ -117,7 +119,9 @@ class StudioSamples(Samples):
         draw = self._draws("pair", number)
         stage, (here, there) = self._stage(draw), two_moments(draw)
         later = self._stage(draw) if self._options.apart else _next_exposure(stage, draw)
-        return stage, later, here, here if draw.random() < _SAME else there
+        there = here if draw.random() < _SAME else there
+        draw = self._draws("blink", number)
+        return stage, later, here, blink(there, draw) if draw.random() < self._options.blinks else there
 
     def _drawn(self, scene: Scene, size: int) -> Picture:
         return render(scene, size, self._profile)
