@@ -34,7 +34,7 @@ _IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
 
 class Warped(Samples):
     """Pairs of another source with their warp; every one must show a face. With a ``detector`` they are driven by what
-    it sees, and by the truth only where it misses a face."""
+    it sees, and by the truth only where it misses a face or sees lids less shut than they are."""
 
     def __init__(self, samples: Samples, detector: Detector | None = None) -> None:
         self._samples, self._detector = samples, detector
