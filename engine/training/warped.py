@@ -34,7 +34,7 @@ _IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
 
 class Warped(Samples):
     """Pairs of another source with their warp; every one must show a face. With a ``detector`` they are driven by what
-    it sees, and by the truth only where it misses a face or sees lids less shut than they are."""
+    it sees, and by the truth only where it misses a face, and in blinks, of which it misses much."""
 
     def __init__(self, samples: Samples, detector: Detector | None = None) -> None:
         self._samples, self._detector = samples, detector
@@ -92,7 +92,9 @@ def _tracked(source: Frame, driving: Frame, detector: Detector) -> tuple[FaceFit
 
 
 def _shut(expression: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(E,) as measured, with lids at least as shut as they are: detectors see the studio's less shut than people's."""
+    """(E,) as measured, but ``eyeBlink`` no less than in truth: detectors see less of the studio's blinks than of
+    people's. What gaze and squint shut is left to the measure, so that lids are open a little now and then, as in
+    takes."""
     lids = [k for k, name in enumerate(face_model.load().expression_names) if name.startswith("eyeBlink")]
     expression = expression.copy()
     expression[lids] = np.maximum(expression[lids], true[lids])

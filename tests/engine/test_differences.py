@@ -182,3 +182,11 @@ def test_figures_are_parted_by_the_head_s_angle(contestants: list[Contestant]) -
     frontal = dict.fromkeys(SHOTS, 0.0)
     assert any("2.90 better |" in line for line in YawTable(contestants, SHOTS, frontal).markdown())
     assert any("| – |" in line and "| 0 |" in line for line in YawTable(contestants, SHOTS, frontal).markdown())
+
+
+def test_means_by_angle_are_of_the_same_shots(contestants: list[Contestant]) -> None:
+    contestants[3] = contestant("new", [0.9, np.nan, 2.7, 3.6, 4.5, 6.6], [np.nan] * 6)
+    frontal = dict.fromkeys(SHOTS, 0.0)
+    far, like = (line for line in YawTable(contestants, SHOTS, frontal).markdown() if "| 0–20° |" in line)
+    assert far.startswith("| far ↓ | 0–20° | 5 | 9.00 | 3.80 |")  # without shot 1
+    assert like.startswith("| like ↑ | 0–20° | 6 |") and "–" in like.split(" | ")[6]

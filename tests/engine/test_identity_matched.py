@@ -15,9 +15,10 @@ from engine.errors import EngineError
 from engine.face.maths import rotation_from_vector
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject
-from engine.systems.identity_matched.conditions import MOUTH, Conditions, Square
+from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditioner, Conditions, Square
 from engine.systems.identity_matched.native import Canvas, head_share, paintable
 from engine.systems.identity_matched.system import head_square
+from engine.systems.mesh_warp.system import WarpedPortrait
 from tests.engine.faces import portrait_face, portrait_rgb
 from tests.engine.faces import weights as expression_weights
 
@@ -120,10 +121,12 @@ def test_only_what_the_portrait_does_not_show_is_painted() -> None:
     hidden, part = np.zeros((64, 64), np.float32), np.ones((64, 64), np.uint8)
     hidden[10:14, 10:14], part[40:44, 40:44] = 1, MOUTH
     code, flow, stretch = np.zeros((64, 64, 3)), np.zeros((64, 64, 2)), np.zeros((64, 64))
-    share = paintable(Conditions(code, flow, hidden, stretch, part))
+    lids = np.zeros((64, 64), bool)
+    lids[50:54, 20:24] = True
+    share = paintable(Conditions(code, flow, hidden, stretch, part, lids))
     assert share.dtype == np.float32 and share.shape == (64, 64) and share.min() >= 0 and share.max() <= 1
     assert share[10:14, 10:14].min() > 0.9 and share[40:44, 40:44].min() > 0.9 and 0.05 < share[9, 15] < 1
-    assert share[25, 25] == share[60, 10] == 0
+    assert share[25, 25] == share[60, 10] == 0 and share[50:54, 20:24].min() > 0.9
 
 
 def moved(turn: float = 0.0, **expression: float) -> MotionFrame:
@@ -142,6 +145,29 @@ def test_a_face_at_rest_is_left_as_it_is() -> None:
         changes = [np.abs(ours.draw(frame).astype(int) - plain.draw(frame)).mean() for frame in frames]
     assert changes[0] == 0 and changes[-1] > 0.1, "the same picture"
     assert max(np.diff(changes)) < 0.6 * changes[-1]
+
+
+def test_a_blink_alone_is_mended() -> None:
+    """Its lids, and little else."""
+    plain, motion = WarpedPortrait(_portrait()), moved(eyeBlink_L=1, eyeBlink_R=1)
+    frame, flow = plain.trace(motion)
+    square = head_square(_portrait())
+    known = Conditioner(plain.build, square, 256)(flow)
+    assert (known.part == EYE).mean() < 0.1 * known.lids.mean() and known.lids.mean() < 0.05, "shut"
+    assert paintable(known)[known.lids].min() > 0.9
+    with closing(_prepared("identity_matched")) as ours:
+        change = np.abs(ours.draw(motion).astype(int) - frame).mean(axis=2)
+    within = square.cut(change.astype(np.float32), 256)
+    assert within[known.lids].mean() > 3 * within[~known.lids].mean()
+
+
+def test_the_faithful_variant_gives_way_to_the_plain_frame_too(frame: np.ndarray) -> None:
+    """What moves the portrait itself leaves the frame where it has nothing to say."""
+    base, share = np.full_like(frame, 200), np.zeros((SIZE, SIZE), np.float32)
+    share[:, SIZE // 2 :] = 1
+    out = canvas().mend(frame, base, *answer(), share)
+    np.testing.assert_array_equal(out[:, :70], frame[:, :70])
+    assert (out[40:80, 85:110] == 200).all()
 
 
 @pytest.mark.parametrize("correspondence", ["learned", "analytic"])

@@ -104,7 +104,7 @@ def test_tracked_it_is_driven_by_what_the_fitter_makes_of_a_detectors_points(pai
     assert shown.sum() > 500 and 0.01 < np.median(apart) < 1
 
 
-def test_lids_are_shut_where_they_are_and_the_detector_sees_them_open(pair: Pair) -> None:
+def test_blinks_are_the_true_ones_where_the_detector_sees_open_eyes(pair: Pair) -> None:
     lids = [k for k, name in enumerate(face_model.load().expression_names) if name.startswith("eyeBlink")]
     shut = known(pair.driving.expression).copy()
     shut[lids] = 1

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.face.camera import Pose
 from engine.face.geometry_flow import FlowBuilder, GeometryFlow, stretch
+from engine.face.model import FaceModel
 from engine.face.pncc import normalised_coordinates
 from engine.raster.opencv import Fragments
 
@@ -20,6 +21,7 @@ NO_MESH, SKIN, EYE, MOUTH = range(4)  # values of Conditions.part
 MAX_STRETCH = 4.0
 _EYES = ("eye_left", "eye_right", "socket")
 Scale = tuple[float, float]
+_LIDS = 0.8  # of an eye's width from its middle: lids, lashes and the crease above
 _COVERED = 0.5  # share of a pixel that must show mesh for it to have a code
 
 
@@ -55,7 +57,8 @@ class Conditions:
     """Pictures S wide of one frame. ``pncc`` (S, S, 3) float32 in 0…1, 0 where no mesh is drawn; ``flow`` (S, S, 2)
     float32 GeometryFlow.source as an offset (x, y) in pixels of this picture to the place looked up; ``hidden`` (S, S)
     float32 0…1 how much of what the mesh looks up the portrait does not show; ``stretch`` (S, S) float32
-    of ``geometry_flow.stretch`` within ±MAX_STRETCH; ``part`` (S, S) uint8 of NO_MESH, SKIN, EYE and MOUTH.
+    of ``geometry_flow.stretch`` within ±MAX_STRETCH; ``part`` (S, S) uint8 of NO_MESH, SKIN, EYE and MOUTH; ``lids``
+    (S, S) bool what is around both eyes, open or shut.
     """
 
     pncc: np.ndarray
@@ -63,6 +66,7 @@ class Conditions:
     hidden: np.ndarray
     stretch: np.ndarray
     part: np.ndarray
+    lids: np.ndarray
 
     @property
     def motion(self) -> float:
@@ -70,6 +74,15 @@ class Conditions:
         most stays below, as a share of the square's side. A lid that closes counts."""
         far = np.linalg.norm(self.flow[self.part != NO_MESH], axis=1)
         return float(np.quantile(far, 0.99)) / len(self.flow) if len(far) else 0.0
+
+
+def eyes_in_code(model: FaceModel) -> np.ndarray:
+    """(2, 2, 3) float32: of each eye the middle, and how far its lids reach, as PNCC has it."""
+    marks, span = model.landmarks68.at(normalised_coordinates(model)), np.ptp(model.vertices, axis=0)
+    eyes = [marks[36:42], marks[42:48]]
+    middles = np.array([(eye.min(axis=0) + eye.max(axis=0)) / 2 for eye in eyes])
+    reach = np.array([_LIDS * np.ptp(eye, axis=0)[0] * span[0] / span for eye in eyes])  # as far on every axis
+    return np.stack([middles, reach]).astype(np.float32)
 
 
 class Conditioner:
@@ -84,7 +97,7 @@ class Conditioner:
         self._centres = np.stack([(columns + 0.5) / self._scale[0], (rows + 0.5) / self._scale[1]], axis=-1)
         self._grid = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 2), axis=-1)
         model = build.source.face.model
-        self._code = normalised_coordinates(model)
+        self._code, self._eyes = normalised_coordinates(model), eyes_in_code(model)
         self._kind = np.full(max(model.parts.values()) + 1, MOUTH, np.uint8)
         self._kind[model.parts["skin"]] = SKIN
         self._kind[[model.parts[name] for name in _EYES if name in model.parts]] = EYE
@@ -107,12 +120,15 @@ class Conditioner:
         cut = self.square.cut(known.astype(np.float32, copy=False), self.size, self._scale)
         offset = cut[..., :2] * np.float32(self.size / self.square.side)
         kind = flow.fragments.image(self._kind[flow.fragment_part], NO_MESH)
+        code = self._coded(flow.fragments, flow.triangles)
+        middles, reach = self._eyes
         return Conditions(
-            pncc=self._coded(flow.fragments, flow.triangles),
+            pncc=code,
             flow=offset,
             hidden=cut[..., 2],
             stretch=np.clip(stretch(offset + self._grid), -MAX_STRETCH, MAX_STRETCH),
             part=self.square.cut_classes(kind, self.size, self._scale),
+            lids=(np.linalg.norm((code[..., None, :] - middles) / reach, axis=-1) < 1).any(axis=-1),
         )
 
     def _coded(self, fragments: Fragments, triangles: np.ndarray) -> np.ndarray:

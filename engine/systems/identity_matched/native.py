@@ -31,25 +31,34 @@ class Canvas:
         self._places = np.stack([columns + self._left, rows + self._top], axis=-1)
 
     def mend(
-        self, frame: np.ndarray, base: np.ndarray, offset: np.ndarray, mask: np.ndarray, generated: np.ndarray
+        self,
+        frame: np.ndarray,
+        base: np.ndarray,
+        offset: np.ndarray,
+        mask: np.ndarray,
+        generated: np.ndarray,
+        share: np.ndarray | None = None,
     ) -> np.ndarray:
         """``frame`` (H, W, 3) uint8 with the square mended: ``base``, of the frame's size, looked up at ``offset``
         (2, S, S) on the square's grid, and under ``mask`` (1, S, S) 0…1 ``generated`` (3, S, S) −1…1 instead.
 
-        Outside the square, and along its edges, ``frame`` stays as it is.
+        Outside the square, and along its edges, ``frame`` stays as it is; inside as far as ``share`` (S, S) 0…1 is
+        below 1.
         """
         change = self._moved(base, offset).astype(np.float32)
-        small, share = self._reduced(change), cv2.merge([mask[0]] * 3)
+        small, painted = self._reduced(change), cv2.merge([mask[0]] * 3)
         colour = (generated.transpose(1, 2, 0) + 1) * np.float32(127.5)
         # The enlarged composite and (1 − mask) of the fine detail, without blurring where nothing is painted.
         fine = self._enlarged(small)
         np.subtract(change, fine, out=fine)
-        fine *= self._enlarged(share)
-        change += self._enlarged(share * (colour - small))
+        fine *= self._enlarged(painted)
+        change += self._enlarged(painted * (colour - small))
         change -= fine
         plain = np.ascontiguousarray(frame[self._box])
         change -= plain
         change *= self._window
+        if share is not None:
+            change *= self._enlarged(share)[..., None]
         out = frame.copy()
         out[self._box] = cv2.add(plain, change, dtype=cv2.CV_8U)
         return out
@@ -71,9 +80,10 @@ class Canvas:
 
 
 def paintable(conditions: Conditions) -> np.ndarray:
-    """(S, S) float32: 1 around what the portrait hides and in and around mouth and eyes, 0 where it shows what belongs
-    there: that is moved and not painted over, or hair in front of a wall may turn to smoke."""
-    unknown = np.maximum(conditions.hidden, np.isin(conditions.part, (EYE, MOUTH)).astype(np.float32))
+    """(S, S) float32: 1 around what the portrait hides and in and around mouth, eyes and lids, 0 where it shows what
+    belongs there: that is moved and not painted over, or hair in front of a wall may turn to smoke."""
+    delicate = np.isin(conditions.part, (EYE, MOUTH)) | conditions.lids
+    unknown = np.maximum(conditions.hidden, delicate.astype(np.float32))
     reach = max(1, round(_BRUSH * len(unknown)))
     grown = cv2.dilate(unknown, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return cv2.GaussianBlur(grown, (0, 0), reach / 2)

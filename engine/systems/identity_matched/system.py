@@ -7,6 +7,7 @@ know: the inside of the mouth, what comes into view when the head turns, closing
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,15 +91,18 @@ class MendedPortrait(Subject):
         self._rgb, self._warped = portrait.rgb, warped
         assert portrait.face is not None
         self._face = portrait.face
-        self._path, self._session = frame, runtime.open(frame)
-        side = _side(self._session, frame, "pncc")
         square = head_square(portrait)
-        self._condition = Conditioner(warped.build, square, side)
-        self._canvas = Canvas(square, side)
-        self._known = self._remembered(source, side)
-        for name, shape in self._session.inputs.items():
-            if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
-                raise _unfit(frame, f"it takes {name} {shape}, which {source.name} does not give")
+        self._path, self._session = frame, runtime.open(frame)
+        with ExitStack() as failed:
+            failed.callback(self._session.release)
+            side = _side(self._session, frame, "pncc")
+            self._condition = Conditioner(warped.build, square, side)
+            self._canvas = Canvas(square, side)
+            self._known = self._remembered(source, side)
+            for name, shape in self._session.inputs.items():
+                if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
+                    raise _unfit(frame, f"it takes {name} {shape}, which {source.name} does not give")
+            failed.pop_all()
 
     @property
     def networks(self) -> str:
@@ -119,8 +123,7 @@ class MendedPortrait(Subject):
         if "warped" in self._session.inputs:
             mask = share * paintable(conditions) * mask
             return self._canvas.mend(frame, frame, share * offset, mask, generated)
-        moved = given["flow"][0]  # the faithful variant moves the portrait itself
-        return self._canvas.mend(frame, self._rgb, moved + share * (offset - moved), share * mask, generated)
+        return self._canvas.mend(frame, self._rgb, offset, mask, generated, share)  # it moves the portrait itself
 
     def _share(self, conditions: Conditions, motion: MotionFrame) -> np.ndarray:
         """(S, S) float32 0…1: how much the network has to say; nothing while the face is as in the portrait."""
@@ -135,19 +138,18 @@ class MendedPortrait(Subject):
         known = self._condition(flow)
         if self._own_pncc or motion.driver is None:
             return known
-        neutral = replace(motion, identity=motion.driver).neutral(self._face)
-        head = self._face.model.deform(neutral, motion.expression)
+        head = self._warped.place(replace(motion, identity=motion.driver))
         return replace(known, pncc=self._condition.pncc(head, Pose(motion.rotation, motion.translation)))
 
     def _remembered(self, path: Path, side: int) -> dict[str, np.ndarray]:
         """What the first half says of the portrait, by name; it is not needed afterwards."""
-        session = runtime.open(path)
-        given = {"source": self._picture(self._rgb), "source_pncc": _planes(self._condition.source_pncc())}
-        if session.inputs != dict.fromkeys(given, (3, side, side)):
-            raise _unfit(path, f"it does not take {' and '.join(given)} of {side} pixels")
-        known = session.run(given)
-        session.release()
-        return known
+        with ExitStack() as used:
+            session = runtime.open(path)
+            used.callback(session.release)
+            given = {"source": self._picture(self._rgb), "source_pncc": _planes(self._condition.source_pncc())}
+            if session.inputs != dict.fromkeys(given, (3, side, side)):
+                raise _unfit(path, f"it does not take {' and '.join(given)} of {side} pixels")
+            return session.run(given)
 
     def _picture(self, rgb: np.ndarray) -> np.ndarray:
         """The head's square of a frame (H, W, 3) uint8 as (1, 3, S, S) in −1…1."""

@@ -57,16 +57,18 @@ class WarpedPortrait(Subject):
 
     def trace(self, motion: MotionFrame) -> tuple[np.ndarray, GeometryFlow]:
         """The drawn frame, and the flow that it was drawn by."""
-        face, source = self._face, self._source
-        neutral = motion.neutral(face)
-        head = face.model.deform(neutral, motion.expression)
-        gaze_turn = motion.gaze - face.gaze
-        vertices = source.place(head, gaze_turn, motion.offsets, neutral)
+        vertices = self.place(motion)
         flow = self.build(vertices, Pose(motion.rotation, motion.translation))
         frame = self._plate.compose(*(self._full(image) for image in (flow.source, flow.hidden, flow.vacated)))
-        self._eyes.paint(frame, flow, vertices, gaze_turn)
+        self._eyes.paint(frame, flow, vertices, motion.gaze - self._face.gaze)
         self._mouth.paint(frame, flow, vertices)
         return np.clip(np.rint(frame), 0, 255).astype(np.uint8), flow
+
+    def place(self, motion: MotionFrame) -> np.ndarray:
+        """The head that moves, (N, 3) cm, with the portrait's own corrections."""
+        neutral = motion.neutral(self._face)
+        head = self._face.model.deform(neutral, motion.expression)
+        return self._source.place(head, motion.gaze - self._face.gaze, motion.offsets, neutral)
 
     def _full(self, image: np.ndarray) -> np.ndarray:
         """A flow-resolution image at the portrait's own."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.face import model, pncc
+from engine.face import model as face_model
+from engine.systems.identity_matched.conditions import eyes_in_code
 from engine.systems.identity_matched.network.generator import (
     CHANNELS,
     OUTPUTS,
@@ -37,7 +38,6 @@ from engine.training.task import DISCRIMINATOR, Graph, Task
 _MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)
 _PARTS = (1, 2, 3)  # of ``warp_part``: skin, eye, inside of the mouth
 _GLANCES = 3  # of the judge at every picture, which is too large to see mouths in as a whole
-_LIDS = 0.8  # of an eye's width from its middle: lids, lashes and the crease above
 _FEW = 1e-3  # of the picture: a region that is smaller does not count as much as it might
 
 
@@ -100,7 +100,7 @@ class IdentityMatched(Task):
         eye, metric = perceptual.load("loss"), perceptual.load("metric")
         assert isinstance(eye, perceptual.Sighted) and isinstance(metric, perceptual.Sighted)
         self.eye, self.metric = eye, metric
-        self.lids = torch.from_numpy(_eyes_in_pncc())
+        self.lids = torch.from_numpy(eyes_in_code(face_model.load()))
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         given = self.options
@@ -252,17 +252,6 @@ class IdentityMatched(Task):
             "pdist": float(_distance(self.metric, image, truth)),
             "unlikeness": float(losses.unlikeness(*map(self.metric.embedding, (image, batch["source_image"])))),
         }
-
-
-def _eyes_in_pncc() -> np.ndarray:
-    """(2, 2, 3) float32: of each eye the middle, and how far its lids reach, as PNCC has it."""
-    head = model.load()
-    code = pncc.normalised_coordinates(head)
-    marks, span = head.landmarks68.at(code), np.ptp(head.vertices, axis=0)
-    eyes = [marks[36:42], marks[42:48]]
-    middles = np.array([(eye.min(axis=0) + eye.max(axis=0)) / 2 for eye in eyes])
-    reach = np.array([_LIDS * np.ptp(eye, axis=0)[0] * span[0] / span for eye in eyes])  # as far on every axis
-    return np.stack([middles, reach]).astype(np.float32)
 
 
 def _inputs(batch: Batch) -> dict[str, Tensor]:
