@@ -221,6 +221,15 @@ def test_moving_costs_where_it_is_priced(knows_warp: bool, batch: Batch) -> None
     assert made.losses(mouths, STAGE)["generator"]["still"].item() == 0, "mouths and eyes move for nothing"
 
 
+def test_what_is_generated_is_taught_where_the_mask_hides_it(batch: Batch) -> None:
+    made = task(drawn=5.0, network={"doubt": -200.0}, light=0.0, grain=0.0)
+    parts = made.losses(batch, STAGE)["generator"]
+    colours = made.net.colours.weight
+    taught = {name: torch.autograd.grad(parts[name], colours, retain_graph=True)[0].any() for name in ("l1", "drawn")}
+    assert taught["drawn"] and not taught["l1"]
+    assert "drawn" not in task().losses(batch, STAGE)["generator"]
+
+
 def test_another_face_costs_where_it_is_priced(batch: Batch) -> None:
     made = task(identity=2.0, light=0.0, grain=0.0)
     same = {**batch, "source_image": batch["warp_image"]}  # which is what an untaught network draws

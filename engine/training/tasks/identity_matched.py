@@ -49,7 +49,8 @@ class Options:
     ``hidden`` what those few pixels count in them together, all of the picture counting 1. ``perceptual`` with our
     own network, on a picture ``look`` pixels wide: a piece as it is or all of it made smaller, by turns. ``moved`` on
     the base looked up at the offset, where the source shows what belongs there, so that pixels are moved before they
-    are painted. ``warp_self`` on the source as the cells' attention mixes it, ``correspondence`` on its PNCC,
+    are painted. ``drawn`` on what is generated, seen or not: else a little of colours that are far too strong is seen,
+    since ``mask`` has a price, and the mask learns nothing where it is shut. ``warp_self`` on the source as the cells' attention mixes it, ``correspondence`` on its PNCC,
     ``flow`` on its mean place. ``mask`` on what is not the photograph's own, ``kept`` on it once more where the
     photograph shows what belongs there, mouths and eyes aside. ``still`` on moving what is already placed, mouths and
     eyes aside. ``identity`` on another face than the source's, as our own network knows people. ``adversarial``
@@ -64,6 +65,7 @@ class Options:
     perceptual: float = 2.0
     look: int = 64
     moved: float = 3.0
+    drawn: float = 0.0
     warp_self: float = 2.0
     correspondence: float = 1.0
     flow: float = 2.0
@@ -120,6 +122,8 @@ class IdentityMatched(Task):
             "still": given.still * (answer.residual.abs() * (1 - delicate)).mean(),
             **self._motion(batch, inputs, answer),
         }
+        if given.drawn > 0:
+            made["drawn"] = given.drawn * losses.l1(answer.generated, truth, weight)
         if given.identity > 0:
             seen = map(self.eye.embedding, (out, batch["source_image"]))
             made["identity"] = given.identity * losses.identity(*seen)
