@@ -50,13 +50,14 @@ class Options:
     own network, on a picture ``look`` pixels wide: a piece as it is or all of it made smaller, by turns. ``moved`` on
     the base looked up at the offset, where the source shows what belongs there, so that pixels are moved before they
     are painted. ``drawn`` on what is generated, seen or not: else a little of colours that are far too strong is seen,
-    since ``mask`` has a price, and the mask learns nothing where it is shut. ``warp_self`` on the source as the cells' attention mixes it, ``correspondence`` on its PNCC,
-    ``flow`` on its mean place. ``mask`` on what is not the photograph's own, ``kept`` on it once more where the
-    photograph shows what belongs there, mouths and eyes aside. ``still`` on moving what is already placed, mouths and
-    eyes aside. ``identity`` on another face than the source's, as our own network knows people. ``adversarial``
-    (hinge, two scales, conditioned on PNCC, on such pieces), times ``matching`` of features, is off at 0: a recipe of
-    its own starts from trained weights and turns it on. CoCosNet's cycle is left out, since the motion is known
-    exactly. ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
+    since ``mask`` has a price, and where the mask is shut nothing is learned. ``warp_self`` on the source as the
+    cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
+    photograph's own, ``kept`` on it once more where the photograph shows what belongs there, mouths and eyes aside.
+    ``still`` on moving what is already placed, mouths and eyes aside. ``identity`` on another face than the source's,
+    as our own network knows people. ``adversarial`` (hinge, two scales, conditioned on PNCC, on such pieces), times
+    ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's
+    cycle is left out, since the motion is known exactly. ``light`` and ``grain``: how strongly pictures are recoloured,
+    and inputs made worse.
     """
 
     network: Config = Config()
