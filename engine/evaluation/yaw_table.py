@@ -36,8 +36,8 @@ class YawTable:
     def _row(self, metric: int, low: float, high: float) -> str:
         shots = {shot: self._shots[shot] for shot, yaw in self.yaws.items() if low <= abs(yaw) < high}
         figures = np.array([values(contestant.scores[metric], shots) for contestant in self._contestants])
-        known = ~np.isnan(figures[~np.isnan(figures).all(axis=1)]).any(axis=0)
-        shots = {shot: shots[shot] for shot, each in zip(shots, known) if each}  # means of other shots do not compare
+        lacking = np.isnan(figures[~np.isnan(figures).all(axis=1)]).any(axis=0).tolist()
+        shots = {shot: shots[shot] for shot, lacks in zip(shots, lacking) if not lacks}  # means of others do not compare
         cells = [self._cell(contestant, metric, shots) for contestant in self._contestants]
         name = title(self._contestants[0].scores[metric])
         return tables.row([name, f"{low:.0f}–{high:.0f}°", str(len(shots)), *cells])
