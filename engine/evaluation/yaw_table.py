@@ -34,10 +34,12 @@ class YawTable:
         ]
 
     def _row(self, metric: int, low: float, high: float) -> str:
-        shots = {shot: self._shots[shot] for shot, yaw in self.yaws.items() if low <= abs(yaw) < high}
-        figures = np.array([values(contestant.scores[metric], shots) for contestant in self._contestants])
-        lacking = np.isnan(figures[~np.isnan(figures).all(axis=1)]).any(axis=0).tolist()
-        shots = {shot: shots[shot] for shot, lacks in zip(shots, lacking) if not lacks}  # means of others do not compare
+        names = [shot for shot, yaw in self.yaws.items() if low <= abs(yaw) < high]
+        figures = [values(c.scores[metric], {name: self._shots[name] for name in names}) for c in self._contestants]
+        known = [row for row in figures if not np.isnan(row).all()]
+        shots = {  # means of other shots would not compare
+            name: self._shots[name] for k, name in enumerate(names) if not any(np.isnan(row[k]) for row in known)
+        }
         cells = [self._cell(contestant, metric, shots) for contestant in self._contestants]
         name = title(self._contestants[0].scores[metric])
         return tables.row([name, f"{low:.0f}–{high:.0f}°", str(len(shots)), *cells])
