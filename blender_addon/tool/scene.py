@@ -46,7 +46,7 @@ def systems(weights: Path) -> list[tuple[str, str, str, int]]:
         ("null", "Still", "Copies the portrait into every frame, to try everything around a system", 1),
     ]
     if all((weights / f"identity_matched_{half}.onnx").is_file() for half in ("source", "frame")):
-        text = "A network mends what Mesh Warp draws: the mouth, the lids, and what comes into view when the head turns"
+        text = "A network mends what Mesh Warp draws: the mouth, and what comes into view when the head turns"
         offered.insert(1, ("identity_matched", "Identity Matched", text, 2))
     return offered
 
