@@ -121,14 +121,14 @@ class Conditioner:
         offset = cut[..., :2] * np.float32(self.size / self.square.side)
         kind = flow.fragments.image(self._kind[flow.fragment_part], NO_MESH)
         code = self._coded(flow.fragments, flow.triangles)
-        middles, reach = self._eyes
+        away = [np.square((code - middle) / reach) @ np.ones(3, np.float32) for middle, reach in zip(*self._eyes)]
         return Conditions(
             pncc=code,
             flow=offset,
             hidden=cut[..., 2],
             stretch=np.clip(stretch(offset + self._grid), -MAX_STRETCH, MAX_STRETCH),
             part=self.square.cut_classes(kind, self.size, self._scale),
-            lids=(np.linalg.norm((code[..., None, :] - middles) / reach, axis=-1) < 1).any(axis=-1),
+            lids=np.minimum(*away) < 1,
         )
 
     def _coded(self, fragments: Fragments, triangles: np.ndarray) -> np.ndarray:
