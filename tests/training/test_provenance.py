@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.training import provenance, recipe, run, shard_writer
-from engine.training.studio.dataset import Options, StudioSamples
 
 DRAWN = (
     {},
@@ -23,10 +22,9 @@ def described(asked: dict[str, Any]) -> dict[str, Any]:
     """What the command leaves in an index for these arguments."""
     options = shard_writer.arguments().parse_args(["--out", "DIR", "--count", "10"])
     vars(options).update(asked)
-    wanted = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
-    studio = StudioSamples(options.assets, options.seed, options.split, wanted)
-    kept = (*options.fields, "warp") if options.warp else options.fields
-    plan = shard_writer.plan_of(studio, options.count, options.size, kept, options.cross).to_json()
+    studio = shard_writer._unwarped(options)()
+    fields = (*options.fields, "warp") if options.warp else options.fields
+    plan = shard_writer.plan_of(studio, options.count, options.size, fields, options.cross).to_json()
     plan["source"] |= ({"warp": 1} if options.warp else {}) | ({"tracked": options.tracked} if options.tracked else {})
     return {"kind": "shards", "sha256": "0" * 64, **plan}
 
