@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from engine.face.anatomy import anatomy
 from engine.face.fitting import INNER_LIPS, LIDS_LEFT, LIDS_RIGHT
 from engine.face.gaze import EYES, eyeball, lid_offsets
+from engine.face.lids import Lids
 from engine.face.maths import look, smoothstep
 from engine.face.subject import FaceFit
 from engine.raster.opencv import depth_image
@@ -43,6 +44,7 @@ class SourceGeometry:
         self._eye_vertices = [face.model.vertices_of(name) for name in EYES]
         self.base = face.model.deform(face.neutral, face.expression)
         self.correction = self.anatomy.spread(face.offsets)
+        self._lids = Lids(face.model, self.base + self.correction)
         self._scale = _WORK_SIDE / max(self.camera.width, self.camera.height)
         self._inside = None if matte is None else _Inside(matte, self._scale)
         if self._inside is not None:
@@ -61,7 +63,7 @@ class SourceGeometry:
         offsets: np.ndarray | None = None,
         neutral: np.ndarray | None = None,
     ) -> np.ndarray:
-        """A deformed head (N, 3) with the portrait's corrections, extra landmark ``offsets`` and turned eyes.
+        """A deformed head (N, 3) with the portrait's corrections, landmark ``offsets``, turned eyes, lids that meet.
 
         ``gaze_turn`` (2, 2) radians of pitch and yaw away from the portrait's own gaze; ``neutral`` (N, 3) what
         ``head`` is without its expression, None for the portrait's own.
@@ -74,6 +76,7 @@ class SourceGeometry:
             centre, _ = eyeball(self.face.model, head, name)
             turned = (head[ids] - centre) @ look(*gaze_turn[k]).T + centre
             placed[ids] = turned + self._eye_shift[k]
+        self._lids.meet(placed)
         self._seat_teeth(placed, self.face.neutral if neutral is None else neutral)
         return placed
 

@@ -102,6 +102,30 @@ def test_a_large_portrait_is_worked_on_small_and_says_at_what_scale() -> None:
     assert isinstance(reduced.fragments, Fragments) and reduced.hidden.max() <= 1
 
 
+def opening(blink: float) -> np.ndarray:
+    """(2,) cm between the lids of both eyes of the placed portrait, blinking so far from fully open."""
+    face = portrait_face()
+    names = weights(face.model, eyeBlink=1)
+    expression = np.where(names > 0, blink, face.expression)
+    marks = face.model.landmarks68.at(source().place(face.model.deform(face.neutral, expression), np.zeros((2, 2))))
+    return np.array([marks[[37, 43], 1] - marks[[41, 47], 1], marks[[38, 44], 1] - marks[[40, 46], 1]]).mean(axis=0)
+
+
+def test_lids_that_are_nearly_shut_meet_and_others_are_as_fitted() -> None:
+    face = portrait_face()
+    blinks = np.linspace(0, 1.2, 61)
+    apart = np.array([opening(blink) for blink in blinks])
+    own = face.model.landmarks68.at(source().vertices)
+    own = np.array([own[[37, 43], 1] - own[[41, 47], 1], own[[38, 44], 1] - own[[40, 46], 1]]).mean(axis=0)
+    linear = apart[0] + (apart[1] - apart[0]) / (blinks[1] - blinks[0]) * blinks[:, None]  # a blink's own course
+    for eye in range(2):
+        fitted, placed = linear[:, eye] / own[eye], apart[:, eye] / own[eye]
+        np.testing.assert_allclose(placed[fitted > 0.35], fitted[fitted > 0.35], atol=1e-3)
+        slit = (fitted > 0) & (fitted < 0.15)
+        assert slit.any() and np.abs(placed[slit]).max() < 0.01
+        assert np.diff(placed).max() < 1e-3  # it goes on closing
+
+
 @pytest.mark.parametrize("matted", [True, False], ids=["matte", "no matte"])
 def test_unmoved_the_plate_is_the_portrait(matted: bool) -> None:
     rgb = portrait_rgb()

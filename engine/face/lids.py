@@ -1,0 +1,35 @@
+"""Lids that meet: a fit leaves a slit between lids that are shut, through which the portrait's eye would look."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.face.maths import smoothstep
+from engine.face.model import FaceModel
+
+_EYES = {"eyeBlink_R": ((37, 38), (41, 40)), "eyeBlink_L": ((43, 44), (47, 46))}  # middles of upper and lower lid
+_SHUT, _AJAR = 0.15, 0.35  # of the portrait's own opening: below and above which lids are shut and are as fitted
+_LEAST = 1e-3  # cm: lids of a portrait that are no further apart are shut
+
+
+class Lids:
+    """How far the lids of one portrait's head are apart, and the blink that is left until they meet."""
+
+    def __init__(self, model: FaceModel, portrait: np.ndarray) -> None:
+        """``portrait`` (N, 3) cm: the head as the portrait has it. Eyes whose blink the model lacks are left alone."""
+        known = {name: lids for name, lids in _EYES.items() if name in model.expression_names}
+        self._marks, self._lids = model.landmarks68, list(known.values())
+        self._blinks = model.expression[[model.expression_index(name) for name in known]]
+        self._closes = np.array([-self._apart(blink)[eye] for eye, blink in enumerate(self._blinks)])
+        self._open = np.maximum(self._apart(portrait), _LEAST)
+
+    def meet(self, placed: np.ndarray) -> None:
+        """Shut, in place, the eyes of a head (N, 3) that are nearly shut; wider ones less and less."""
+        apart = self._apart(placed)
+        shut = 1 - smoothstep((apart / self._open - _SHUT) / (_AJAR - _SHUT))
+        placed += np.tensordot(np.maximum(apart, 0) * shut / self._closes, self._blinks, 1)
+
+    def _apart(self, field: np.ndarray) -> np.ndarray:
+        """Of each eye the height (cm) between its lids' middles in a field (N, 3)."""
+        height = self._marks.at(field)[:, 1]
+        return np.array([(height[list(upper)] - height[list(lower)]).mean() for upper, lower in self._lids])
