@@ -45,10 +45,11 @@ class Cabinet:
     EngineError ``metric_weights`` or ``missing_package``.
     """
 
-    def __init__(self, landmarker: Landmarker, paths: WeightPaths, driver: str) -> None:
-        """``driver``: the detector that drives the systems; it flatters what its own landmarks are asked about."""
+    def __init__(self, landmarker: Landmarker, witness: Landmarker, paths: WeightPaths, driver: str) -> None:
+        """``witness``: another landmarker, which tells what ``landmarker`` sees of the drivers' motion from its noise;
+        ``driver``: the detector that drives the systems; it flatters what its own landmarks are asked about."""
         self.landmarker, self._flatters = landmarker, landmarker.name == driver
-        self._fitting = Fitting(landmarker)
+        self._fitting, self._witness = Fitting(landmarker), Fitting(witness)
         self.missing: dict[str, str] = {}
         self._net: MetricNet | None = None
         try:
@@ -69,9 +70,13 @@ class Cabinet:
             if given is None:
                 self.missing[name] = f"Its network does not come with the engine. Give it by {option} FILE."
 
-    def scores(self, exact: bool, truth: bool) -> list[Score]:
-        """Fresh metrics in the order of the table. ``exact``: the set's labels are; ``truth``: there is one at all."""
+    def scores(self, exact: bool, truth: bool, takes: bool) -> list[Score]:
+        """Fresh metrics in the order of the table. ``exact``: the set's labels are; ``truth``: there is one at all;
+        ``takes``: its shots are of many frames."""
         scores = [*(self._of_truth(exact) if truth else []), *self._of_person(truth), *self._of_face(exact, truth)]
+        if takes:
+            scores += [Correlation(kind, self._fitting, self._witness) for kind in ("exp", "pose")]
+        scores.append(MissingKeypoints(self.landmarker))
         for score in scores:
             score.flattered = self._flatters and score.by_landmarks
         return scores
@@ -113,8 +118,7 @@ class Cabinet:
         scores: list[Score] = [FitScore("aed_exp", self._fitting), FitScore(pose, self._fitting)]
         if truth:
             scores.append(KeypointDistance(self.landmarker, exact))
-        scores += [Correlation(kind, self.landmarker, self._fitting) for kind in ("exp", "pose")]
-        return [*scores, MissingKeypoints(self.landmarker)]
+        return scores
 
 
 def _from_path(scores: list[Score], path: Path) -> list[Score]:

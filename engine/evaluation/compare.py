@@ -16,7 +16,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,9 +93,14 @@ def main(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
     landmarker = landmarkers.Landmarker(landmarkers.choose(options.landmarker, options.detector, options.regressor))
     paths = WeightPaths(options.metric_net, options.lpips, options.inception, options.arcface)
-    cabinet = Cabinet(landmarker, paths, options.detector)
+    witness = landmarkers.Landmarker(landmarkers.choose("auto", landmarker.name))
+    cabinet = Cabinet(landmarker, witness, paths, options.detector)
     done: list[Comparison] = []
-    with closing(detector.create(options.detector)) as driver, closing(landmarker), _folder(options.keep) as folder:
+    with ExitStack() as used:
+        driver = used.enter_context(closing(detector.create(options.detector)))
+        folder = used.enter_context(_folder(options.keep))
+        used.callback(landmarker.close)
+        used.callback(witness.close)
         for test in _sets(options):
             contest = Contest(test, entered, cabinet, folder, driver, keep=options.keep is not None)
             against_all(contest.contestants, {}, options.against)  # so do labels of nobody

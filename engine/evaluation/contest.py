@@ -37,7 +37,7 @@ class Contest:
         self._landmarker = cabinet.landmarker
 
         def contestant(label: str, entrant: Entrant | None = None, exact: bool = False) -> Contestant:
-            return Contestant(label, entrant, exact, cabinet.scores(test.exact, test.truth))
+            return Contestant(label, entrant, exact, cabinet.scores(test.exact, test.truth, test.takes))
 
         self._floor, self._ceiling = contestant(FLOOR), contestant(CEILING)
         self._systems = [

@@ -10,10 +10,8 @@ from engine.evaluation.pictures import Eye, Moment, Picture
 from engine.evaluation.scores import Score, angles
 
 _LEAST = 4  # frames
-_FROZEN = 1e-6  # standard deviation of an output that does not move at all
-# Standard deviation below which a driver's signal is its landmarker's noise for the most part: degrees, and lengths as
-# the signals measure them.
-_STILL = {"pose": 0.5, "exp": 0.01}
+_FROZEN = 1e-6  # standard deviation of what does not move at all
+_ALIKE = 0.5  # correlation of two landmarkers of equal noise when as much of what each sees is noise as is motion
 # Of the 68 landmarks. Heights are measured in lengths of the nose and widths in distances of the eyes' outer corners,
 # so that turning the head changes neither much.
 _NOSE, _EYE_CORNERS = (27, 33), (36, 45)
@@ -26,31 +24,35 @@ _WIDTH = (48, 54)
 
 
 class Correlation(Score):
-    """Pearson correlation with the driver over each shot, of each signal alone, then their mean; a signal that the
-    driver hardly moves is left out, one that moves in the driver alone counts 0. Mean over shots.
+    """Pearson correlation with the driver over each shot, of each signal alone, then their mean. Mean over shots.
 
     ``corr_exp``: of four signals of the landmarks (mouth open, mouth wide, eyes open, brows raised); ``corr_pose``: of
-    yaw, pitch and roll of the face model fitted to the landmarks. No figure for shots of fewer than four frames.
+    yaw, pitch and roll of the face model fitted to the landmarks. A signal counts only where ``witness``, another
+    landmarker, sees it move alike in the driver's own frames: else the landmarker shows noise, as of a head that hardly
+    turns, and whoever correlates with it does so by chance. What moves in the driver alone counts 0. No figure for
+    shots of fewer than four frames, or where no signal counts.
     """
 
     better, digits, by_landmarks, telling = HIGHER, 3, True, True
 
-    def __init__(self, kind: str, landmarker: Landmarker, fitting: Fitting) -> None:
+    def __init__(self, kind: str, fitting: Fitting, witness: Fitting) -> None:
         """``kind``: ``exp`` or ``pose``."""
-        self.name = f"corr_{kind}-{landmarker.suffix}"
-        self._still = _STILL[kind]
-        self._signals: Eye = Signals(landmarker) if kind == "exp" else Angles(fitting)
-        self._pairs: dict[str, list[np.ndarray]] = {}
+        self.name = f"corr_{kind}-{fitting.suffix}"
+        self._eyes = [Signals(each.landmarker) if kind == "exp" else Angles(each) for each in (fitting, witness)]
+        self._judges = f"{fitting.landmarker.name} and {witness.landmarker.name}"
+        self._pairs: dict[str, list[np.ndarray]] = {}  # what is seen in the output, in the driver
+        self._driven: dict[str, list[np.ndarray]] = {}  # what landmarker and witness see in the driver
 
     def update(self, output: Picture, moment: Moment) -> None:
-        pair = output.seen(self._signals), moment.driver.seen(self._signals)
-        if pair[0] is not None and pair[1] is not None:
-            self._pairs.setdefault(moment.shot, []).append(np.stack(pair))
+        here = output.seen(self._eyes[0])
+        driver, witness = (moment.driver.seen(eye) for eye in self._eyes)
+        if driver is not None and here is not None:
+            self._pairs.setdefault(moment.shot, []).append(np.stack([here, driver]))
+        if driver is not None and witness is not None:
+            self._driven.setdefault(moment.shot, []).append(np.stack([driver, witness]))
 
     def by_shot(self) -> dict[str, float]:
-        taken = {shot: np.stack(pairs) for shot, pairs in self._pairs.items() if len(pairs) >= _LEAST}
-        found = {shot: follows(pairs, self._still) for shot, pairs in taken.items()}
-        return {shot: figure for shot, figure in found.items() if figure is not None}
+        return {shot: float(np.mean(figures)) for shot, figures in self._figures().items() if len(figures)}
 
     def value(self) -> float | None:
         shots = self.by_shot()
@@ -58,6 +60,24 @@ class Correlation(Score):
 
     def count(self) -> int:
         return sum(len(self._pairs[shot]) for shot in self.by_shot())
+
+    def note(self) -> str:
+        figures = self._figures()
+        if not figures:
+            return ""
+        among = sum(pairs[0].shape[-1] for shot, pairs in self._pairs.items() if shot in figures)
+        counted = sum(map(len, figures.values()))
+        return f"{self.name}: {counted} of {among} signals of {len(figures)} shots, which {self._judges} see alike"
+
+    def _figures(self) -> dict[str, np.ndarray]:
+        """Of every shot of enough frames the correlations of its signals that count."""
+        found = {}
+        for shot, pairs in self._pairs.items():
+            driven = self._driven.get(shot, [])
+            if min(len(pairs), len(driven)) >= _LEAST:
+                counts = correlations(np.stack(driven)) >= _ALIKE
+                found[shot] = correlations(np.stack(pairs)[..., counts])
+        return found
 
 
 class Signals(Eye):
@@ -92,11 +112,9 @@ def signals(landmarks68: np.ndarray) -> np.ndarray:
     return np.array([*heights, distance(*_WIDTH) / distance(*_EYE_CORNERS)])
 
 
-def follows(pairs: np.ndarray, still: float) -> float | None:
-    """Mean correlation over signals of (frames, 2, signals): the output's, the driver's; None when nothing drives.
-    ``still``: the standard deviation up to which a driver's signal is left out."""
-    found = []
-    for output, driver in pairs.transpose(2, 1, 0):
-        if driver.std() > still:
-            found.append(np.corrcoef(output, driver)[0, 1] if output.std() > _FROZEN else 0.0)
-    return float(np.mean(found)) if found else None
+def correlations(pairs: np.ndarray) -> np.ndarray:
+    """(signals,) correlation between the two of (frames, 2, signals), 0 where one of them does not move at all."""
+    apart = pairs - pairs.mean(axis=0)
+    spread = apart.std(axis=0)
+    moves = (spread > _FROZEN).all(axis=0)
+    return np.where(moves, apart.prod(axis=1).mean(axis=0) / np.where(moves, spread.prod(axis=0), 1), 0.0)

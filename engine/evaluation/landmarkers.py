@@ -75,11 +75,11 @@ class Fitting(Eye):
     """Identity, expression and pose fitted to the landmarks of one picture alone; None without a face."""
 
     def __init__(self, landmarker: Landmarker) -> None:
-        self._landmarker, self.suffix = landmarker, landmarker.suffix
+        self.landmarker, self.suffix = landmarker, landmarker.suffix
         self._fitters: dict[tuple[int, int, bool], Fitter] = {}
 
     def __call__(self, picture: Picture) -> Fit | None:
-        seen: Observation | None = picture.seen(self._landmarker)
+        seen: Observation | None = picture.seen(self.landmarker)
         if seen is None:
             return None
         height, width = picture.rgb.shape[:2]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
 from engine.errors import EngineError
 from engine.evaluation.contestant import FLOOR, Contestant
-from engine.evaluation.correlation import follows, signals
+from engine.evaluation.correlation import Correlation, correlations, signals
 from engine.evaluation.differences import against_all
 from engine.evaluation.entrants import Entrant
+from engine.evaluation.landmarkers import Fitting, Landmarker
 from engine.evaluation.metrics import HIGHER, LOWER
 from engine.evaluation.pictures import CEILING, Moment, Picture
 from engine.evaluation.regions import box
@@ -17,6 +20,7 @@ from engine.evaluation.scores import MeanScore
 from engine.evaluation.sheets import Sheet, Tile
 from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.yaw_table import YawTable
+from engine.face.detector import Observation
 from tests.engine.faces import observed, sample_frames
 
 SHOTS = {f"shot {k}": f"person {k}" for k in range(6)}
@@ -135,14 +139,55 @@ def test_signals_hold_while_the_picture_is_scaled_and_turned() -> None:
     assert signals(opened)[1:] == pytest.approx(signals(points)[1:])
 
 
-def test_only_what_the_driver_moves_is_followed() -> None:
+def test_correlations_are_each_signals_own() -> None:
     t = np.linspace(0, 6, 30)
-    driver = np.stack([np.sin(t), np.cos(t), 1e-3 * np.sin(3 * t)], axis=1)
-    output = np.stack([2 * np.sin(t) + 5, np.zeros(30), -np.sin(3 * t)], axis=1)
-    both = np.stack([output, driver], axis=1)
-    assert follows(both, 0.01) == pytest.approx(0.5)  # the first exactly, the second not at all
-    assert follows(both[..., :1], 0.01) == pytest.approx(1)
-    assert follows(both[..., 2:], 0.01) is None
+    driver = np.stack([np.sin(t), np.cos(t), np.sin(t), np.zeros(30)], axis=1)
+    output = np.stack([2 * np.sin(t) + 5, np.zeros(30), -np.sin(t), np.sin(t)], axis=1)
+    np.testing.assert_allclose(correlations(np.stack([output, driver], axis=1)), [1, 0, -1, 0], atol=1e-9)
+
+
+class Reader(Landmarker):
+    """Sees mouth and eyes opened as far as a picture's first pixels say, each landmarker by a row of its own."""
+
+    def __init__(self, row: int) -> None:
+        self.name, self.suffix, self._row = ("judge", "witness")[row], "syn", row
+
+    def __call__(self, picture: Picture) -> Observation:
+        points = _points().copy()
+        mouth, eyes = picture.rgb[self._row, :2, 0] / 10
+        points[[61, 62, 63], 1] -= mouth
+        points[[37, 38, 43, 44], 1] -= eyes
+        return Observation(points, None, None, 1.0)
+
+
+@functools.cache
+def _points() -> np.ndarray:
+    return observed([sample_frames()[0]])[0].landmarks68
+
+
+def test_a_signal_counts_where_two_landmarkers_see_it_alike_in_the_driver() -> None:
+    """The mouth moves for both; of the eyes the judge sees noise, and to follow that or not is all the same."""
+    draws = np.random.default_rng(3)
+    mouth, noise = (40 + 30 * np.sin(np.arange(40) / 3)), draws.uniform(10, 90, (3, 40))
+
+    def picture(judge: tuple[float, float], witness: tuple[float, float]) -> Picture:
+        rgb = np.zeros((2, 2, 3), np.uint8)
+        rgb[0, :, 0], rgb[1, :, 0] = judge, witness
+        return Picture(rgb)
+
+    score = Correlation("exp", Fitting(Reader(0)), Fitting(Reader(1)))
+    for k in range(40):
+        driver = picture((mouth[k], noise[0, k]), (mouth[k], noise[1, k]))
+        output = picture((mouth[k], 100 - noise[0, k]), (0, 0))
+        score.update(output, Moment("shot", "who", k, driver, driver))
+    assert score.value() == pytest.approx(1, abs=0.01)
+    assert score.note() == "corr_exp-syn: 1 of 4 signals of 1 shots, which judge and witness see alike"
+    assert score.count() == 40
+    asleep = Correlation("exp", Fitting(Reader(0)), Fitting(Reader(1)))
+    for k in range(40):
+        driver = picture((0, noise[0, k]), (0, noise[1, k]))
+        asleep.update(driver, Moment("shot", "who", k, driver, driver))
+    assert asleep.value() is None and asleep.by_shot() == {} and asleep.count() == 0
 
 
 def test_the_far_cheek_is_on_the_side_that_is_turned_away() -> None:

@@ -164,21 +164,23 @@ def test_what_is_no_network_is_refused_in_words(tmp_path: Path) -> None:
 def test_papers_names_come_with_their_networks(tmp_path: Path, alexnet) -> None:
     path = write_pooling(tmp_path / "mean.onnx", 299)
     bare, full = (
-        Cabinet(Corners(), WeightPaths(), "another"),
-        Cabinet(Corners(), WeightPaths(lpips=alexnet[0], inception=path, arcface=path), "another"),
+        Cabinet(Corners(), Corners(), WeightPaths(), "another"),
+        Cabinet(Corners(), Corners(), WeightPaths(lpips=alexnet[0], inception=path, arcface=path), "another"),
     )
     papers = {"LPIPS", "FID", "CSIM"}
     assert papers <= bare.missing.keys() and not papers & full.missing.keys()
-    assert not papers & {score.name for score in bare.scores(True, True)}
-    given = {score.name: score for score in full.scores(True, True)}
+    assert not papers & {score.name for score in bare.scores(True, True, True)}
+    given = {score.name: score for score in full.scores(True, True, True)}
     assert papers <= given.keys()
     assert {given[name].weights_path for name in papers} == {alexnet[0], path}
     assert all(score.stand_in_for is None for name, score in given.items() if name in papers)
 
 
 def test_there_is_no_fid_of_a_few_pictures(tmp_path: Path) -> None:
-    cabinet = Cabinet(Corners(), WeightPaths(inception=write_pooling(tmp_path / "mean.onnx", 299)), "another")
-    fid = next(score for score in cabinet.scores(True, True) if score.name == "FID")
+    cabinet = Cabinet(
+        Corners(), Corners(), WeightPaths(inception=write_pooling(tmp_path / "mean.onnx", 299)), "another"
+    )
+    fid = next(score for score in cabinet.scores(True, True, True) if score.name == "FID")
     a, b = pictures()
     fid.update(a, Moment("a", "a", 0, a, a, b))
     assert fid.value() is None and fid.note() == "no FID below 2048 pictures"
