@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", nargs="+", metavar="LABEL", help="of differences: labels, or copy (default: copy, the first)"
     )
+    parser.add_argument(
+        "--true-motion", nargs="*", metavar="LABEL", help="whom exact sets drive by true motion too (default: all)"
+    )
     parser.add_argument("--frames", help="of each clip, like 0-199x5; default: all")
     parser.add_argument("--motion", choices=protocol.MOTION_PRESETS, help="of cross on clips (default: mixed)")
     parser.add_argument("--detector", default="mediapipe", help="drives the systems (default: %(default)s)")
@@ -89,6 +92,8 @@ def main(options: argparse.Namespace) -> int:
             "bad_option", "--pairs and --drivers are 1 or more, --size 64 or more.", "Correct the number."
         )
     entered = entrants.parse_all(options.systems)  # unknown names stop here
+    if unknown := set(options.true_motion or []) - {entrant.label for entrant in entered}:
+        raise EngineError("arguments", f"--true-motion: {unknown.pop()!r} is not compared here.", "Correct the label.")
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     landmarker = landmarkers.Landmarker(landmarkers.choose(options.landmarker, options.detector, options.regressor))
@@ -102,7 +107,8 @@ def main(options: argparse.Namespace) -> int:
         used.callback(landmarker.close)
         used.callback(witness.close)
         for test in _sets(options):
-            contest = Contest(test, entered, cabinet, folder, driver, keep=options.keep is not None)
+            keep = options.keep is not None
+            contest = Contest(test, entered, cabinet, folder, driver, keep, options.true_motion)
             against_all(contest.contestants, {}, options.against)  # so do labels of nobody
             for count in contest.run():
                 if options.out is not None and count % _KEEP_EVERY == 0:

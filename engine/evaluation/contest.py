@@ -28,10 +28,18 @@ from engine.protocol import Job
 
 class Contest:
     """``contestants`` and ``shots`` are what was scored, ``frames`` and ``regions`` pictures of every shot's middle
-    frame, whole and its regions close by. ``keep`` leaves the takes in ``folder``."""
+    frame, whole and its regions close by. ``truly`` are the labels of those that exact sets drive by true motion too,
+    None for all; ``keep`` leaves the takes in ``folder``."""
 
     def __init__(
-        self, test: TestSet, entrants: list[Entrant], cabinet: Cabinet, folder: Path, driver: Detector, keep: bool
+        self,
+        test: TestSet,
+        entrants: list[Entrant],
+        cabinet: Cabinet,
+        folder: Path,
+        driver: Detector,
+        keep: bool,
+        truly: list[str] | None = None,
     ) -> None:
         self._test, self._folder, self._driver, self._keep = test, folder, driver, keep
         self._landmarker = cabinet.landmarker
@@ -43,7 +51,8 @@ class Contest:
         self._systems = [
             contestant(f"{entrant.label}, true motion" if exact else entrant.label, entrant, exact)
             for entrant in entrants
-            for exact in ((False, True) if test.exact and entrant.driven else (False,))
+            for exact in (False, True)
+            if not exact or (test.exact and entrant.driven and (truly is None or entrant.label in truly))
         ]
         self.contestants = [self._floor, *self._systems, *([self._ceiling] if test.truth else [])]
         self.shots: dict[str, str] = {}  # whose face each shows

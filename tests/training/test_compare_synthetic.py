@@ -55,6 +55,16 @@ def test_systems_are_driven_by_fitted_and_by_true_motion(compared: tuple[Path, l
     assert "| akd-mp px ↓ † | 0–20° |" in (compared[0] / "compare.md").read_text(encoding="utf-8")
 
 
+def test_true_motion_is_left_to_whom_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", "mesh_warp", "again=mesh_warp", "--direction", "self", "--pairs", "1", "--size", "96"]
+    assert main([*arguments, "--true-motion", "again", "--out", str(tmp_path)]) == 0
+    (record,) = json.loads((tmp_path / "compare.json").read_text())
+    moved = [contestant["label"] for contestant in record["contestants"]][1:-1]
+    assert moved == ["mesh_warp", "again", "again, true motion"]
+    assert main([*arguments, "--true-motion", "nobody"]) == 1
+    assert "'nobody'" in capsys.readouterr().err
+
+
 def test_the_landmarks_of_the_truth_are_exact(compared: tuple[Path, list[dict]]) -> None:
     """The ceiling is not zero, since a landmarker looks at it; moved heads come nearer to it than the floor."""
     for record in compared[1]:
