@@ -8,7 +8,8 @@ from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
 
 _EYES = {"eyeBlink_R": ((37, 38), (41, 40)), "eyeBlink_L": ((43, 44), (47, 46))}  # middles of upper and lower lid
-_SHUT, _AJAR = 0.15, 0.35  # of the portrait's own opening: below and above which lids are shut and are as fitted
+_SHUT, _AJAR = 0.2, 0.45  # of the portrait's own opening: below and above which lids are shut and are as fitted
+_OVERLAP = 0.1  # of it: so far lids close over each other, or their jagged rims let the eye through
 _LEAST = 1e-3  # cm: lids of a portrait that are no further apart are shut
 
 
@@ -27,7 +28,7 @@ class Lids:
         """Shut, in place, the eyes of a head (N, 3) that are nearly shut; wider ones less and less."""
         apart = self._apart(placed)
         shut = 1 - smoothstep((apart / self._open - _SHUT) / (_AJAR - _SHUT))
-        placed += np.tensordot(np.maximum(apart, 0) * shut / self._closes, self._blinks, 1)
+        placed += np.tensordot(np.maximum(apart + _OVERLAP * self._open, 0) * shut / self._closes, self._blinks, 1)
 
     def _apart(self, field: np.ndarray) -> np.ndarray:
         """Of each eye the height (cm) between its lids' middles in a field (N, 3)."""

@@ -120,9 +120,9 @@ def test_lids_that_are_nearly_shut_meet_and_others_are_as_fitted() -> None:
     linear = apart[0] + (apart[1] - apart[0]) / (blinks[1] - blinks[0]) * blinks[:, None]  # a blink's own course
     for eye in range(2):
         fitted, placed = linear[:, eye] / own[eye], apart[:, eye] / own[eye]
-        np.testing.assert_allclose(placed[fitted > 0.35], fitted[fitted > 0.35], atol=1e-3)
-        slit = (fitted > 0) & (fitted < 0.15)
-        assert slit.any() and np.abs(placed[slit]).max() < 0.01
+        np.testing.assert_allclose(placed[fitted > 0.45], fitted[fitted > 0.45], atol=1e-3)
+        slit = (fitted > 0) & (fitted < 0.2)
+        assert slit.any() and placed[slit].max() < 0 < placed[slit].min() + 0.15  # over each other, a little
         assert np.diff(placed).max() < 1e-3  # it goes on closing
 
 
