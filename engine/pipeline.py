@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Hashable
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -22,8 +23,13 @@ from engine.systems.base import Portrait, Subject, System
 
 if TYPE_CHECKING:
     from engine.face.detector import Detector
+    from engine.face.subject import FaceFit
     from engine.motion.performance import Performance
     from engine.motion.retarget import Retargeter
+
+
+_KNOWN_FITS = 8
+_fits: dict[Hashable, list[FaceFit]] = {}  # of the portraits of this process' last takes, those used last at its end
 
 
 def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
@@ -51,7 +57,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         if system.needs_performance:
             with timings.stage("portraits"):
                 detector = _detector(job, driving)
-                portraits = _fit(portraits, detector)
+                portraits = fitted(portraits, detector)
             check()
         with timings.stage("prepare"):
             subject = system.prepare(portraits)
@@ -127,10 +133,16 @@ def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
     return create_detector(job.detector if driving is None or isinstance(driving, FrameSource) else driving.detector)
 
 
-def _fit(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
+def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
+    """The portraits with their faces, which are remembered for further takes of the same pictures."""
     from engine.face.subject import fit_portraits
 
-    faces = fit_portraits([(portrait.path, portrait.rgb) for portrait in portraits], detector)
+    pictures = [(portrait.rgb.shape, hashlib.sha256(portrait.rgb.tobytes()).digest()) for portrait in portraits]
+    key = (detector.name, *pictures)
+    faces = _fits.pop(key, None) or fit_portraits([(portrait.path, portrait.rgb) for portrait in portraits], detector)
+    _fits[key] = faces
+    while len(_fits) > _KNOWN_FITS:
+        del _fits[next(iter(_fits))]
     return [Portrait(portrait.path, portrait.rgb, face) for portrait, face in zip(portraits, faces, strict=True)]
 
 

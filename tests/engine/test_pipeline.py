@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import pytest
 from skimage import data
 
 from engine.errors import EngineError
+from engine.face.detector import create
 from engine.face.model import DEFAULT_PATH
 from engine.media.image import encode_png, read_image
 from engine.motion.performance import Performance
-from engine.pipeline import render
+from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
+from engine.systems.base import Portrait
 from tests.engine.conftest import Engine
+from tests.engine.faces import portrait_rgb
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "driving_sample.mp4"
 FRAMES = ((1001, 8), (1002, 14), (1004, 14), (1005, 12))
@@ -193,3 +197,14 @@ def test_footage_is_analysed_once_for_all_takes(desk: Path) -> None:
     assert Performance.load(kept).start == 3
     pictures = [[p.read_bytes() for p in sorted(folder.glob("*.png"))] for folder in (first, second, third)]
     assert pictures[0] == pictures[1] == pictures[2]
+
+
+def test_a_portraits_face_is_remembered_while_its_picture_stays() -> None:
+    rgb = portrait_rgb()
+    with closing(create("mediapipe")) as detector:
+        (first,) = fitted([Portrait(Path("a.png"), rgb)], detector)
+        (again,) = fitted([Portrait(Path("b.png"), rgb.copy())], detector)
+        (other,) = fitted([Portrait(Path("a.png"), np.ascontiguousarray(rgb[:, ::-1]))], detector)
+    assert again.face is first.face and again.path == Path("b.png")
+    assert first.face is not None and other.face is not None
+    assert np.abs(first.face.observation.landmarks68 - other.face.observation.landmarks68).max() > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -152,6 +153,20 @@ def test_released_memory_comes_back_by_itself():
     session.release()
     assert session.device == "cpu" and session.batch == 2
     np.testing.assert_array_equal(session.run(given)["mended"], before)
+
+
+def test_a_network_is_kept_open_until_its_file_changes(tmp_path):
+    path = tmp_path / "network.onnx"
+    shutil.copy(NETWORKS / "warp.onnx", path)
+    first = runtime.kept(path)
+    assert runtime.kept(tmp_path / "." / "network.onnx") is first
+    os.utime(path, (1, 1))
+    again = runtime.kept(path)
+    assert again is not first and again.inputs == first.inputs
+    path.unlink()
+    with pytest.raises(EngineError) as caught:
+        runtime.kept(path)
+    assert caught.value.code == "missing_network"
 
 
 def test_wrong_inputs_are_named():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import systems
+from engine import runtime, systems
 from engine.errors import EngineError
 from engine.face.detector import create as create_detector
 from engine.face.maths import rotation_from_vector
@@ -24,7 +24,7 @@ from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.network.generator import Generator
-from engine.systems.identity_matched.system import MendedPortrait, head_square
+from engine.systems.identity_matched.system import head_square
 from engine.training.export import onnx
 from engine.training.tasks import create
 from tests.engine.faces import SAMPLE, portrait_rgb, weights
@@ -148,11 +148,14 @@ def test_files_that_do_not_belong_together_are_one_clear_error(loud: str, tmp_pa
         assert caught.value.code == "bad_network" and "mixed" in caught.value.text
 
 
-def test_memory_is_given_back(loud: str) -> None:
-    subject = systems.create("identity_matched", {"weights": loud}).prepare([portrait()])
-    assert isinstance(subject, MendedPortrait) and "cpu" in subject.networks
-    subject.close()
-    assert subject._session._backend is None
+def test_the_next_take_finds_the_networks_open(loud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = drawn(weights=loud)
+
+    def opened(*given: object) -> None:
+        raise AssertionError(f"{given} opened again")
+
+    monkeypatch.setattr(runtime.Session, "__init__", opened)
+    np.testing.assert_array_equal(drawn(weights=loud), before)
 
 
 def test_a_take_records_what_drew_it(loud: str, tmp_path: Path) -> None:

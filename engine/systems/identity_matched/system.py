@@ -7,7 +7,6 @@ know: the inside of the mouth, what comes into view when the head turns, closing
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,17 +91,14 @@ class MendedPortrait(Subject):
         assert portrait.face is not None
         self._face = portrait.face
         square = head_square(portrait)
-        self._path, self._session = frame, runtime.open(frame)
-        with ExitStack() as failed:
-            failed.callback(self._session.release)
-            side = _side(self._session, frame, "pncc")
-            self._condition = Conditioner(warped.build, square, side)
-            self._canvas = Canvas(square, side)
-            self._known = self._remembered(source, side)
-            for name, shape in self._session.inputs.items():
-                if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
-                    raise _unfit(frame, f"it takes {name} {shape}, which {source.name} does not give")
-            failed.pop_all()
+        self._path, self._session = frame, runtime.kept(frame)
+        side = _side(self._session, frame, "pncc")
+        self._condition = Conditioner(warped.build, square, side)
+        self._canvas = Canvas(square, side)
+        self._known = self._remembered(source, side)
+        for name, shape in self._session.inputs.items():
+            if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
+                raise _unfit(frame, f"it takes {name} {shape}, which {source.name} does not give")
 
     @property
     def networks(self) -> str:
@@ -131,9 +127,6 @@ class MendedPortrait(Subject):
         head = head_share(self._condition.square, self._condition.size, self._face.camera, pose)
         return head * np.float32(smoothstep(np.asarray((conditions.motion - _STILL) / (_MOVING - _STILL))))
 
-    def close(self) -> None:
-        self._session.release()
-
     def _conditions(self, flow: GeometryFlow, motion: MotionFrame) -> Conditions:
         known = self._condition(flow)
         if self._own_pncc or motion.driver is None:
@@ -142,14 +135,12 @@ class MendedPortrait(Subject):
         return replace(known, pncc=self._condition.pncc(head, Pose(motion.rotation, motion.translation)))
 
     def _remembered(self, path: Path, side: int) -> dict[str, np.ndarray]:
-        """What the first half says of the portrait, by name; it is not needed afterwards."""
-        with ExitStack() as used:
-            session = runtime.open(path)
-            used.callback(session.release)
-            given = {"source": self._picture(self._rgb), "source_pncc": _planes(self._condition.source_pncc())}
-            if session.inputs != dict.fromkeys(given, (3, side, side)):
-                raise _unfit(path, f"it does not take {' and '.join(given)} of {side} pixels")
-            return session.run(given)
+        """What the first half says of the portrait, by name."""
+        session = runtime.kept(path)
+        given = {"source": self._picture(self._rgb), "source_pncc": _planes(self._condition.source_pncc())}
+        if session.inputs != dict.fromkeys(given, (3, side, side)):
+            raise _unfit(path, f"it does not take {' and '.join(given)} of {side} pixels")
+        return session.run(given)
 
     def _picture(self, rgb: np.ndarray) -> np.ndarray:
         """The head's square of a frame (H, W, 3) uint8 as (1, 3, S, S) in −1…1."""
