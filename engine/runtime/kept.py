@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.errors import EngineError
 from engine.runtime.session import Session, open
 
-_COUNT = 4  # two systems' halves, or one's beside another's; who is used longest ago goes, with its memory
+_COUNT = 8  # a few systems' halves, as a comparison takes turns with them; who was used longest ago goes
 
 
 def kept(path: Path) -> Session:
