@@ -18,7 +18,7 @@ from engine.face.detector import create as create_detector
 from engine.media.image import read_image
 from engine.media.writer import FrameWriter
 from engine.motion.analyse import analyse
-from engine.pipeline import render
+from engine.pipeline import forget, render
 from engine.protocol import FIRST_FRAME, Driving, Job
 
 Figures = dict[str, float]
@@ -97,7 +97,8 @@ class _TimedFrames:
 
 
 def _product(material: Material, system: str) -> Figures:
-    """The real pipeline; its own clock, from the take's sidecar."""
+    """The real pipeline; its own clock, from the take's sidecar. Nothing of takes before it is remembered."""
+    forget()
     messages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         render(job_for(material, system, Path(folder)), messages.append, lambda: False)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import takes
+from engine import runtime, takes
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
 from engine.media.image import read_image
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _KNOWN_FITS = 8
-_fits: dict[Hashable, list[FaceFit]] = {}  # of the portraits of this process' last takes, those used last at its end
+_fits: dict[Hashable, list[FaceFit]] = {}  # of the portraits of this process' last takes; used last, at the end
 
 
 def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
@@ -134,7 +134,7 @@ def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
 
 
 def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
-    """The portraits with their faces, which are remembered for further takes of the same pictures."""
+    """The portraits with their faces, remembered for further takes of the same pictures in this process."""
     from engine.face.subject import fit_portraits
 
     pictures = [(portrait.rgb.shape, hashlib.sha256(portrait.rgb.tobytes()).digest()) for portrait in portraits]
@@ -144,6 +144,12 @@ def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
     while len(_fits) > _KNOWN_FITS:
         del _fits[next(iter(_fits))]
     return [Portrait(portrait.path, portrait.rgb, face) for portrait, face in zip(portraits, faces, strict=True)]
+
+
+def forget() -> None:
+    """Let go of what this process remembers of earlier takes: faces of portraits and open networks."""
+    _fits.clear()
+    runtime.forget()
 
 
 def _inputs(

@@ -96,16 +96,16 @@ def main(options: argparse.Namespace) -> int:
         raise EngineError("arguments", f"--true-motion: {unknown.pop()!r} is not compared here.", "Correct the label.")
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-    landmarker = landmarkers.Landmarker(landmarkers.choose(options.landmarker, options.detector, options.regressor))
     paths = WeightPaths(options.metric_net, options.lpips, options.inception, options.arcface)
-    witness = landmarkers.Landmarker(landmarkers.choose("auto", landmarker.name))
-    cabinet = Cabinet(landmarker, witness, paths, options.detector)
     done: list[Comparison] = []
     with ExitStack() as used:
+        scorer = landmarkers.choose(options.landmarker, options.detector, options.regressor)
+        landmarker = used.enter_context(closing(landmarkers.Landmarker(scorer)))
+        other = landmarkers.witness(landmarker, options.regressor)
+        witness = used.enter_context(closing(landmarkers.Landmarker(other)))
+        cabinet = Cabinet(landmarker, witness, paths, options.detector)
         driver = used.enter_context(closing(detector.create(options.detector)))
         folder = used.enter_context(_folder(options.keep))
-        used.callback(landmarker.close)
-        used.callback(witness.close)
         for test in _sets(options):
             keep = options.keep is not None
             contest = Contest(test, entered, cabinet, folder, driver, keep, options.true_motion)

@@ -9,7 +9,7 @@ from engine.evaluation.metrics import HIGHER
 from engine.evaluation.pictures import Eye, Moment, Picture
 from engine.evaluation.scores import Score, angles
 
-_LEAST = 4  # frames
+_LEAST = 16  # frames; of fewer, noise looks alike too often
 _FROZEN = 1e-6  # standard deviation of what does not move at all
 _ALIKE = 0.5  # correlation of two landmarkers of equal noise when as much of what each sees is noise as is motion
 # Of the 68 landmarks. Heights are measured in lengths of the nose and widths in distances of the eyes' outer corners,
@@ -28,9 +28,9 @@ class Correlation(Score):
 
     ``corr_exp``: of four signals of the landmarks (mouth open, mouth wide, eyes open, brows raised); ``corr_pose``: of
     yaw, pitch and roll of the face model fitted to the landmarks. A signal counts only where ``witness``, another
-    landmarker, sees it move alike in the driver's own frames: else the landmarker shows noise, as of a head that hardly
-    turns, and whoever correlates with it does so by chance. What moves in the driver alone counts 0. No figure for
-    shots of fewer than four frames, or where no signal counts.
+    landmarker, sees it move alike in the driver's own frames: else one of the two shows noise, as of a head that hardly
+    turns, and nobody can say who follows. What moves in the driver alone counts 0. No figure for shots in which
+    fewer than sixteen frames have faces, or where no signal counts.
     """
 
     better, digits, by_landmarks, telling = HIGHER, 3, True, True
@@ -62,22 +62,22 @@ class Correlation(Score):
         return sum(len(self._pairs[shot]) for shot in self.by_shot())
 
     def note(self) -> str:
-        figures = self._figures()
-        if not figures:
+        counts = self._counts()
+        if not counts:
             return ""
-        among = sum(pairs[0].shape[-1] for shot, pairs in self._pairs.items() if shot in figures)
-        counted = sum(map(len, figures.values()))
-        return f"{self.name}: {counted} of {among} signals of {len(figures)} shots, which {self._judges} see alike"
+        alike, among = sum(map(np.sum, counts.values())), sum(map(len, counts.values()))
+        return f"{self.name}: {alike} of {among} signals of {len(counts)} shots, which {self._judges} see alike"
+
+    def _counts(self) -> dict[str, np.ndarray]:
+        """Of every shot whether its signals count, whoever is scored."""
+        driven = {shot: pairs for shot, pairs in self._driven.items() if len(pairs) >= _LEAST}
+        return {shot: correlations(np.stack(pairs)) >= _ALIKE for shot, pairs in driven.items()}
 
     def _figures(self) -> dict[str, np.ndarray]:
-        """Of every shot of enough frames the correlations of its signals that count."""
-        found = {}
-        for shot, pairs in self._pairs.items():
-            driven = self._driven.get(shot, [])
-            if min(len(pairs), len(driven)) >= _LEAST:
-                counts = correlations(np.stack(driven)) >= _ALIKE
-                found[shot] = correlations(np.stack(pairs)[..., counts])
-        return found
+        """Of every shot the correlations of the signals that count."""
+        counts = self._counts()
+        seen = {shot: pairs for shot, pairs in self._pairs.items() if shot in counts and len(pairs) >= _LEAST}
+        return {shot: correlations(np.stack(pairs)[..., counts[shot]]) for shot, pairs in seen.items()}
 
 
 class Signals(Eye):

@@ -52,6 +52,12 @@ def choose(wanted: str, driver: str, regressor: Path | None = None) -> Detector:
     return detector.create(wanted)
 
 
+def witness(judge: Landmarker, regressor: Path | None = None) -> Detector:
+    """Another than the judge: MediaPipe beside our face regressor, and that beside all others (``regressor``: another
+    ONNX file of it)."""
+    return choose("mediapipe" if judge.name == "understudy" else "understudy", judge.name, regressor)
+
+
 def remark(scorer: str, driver: str) -> str:
     """One sentence for under a table."""
     if scorer != driver:

@@ -42,14 +42,13 @@ class SourceGeometry:
         self._eye_shift = lid_offsets(face.offsets, self.dense)
         self._upper_teeth = face.model.vertices_of("teeth_upper")
         self._eye_vertices = [face.model.vertices_of(name) for name in EYES]
-        self.base = face.model.deform(face.neutral, face.expression)
         self.correction = self.anatomy.spread(face.offsets)
-        self._lids = Lids(face.model, self.base + self.correction)
+        self._lids = Lids(face.model, face.model.deform(face.neutral, face.expression) + self.correction)
         self._scale = _WORK_SIDE / max(self.camera.width, self.camera.height)
         self._inside = None if matte is None else _Inside(matte, self._scale)
         if self._inside is not None:
             self._shrink_into_matte(self._inside)
-        self.vertices = self.place(self.base, np.zeros((2, 2)))
+        self.vertices = self._placed_as_portrayed()
         camera_points = face.pose.apply(self.vertices)
         self.pixels, self.depth = self.camera.project(camera_points)
         self._keep_skin_off_openings()
@@ -57,17 +56,14 @@ class SourceGeometry:
         self.solid = self._solid()
 
     def place(
-        self,
-        head: np.ndarray,
-        gaze_turn: np.ndarray,
-        offsets: np.ndarray | None = None,
-        neutral: np.ndarray | None = None,
+        self, neutral: np.ndarray, expression: np.ndarray, gaze_turn: np.ndarray, offsets: np.ndarray | None = None
     ) -> np.ndarray:
-        """A deformed head (N, 3) with the portrait's corrections, landmark ``offsets``, turned eyes, lids that meet.
+        """A ``neutral`` head (N, 3) cm under an ``expression`` (E,), (N, 3) with the portrait's corrections, landmark
+        ``offsets``, turned eyes, and lids that meet.
 
-        ``gaze_turn`` (2, 2) radians of pitch and yaw away from the portrait's own gaze; ``neutral`` (N, 3) what
-        ``head`` is without its expression, None for the portrait's own.
+        ``gaze_turn`` (2, 2) radians of pitch and yaw away from the portrait's own gaze.
         """
+        head = self.face.model.deform(neutral, expression)
         placed = head + self.correction
         if offsets is not None:
             placed += self.anatomy.spread(offsets)
@@ -76,9 +72,12 @@ class SourceGeometry:
             centre, _ = eyeball(self.face.model, head, name)
             turned = (head[ids] - centre) @ look(*gaze_turn[k]).T + centre
             placed[ids] = turned + self._eye_shift[k]
-        self._lids.meet(placed)
-        self._seat_teeth(placed, self.face.neutral if neutral is None else neutral)
+        self._lids.meet(placed, expression)
+        self._seat_teeth(placed, neutral)
         return placed
+
+    def _placed_as_portrayed(self) -> np.ndarray:
+        return self.place(self.face.neutral, self.face.expression, np.zeros((2, 2)))
 
     def _seat_teeth(self, placed: np.ndarray, neutral: np.ndarray) -> None:
         """Teeth where this person's lips and chin want them: little gum in a smile, both rows keep their distance.
@@ -102,7 +101,7 @@ class SourceGeometry:
         region = anatomy.skin & (anatomy.height > -1.5)
         pinned = anatomy.face_weight > 0.5
         for _ in range(2):
-            pixels, depth = self.camera.project(face.pose.apply(self.place(self.base, np.zeros((2, 2)))))
+            pixels, depth = self.camera.project(face.pose.apply(self._placed_as_portrayed()))
             offset = inside.nearest_edge(pixels) - pixels
             offset[~region] = 0
             outside = np.abs(offset).sum(axis=1) > 0

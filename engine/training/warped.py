@@ -93,8 +93,7 @@ def _tracked(source: Frame, driving: Frame, detector: Detector) -> tuple[FaceFit
 
 def _shut(expression: np.ndarray, true: np.ndarray) -> np.ndarray:
     """(E,) as measured, but ``eyeBlink`` no less than in truth: detectors see less of the studio's blinks than of
-    people's. What gaze and squint shut is left to the measure, so that lids are open a little now and then, as in
-    takes."""
+    people's."""
     lids = [k for k, name in enumerate(face_model.load().expression_names) if name.startswith("eyeBlink")]
     expression = expression.copy()
     expression[lids] = np.maximum(expression[lids], true[lids])

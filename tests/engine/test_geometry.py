@@ -35,8 +35,8 @@ STRAIGHT = np.eye(3)
 def flow(rotation: np.ndarray = STRAIGHT, gaze: float = 0, **amounts: float) -> GeometryFlow:
     """The portrait turned further, looking aside by ``gaze`` radians, its expression changed by these amounts."""
     face = portrait_face()
-    head = face.model.deform(face.neutral, face.expression + weights(face.model, **amounts))
-    placed = source().place(head, np.full((2, 2), gaze) * [0, 1])
+    expression = face.expression + weights(face.model, **amounts)
+    placed = source().place(face.neutral, expression, np.full((2, 2), gaze) * [0, 1])
     return FlowBuilder(source())(placed, Pose(face.pose.rotation @ rotation, face.pose.translation))
 
 
@@ -102,28 +102,38 @@ def test_a_large_portrait_is_worked_on_small_and_says_at_what_scale() -> None:
     assert isinstance(reduced.fragments, Fragments) and reduced.hidden.max() <= 1
 
 
-def opening(blink: float) -> np.ndarray:
-    """(2,) cm between the lids of both eyes of the placed portrait, blinking so far from fully open."""
-    face = portrait_face()
-    names = weights(face.model, eyeBlink=1)
-    expression = np.where(names > 0, blink, face.expression)
-    marks = face.model.landmarks68.at(source().place(face.model.deform(face.neutral, expression), np.zeros((2, 2))))
+def openings(head: np.ndarray) -> np.ndarray:
+    """(2,) cm between the lids of both eyes of a head."""
+    marks = portrait_face().model.landmarks68.at(head)
     return np.array([marks[[37, 43], 1] - marks[[41, 47], 1], marks[[38, 44], 1] - marks[[40, 46], 1]]).mean(axis=0)
 
 
+def opened(**amounts: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both eyes' openings as shares of the portrait's own: as the model has them, and as they are placed."""
+    face, geometry = portrait_face(), source()
+    given = weights(face.model, **amounts)
+    expression = np.where(weights(face.model, **dict.fromkeys(amounts, 1)) > 0, given, face.expression)
+    own = openings(geometry.vertices)
+    plain = openings(face.model.deform(face.neutral, expression) + geometry.correction)
+    return plain / own, openings(geometry.place(face.neutral, expression, np.zeros((2, 2)))) / own
+
+
 def test_lids_that_are_nearly_shut_meet_and_others_are_as_fitted() -> None:
-    face = portrait_face()
-    blinks = np.linspace(0, 1.2, 61)
-    apart = np.array([opening(blink) for blink in blinks])
-    own = face.model.landmarks68.at(source().vertices)
-    own = np.array([own[[37, 43], 1] - own[[41, 47], 1], own[[38, 44], 1] - own[[40, 46], 1]]).mean(axis=0)
-    linear = apart[0] + (apart[1] - apart[0]) / (blinks[1] - blinks[0]) * blinks[:, None]  # a blink's own course
-    for eye in range(2):
-        fitted, placed = linear[:, eye] / own[eye], apart[:, eye] / own[eye]
-        np.testing.assert_allclose(placed[fitted > 0.45], fitted[fitted > 0.45], atol=1e-3)
-        slit = (fitted > 0) & (fitted < 0.2)
-        assert slit.any() and placed[slit].max() < 0 < placed[slit].min() + 0.15  # over each other, a little
-        assert np.diff(placed).max() < 1e-3  # it goes on closing
+    fitted, placed = np.array([opened(eyeBlink=blink) for blink in np.linspace(0, 1.2, 61)]).transpose(1, 2, 0)
+    for plain, met in zip(fitted, placed, strict=True):
+        np.testing.assert_allclose(met[plain > 0.45], plain[plain > 0.45], atol=1e-3)
+        slit = (plain > 0) & (plain < 0.2)
+        assert slit.any() and met[slit].max() < 0 < met[slit].min() + 0.15  # over each other, a little
+        assert np.diff(met).max() < 1e-3  # it goes on closing
+
+
+def test_one_eye_winks_and_a_look_down_is_no_blink() -> None:
+    fitted, winking = opened(eyeBlink_L=0.8, eyeBlink_R=0.0)
+    assert winking[0] == pytest.approx(fitted[0], abs=1e-3) and winking[0] > 0.9  # subject's right eye
+    assert winking[1] < 0.01
+    fitted, reading = opened(eyeLookDown=1.0, eyeSquint=0.4, eyeBlink=0.0)
+    assert (fitted < 0.4).all()
+    np.testing.assert_allclose(reading, fitted, atol=1e-3)
 
 
 @pytest.mark.parametrize("matted", [True, False], ids=["matte", "no matte"])

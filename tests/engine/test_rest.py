@@ -59,9 +59,8 @@ def field() -> np.ndarray:
     build = FlowBuilder(source)
     height, width = PHOTOGRAPH.shape[:2]
     own_place = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
-    speaking = source.place(
-        face.model.deform(face.neutral, face.expression + weights(face.model, jawOpen=0.8)), np.zeros((2, 2))
-    )
+    speech = face.expression + weights(face.model, jawOpen=0.8)
+    speaking = source.place(face.neutral, speech, np.zeros((2, 2)))
     moving = np.zeros((height, width), bool)
     for rotation, shift in (
         *((turn(angle), (0, 0, 0)) for angle in (20, -20)),

@@ -163,6 +163,8 @@ def test_a_network_is_kept_open_until_its_file_changes(tmp_path):
     os.utime(path, (1, 1))
     again = runtime.kept(path)
     assert again is not first and again.inputs == first.inputs
+    again.precision = "fp16"  # as if it had fallen back: nobody else shall have to go on with that
+    assert runtime.kept(path) is not again
     path.unlink()
     with pytest.raises(EngineError) as caught:
         runtime.kept(path)

@@ -66,9 +66,8 @@ class WarpedPortrait(Subject):
 
     def place(self, motion: MotionFrame) -> np.ndarray:
         """The head that moves, (N, 3) cm, with the portrait's own corrections."""
-        neutral = motion.neutral(self._face)
-        head = self._face.model.deform(neutral, motion.expression)
-        return self._source.place(head, motion.gaze - self._face.gaze, motion.offsets, neutral)
+        gaze_turn = motion.gaze - self._face.gaze
+        return self._source.place(motion.neutral(self._face), motion.expression, gaze_turn, motion.offsets)
 
     def _full(self, image: np.ndarray) -> np.ndarray:
         """A flow-resolution image at the portrait's own."""
