@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from engine import runtime, takes
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
@@ -137,7 +139,9 @@ def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
     """The portraits with their faces, remembered for further takes of the same pictures in this process."""
     from engine.face.subject import fit_portraits
 
-    pictures = [(portrait.rgb.shape, hashlib.sha256(portrait.rgb.tobytes()).digest()) for portrait in portraits]
+    pictures = [
+        (portrait.rgb.shape, hashlib.sha256(np.ascontiguousarray(portrait.rgb)).digest()) for portrait in portraits
+    ]
     key = (detector.name, *pictures)
     faces = _fits.pop(key, None) or fit_portraits([(portrait.path, portrait.rgb) for portrait in portraits], detector)
     _fits[key] = faces

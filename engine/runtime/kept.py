@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from engine.runtime.session import Session, open
 
 _COUNT = 8  # a few systems' halves, as a comparison takes turns with them
-_known: dict[tuple[Path, int, int], tuple[Session, object]] = {}  # with how each was opened; used last, at the end
 
 
 def kept(path: Path) -> Session:
@@ -19,20 +19,23 @@ def kept(path: Path) -> Session:
         stat = path.stat()
     except OSError:
         return open(path)  # which says what is wrong
-    key = (path.resolve(), stat.st_mtime_ns, stat.st_size)
-    known = _known.pop(key, None)
-    if known is None or known[1] != _state(known[0]):
-        session = open(path)
-        known = session, _state(session)
-    _known[key] = known
-    while len(_known) > _COUNT:
-        del _known[next(iter(_known))]
-    return known[0]
+    stamp = path.resolve(), stat.st_mtime_ns, stat.st_size
+    session, state = _opened(*stamp)
+    if _state(session) != state:
+        forget()  # all of them: memory ran out, or a network's numbers did
+        session, _ = _opened(*stamp)
+    return session
 
 
 def forget() -> None:
     """Let go of all that are kept."""
-    _known.clear()
+    _opened.cache_clear()
+
+
+@lru_cache(maxsize=_COUNT)
+def _opened(path: Path, changed: int, size: int) -> tuple[Session, object]:
+    session = open(path)
+    return session, _state(session)
 
 
 def _state(session: Session) -> object:
