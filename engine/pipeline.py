@@ -140,7 +140,7 @@ def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
     from engine.face.subject import fit_portraits
 
     pictures = [
-        (portrait.rgb.shape, hashlib.sha256(np.ascontiguousarray(portrait.rgb)).digest()) for portrait in portraits
+        (portrait.rgb.shape, hashlib.sha256(np.ascontiguousarray(portrait.rgb).data).digest()) for portrait in portraits
     ]
     key = (detector.name, *pictures)
     faces = _fits.pop(key, None) or fit_portraits([(portrait.path, portrait.rgb) for portrait in portraits], detector)
