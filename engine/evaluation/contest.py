@@ -41,6 +41,10 @@ class Contest:
         keep: bool,
         truly: list[str] | None = None,
     ) -> None:
+        if truly and not test.exact:
+            raise EngineError(
+                "no_labels", f"Nobody knows the true motion of {test.name}.", "Leave --true-motion out for this set."
+            )
         self._test, self._folder, self._driver, self._keep = test, folder, driver, keep
         self._landmarker = cabinet.landmarker
 

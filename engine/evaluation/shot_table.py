@@ -32,6 +32,12 @@ class _Column:
         sign = 1 if self.score.better == HIGHER else -1
         return sign * (self.figures - base) / np.where(base == 0, np.nan, np.abs(base))
 
+    def fewer(self) -> str:
+        """How many shots the systems' medians are of, where that is not all of them."""
+        known = ~np.isnan(self.figures[self.first : self.last])
+        counts = sorted(set(known.sum(1).tolist()))
+        return "" if counts == [known.shape[1]] else f" ({'–'.join(map(str, counts))})"
+
     def cell(self, figures: np.ndarray) -> str:
         """The contestants' figures, one after the other, the systems' best in bold."""
         systems = figures[self.first : self.last]
@@ -72,7 +78,7 @@ class ShotTable:
         for k, shot in enumerate(self._shots):
             cells = [shot, str(self._lengths[shot])]
             lines.append(tables.row([*cells, *(column.cell(column.figures[:, k]) for column in self._columns)]))
-        medians = [column.cell(_medians(column.figures)) for column in self._columns]
+        medians = [column.cell(_medians(column.figures)) + column.fewer() for column in self._columns]
         lines.append(tables.row([f"median of {len(self._shots)}", str(sum(self._lengths.values())), *medians]))
         for k, other in enumerate(self._systems[1:], 1):
             gains = [column.gain()[column.first + k] for column in self._columns]

@@ -185,6 +185,7 @@ def test_faults_are_one_sentence(clips: Path, tmp_path: Path, capsys: pytest.Cap
         (["null", "--pairs", "0"], "--pairs"),
         (["null", "--set", str(clips), "--against", "mesh_warp"], "mesh_warp"),
         (["null", "--set", str(clips), "--portraits", str(tmp_path)], "no portraits"),
+        (["mesh_warp", "--set", str(clips), "--true-motion", "mesh_warp"], "true motion"),
     ):
         assert main(["compare", *arguments]) == 1
         assert word in capsys.readouterr().err

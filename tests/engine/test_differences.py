@@ -127,6 +127,7 @@ def test_what_is_missing_is_neither_won_nor_lost(contestants: list[Contestant]) 
     assert "| shot 1 | 11 | 9.00 / **2.00** / – | 0.90 / **0.50** / – |" in lines
     assert "| new better than old in |  | 4 of 5 | 0 of 0 |" in lines
     assert "| new better than old by, median |  | +10.0% | – |" in lines
+    assert any(line.startswith("| median of 6 | 75 | 9.00 / **3.50** / 3.60 (5–6) |") for line in lines), lines
 
 
 def test_signals_hold_while_the_picture_is_scaled_and_turned() -> None:
