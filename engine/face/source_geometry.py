@@ -22,6 +22,9 @@ _HAIR = 0.1  # of the face's diagonal: from the skull's outline into the hair
 _SPREAD = 200  # neighbour averages of the silhouette's pull over the back of the head
 _GUM_SHOWS = 0.1  # nominal cm
 _TEETH_FOLLOW = 0.7  # of the way to where no more gum shows
+_SMILES = "mouthSmile_L", "mouthSmile_R"
+_SMILE, _GRIN = 0.25, 0.5  # mean weights of a smile: from where, and from where wholly, it pulls at the chin
+_CLENCHED, _OPEN = 0.35, 0.75  # nominal cm that a grin's chin drops without, and not without, the jaw
 _SETTLE = 60  # neighbour averages of the continued coordinates
 
 
@@ -41,6 +44,7 @@ class SourceGeometry:
         self.diagonal = face.observation.diagonal
         self._eye_shift = lid_offsets(face.offsets, self.dense)
         self._upper_teeth = face.model.vertices_of("teeth_upper")
+        self._smiles = [face.model.expression_index(n) for n in _SMILES if n in face.model.expression_names]
         self._eye_vertices = [face.model.vertices_of(name) for name in EYES]
         self.correction = self.anatomy.spread(face.offsets)
         self._lids = Lids(face.model, face.model.deform(face.neutral, face.expression) + self.correction)
@@ -73,24 +77,28 @@ class SourceGeometry:
             turned = (head[ids] - centre) @ look(*gaze_turn[k]).T + centre
             placed[ids] = turned + self._eye_shift[k]
         self._lids.meet(placed, expression)
-        self._seat_teeth(placed, neutral)
+        self._seat_teeth(placed, neutral, expression)
         return placed
 
     def _placed_as_portrayed(self) -> np.ndarray:
         return self.place(self.face.neutral, self.face.expression, np.zeros((2, 2)))
 
-    def _seat_teeth(self, placed: np.ndarray, neutral: np.ndarray) -> None:
+    def _seat_teeth(self, placed: np.ndarray, neutral: np.ndarray, expression: np.ndarray) -> None:
         """Teeth where this person's lips and chin want them: little gum in a smile, both rows keep their distance.
 
         From the picture, lips that part and a jaw that drops are told apart by the chin alone, which wanders, so the
-        lower row goes half by the fitted jaw and half by the chin. Else a clenched grin shows a gap between the rows.
+        lower row goes half by the fitted jaw and half by the chin. A grin pulls the chin down with it, and the fit
+        takes that for the jaw: until its chin has dropped further, its rows meet.
         """
         anatomy, marks = self.anatomy, self.face.model.landmarks68
         gum = float(marks.at(placed)[62, 1] - placed[self._upper_teeth, 1].max()) - _GUM_SHOWS * anatomy.unit
         placed[anatomy.upper_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum)
         by_chin = min(0.0, float((marks.at(placed) - marks.at(neutral + self.correction))[8, 1]))
         by_jaw = float((placed - neutral)[anatomy.lower_jaw, 1].mean())
-        placed[anatomy.lower_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum) + (by_chin - by_jaw) / 2
+        grins = smoothstep((expression[self._smiles].mean() - _SMILE) / (_GRIN - _SMILE)) if self._smiles else 0.0
+        drops = smoothstep((-by_chin / anatomy.unit - _CLENCHED) / (_OPEN - _CLENCHED))
+        opens = (by_chin + by_jaw) / 2 * (1 - grins * (1 - drops))
+        placed[anatomy.lower_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum) + opens - by_jaw
 
     def _shrink_into_matte(self, inside: _Inside) -> None:
         """Pull the silhouette into the person, or background shows between cheek and ear.

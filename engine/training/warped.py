@@ -27,7 +27,7 @@ from engine.systems.identity_matched.conditions import Conditioner, Square
 from engine.systems.mesh_warp.system import WarpedPortrait
 from engine.training.sample import Frame, Pair, Samples, Warp
 
-VERSION = 5  # raised whenever the same pair is warped otherwise
+VERSION = 6  # raised whenever the same pair is warped otherwise
 NEEDED = ("matte", "landmarks68", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
 _IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
 

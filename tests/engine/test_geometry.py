@@ -136,6 +136,27 @@ def test_one_eye_winks_and_a_look_down_is_no_blink() -> None:
     np.testing.assert_allclose(reading, fitted, atol=1e-3)
 
 
+def rows_apart(**amounts: float) -> float:
+    """By how much more than in the expressionless head the rows of teeth are apart, cm."""
+    face, geometry = portrait_face(), source()
+
+    def apart(**amounts: float) -> float:
+        placed = geometry.place(face.neutral, weights(face.model, **amounts), np.zeros((2, 2)))
+        return float(placed[geometry.anatomy.upper_jaw, 1].mean() - placed[geometry.anatomy.lower_jaw, 1].mean())
+
+    return apart(**amounts) - apart()
+
+
+def test_rows_of_teeth_meet_in_a_grin_until_the_jaw_drops() -> None:
+    said = rows_apart(jawOpen=0.15)
+    assert said > 0.15
+    assert rows_apart(jawOpen=0.15, mouthSmile=0.8) == pytest.approx(0, abs=0.02)
+    assert said < rows_apart(jawOpen=0.8, mouthSmile=0.8) == pytest.approx(rows_apart(jawOpen=0.8), rel=0.1)
+    wider = [rows_apart(jawOpen=jaw, mouthSmile=0.8) for jaw in np.linspace(0, 1, 21)]
+    assert np.diff(wider).min() > -1e-3 and np.diff(wider).max() < 0.5  # the jaw opens with it, and no row jumps
+    assert rows_apart(jawOpen=0.15, mouthSmile=0.2) == pytest.approx(said, abs=0.1)  # friendly speech
+
+
 @pytest.mark.parametrize("matted", [True, False], ids=["matte", "no matte"])
 def test_unmoved_the_plate_is_the_portrait(matted: bool) -> None:
     rgb = portrait_rgb()
