@@ -87,6 +87,21 @@ def test_the_mask_takes_away_fine_detail_only_as_far_as_it_paints(frame: np.ndar
     assert out[middle].std() < 1
 
 
+def test_what_is_painted_keeps_drawn_detail_where_both_show_the_same(frame: np.ndarray) -> None:
+    """Lit a little otherwise, teeth keep their edges; what shows something else keeps nothing."""
+    middle, everywhere = np.s_[45:75, 60:95], np.ones((SIZE, SIZE), np.float32)
+
+    def painted(lighter: float, detailed: np.ndarray) -> np.ndarray:
+        colour = (float(frame.mean()) + lighter) / 127.5 - 1
+        return canvas().mend(frame, frame, *answer(mask=1, colour=colour), detailed=detailed)[middle].astype(float)
+
+    own, kept = frame[middle].astype(float), painted(15, everywhere)
+    assert kept.mean() == pytest.approx(frame.mean() + 15, abs=3)
+    assert np.corrcoef(kept.ravel(), own.ravel())[0, 1] > 0.9 and kept.std() > 0.7 * own.std()
+    assert painted(15, 0 * everywhere).std() < 1
+    assert painted(-100, everywhere).std() < 1
+
+
 def test_a_small_frame_is_mended_by_a_large_network() -> None:
     frame = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (40, 40, 3), np.uint8), (0, 0), 3)
     small = Canvas(Square(8, 8, 24), SIZE)

@@ -1,6 +1,7 @@
 """A network's small picture laid into a frame of any size: its flow and mask act on the frame's own pixels.
 
-Only what the network generates comes at its own resolution; what is the portrait's stays as sharp as the portrait.
+Only what the network generates comes at its own resolution; what is the portrait's stays as sharp as the portrait, and
+the teeth that the geometry draws keep their edges where the network only lights them otherwise.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditions, S
 
 _FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
 _BRUSH = 0.03  # of the square's side: so far beyond what the portrait does not show may be painted
+_BROAD = 1 / 48  # of the square's side: sigma of what is broad, below it is detail
+_ALIKE, _OTHER = 25.0, 75.0  # of 255: broad colours that differ less show the same thing, and more, another
 _NECK = np.array([[0.0, -9.0, 0.0], [0.0, -14.0, 0.0]])  # head space, cm: where the head's motion ceases to say more
 _SHOULDERS = 6.0, 11.0, 4.0  # cm from the neck's middle to where they begin and are whole; so much higher they reach
 
@@ -38,21 +41,30 @@ class Canvas:
         mask: np.ndarray,
         generated: np.ndarray,
         share: np.ndarray | None = None,
+        detailed: np.ndarray | None = None,
     ) -> np.ndarray:
         """``frame`` (H, W, 3) uint8 with the square mended: ``base``, of the frame's size, looked up at ``offset``
         (2, S, S) on the square's grid, and under ``mask`` (1, S, S) 0…1 ``generated`` (3, S, S) −1…1 instead.
 
         Outside the square, and along its edges, ``frame`` stays as it is; inside as far as ``share`` (S, S) 0…1 is
-        below 1.
+        below 1. Where ``detailed`` (S, S) 0…1 says so, what is painted takes on the base's detail, as far as both show
+        the same thing.
         """
         change = self._moved(base, offset).astype(np.float32)
         small, painted = self._reduced(change), cv2.merge([mask[0]] * 3)
         colour = (generated.transpose(1, 2, 0) + 1) * np.float32(127.5)
-        # The enlarged composite and (1 − mask) of the fine detail, without blurring where nothing is painted.
+        other = colour - small
+        laid, veiled = painted * other, painted
+        if detailed is not None and detailed.any():
+            broad = cv2.GaussianBlur(other, (0, 0), _BROAD * self._size)
+            alike = 1 - smoothstep((np.abs(broad).max(axis=2) - _ALIKE) / (_OTHER - _ALIKE))
+            veiled = painted * (1 - detailed * alike)[..., None]
+            laid = painted * broad + veiled * (other - broad)
+        # The enlarged composite and what is not veiled of the fine detail, without blurring where nothing is painted.
         fine = self._enlarged(small)
         np.subtract(change, fine, out=fine)
-        fine *= self._enlarged(painted)
-        change += self._enlarged(painted * (colour - small))
+        fine *= self._enlarged(veiled)
+        change += self._enlarged(laid)
         change -= fine
         plain = np.ascontiguousarray(frame[self._box])
         change -= plain
@@ -87,6 +99,11 @@ def paintable(conditions: Conditions) -> np.ndarray:
     reach = max(1, round(_BRUSH * len(unknown)))
     grown = cv2.dilate(unknown, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return cv2.GaussianBlur(grown, (0, 0), reach / 2)
+
+
+def modelled(conditions: Conditions) -> np.ndarray:
+    """(S, S) float32: 1 inside the mouth, which the geometry draws tooth by tooth, sharper than a network paints."""
+    return cv2.GaussianBlur((conditions.part == MOUTH).astype(np.float32), (0, 0), 1.0)
 
 
 def head_share(square: Square, size: int, camera: Camera, pose: Pose) -> np.ndarray:

@@ -21,7 +21,7 @@ from engine.face.maths import smoothstep
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject, System
 from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions, Square
-from engine.systems.identity_matched.native import Canvas, head_share, paintable
+from engine.systems.identity_matched.native import Canvas, head_share, modelled, paintable
 from engine.systems.mesh_warp.system import WarpedPortrait
 
 FILES = {"fast": "identity_matched", "paper": "identity_matched_paper"}  # what the names of their weights begin with
@@ -118,7 +118,7 @@ class MendedPortrait(Subject):
         offset, mask, generated = (answer[name][0] for name in _ANSWERS)
         if "warped" in self._session.inputs:
             mask = share * paintable(conditions) * mask
-            return self._canvas.mend(frame, frame, share * offset, mask, generated)
+            return self._canvas.mend(frame, frame, share * offset, mask, generated, detailed=modelled(conditions))
         return self._canvas.mend(frame, self._rgb, offset, mask, generated, share)  # it moves the portrait itself
 
     def _share(self, conditions: Conditions, motion: MotionFrame) -> np.ndarray:
