@@ -56,10 +56,8 @@ class Canvas:
         other = colour - small
         laid, veiled = painted * other, painted
         if detailed is not None and detailed.any():
-            broad = cv2.GaussianBlur(other, (0, 0), _BROAD * self._size)
-            alike = 1 - smoothstep((np.abs(broad).max(axis=2) - _ALIKE) / (_OTHER - _ALIKE))
-            veiled = painted * (1 - detailed * alike)[..., None]
-            laid = painted * broad + veiled * (other - broad)
+            veiled = painted.copy()
+            self._unveil(laid, veiled, other, detailed)
         # The enlarged composite and what is not veiled of the fine detail, without blurring where nothing is painted.
         fine = self._enlarged(small)
         np.subtract(change, fine, out=fine)
@@ -74,6 +72,19 @@ class Canvas:
         out = frame.copy()
         out[self._box] = cv2.add(plain, change, dtype=cv2.CV_8U)
         return out
+
+    def _unveil(self, laid: np.ndarray, veiled: np.ndarray, other: np.ndarray, detailed: np.ndarray) -> None:
+        """Let, in place, the base's detail through what is painted where both are alike in what is broad: ``laid`` on
+        the base, ``veiled`` of its finest detail, ``other`` what is generated less the base, all (S, S, 3)."""
+        sigma = _BROAD * self._size
+        x, y, width, height = cv2.boundingRect((detailed > 0).astype(np.uint8))
+        reach = round(4 * sigma) + 1  # of the blur
+        box = np.s_[max(0, y - reach) : y + height + reach, max(0, x - reach) : x + width + reach]
+        broad = cv2.GaussianBlur(other[box], (0, 0), sigma)
+        alike = 1 - smoothstep((np.abs(broad).max(axis=2) - _ALIKE) / (_OTHER - _ALIKE))
+        bare = (detailed[box] * alike)[..., None]
+        laid[box] -= bare * veiled[box] * (other[box] - broad)
+        veiled[box] *= 1 - bare
 
     def _moved(self, base: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """(side, side, 3) uint8."""
