@@ -96,7 +96,7 @@ class SourceGeometry:
         by_chin = min(0.0, float((marks.at(placed) - marks.at(neutral + self.correction))[8, 1]))
         by_jaw = float((placed - neutral)[anatomy.lower_jaw, 1].mean())
         grins = smoothstep((expression[self._smiles].mean() - _SMILE) / (_GRIN - _SMILE)) if self._smiles else 0.0
-        drops = smoothstep((-by_chin / anatomy.unit - _CLENCHED) / (_OPEN - _CLENCHED))
+        drops = smoothstep(np.asarray((-by_chin / anatomy.unit - _CLENCHED) / (_OPEN - _CLENCHED)))
         opens = (by_chin + by_jaw) / 2 * (1 - grins * (1 - drops))
         placed[anatomy.lower_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum) + opens - by_jaw
 
