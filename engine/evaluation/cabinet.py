@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.errors import EngineError
 from engine.evaluation.correlation import Correlation
-from engine.evaluation.landmarkers import Fitting, Landmarker
+from engine.evaluation.landmarkers import Fitting, HeadCut, Landmarker
 from engine.evaluation.motion_scores import BinDistance, TemporalWarp
 from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet
 from engine.evaluation.regions import REGIONS, RegionScore
@@ -53,7 +53,7 @@ class Cabinet:
         self.missing: dict[str, str] = {}
         self._net: MetricNet | None = None
         try:
-            self._net = MetricNet(paths.metric)
+            self._net = MetricNet(HeadCut(self._fitting), paths.metric)
         except EngineError as fault:  # said under the table, unless it was asked for by name
             if paths.metric is not None:
                 raise

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from engine import weights
-from engine.evaluation.pictures import Eye, Picture
+from engine.evaluation.pictures import SIDE, Eye, Picture
 from engine.face import detector, model
 from engine.face.camera import Camera, Pose
 from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
+from engine.face.framing import framed
 from engine.face.regressor.glance import Regressor
 from engine.face.regressor_detector import RegressorDetector
 
@@ -96,3 +97,20 @@ class Fitting(Eye):
         identity = fitter.subject([seen])
         fit = fitter.frame(seen, fitter.neutral_points(identity), None)
         return Fit(identity, fit.expression, fit.pose)
+
+
+class HeadCut(Eye):
+    """The head alone, as the studio frames it, (256, 256, 3) uint8; None without a face.
+
+    So a head that moves, or stands elsewhere in a photograph, is framed alike, as CSIM aligns faces.
+    """
+
+    def __init__(self, fitting: Fitting) -> None:
+        self._fitting = fitting
+
+    def __call__(self, picture: Picture) -> np.ndarray | None:
+        fit: Fit | None = picture.seen(self._fitting)
+        if fit is None:
+            return None
+        height, width = picture.rgb.shape[:2]
+        return framed(Camera(width, height), fit.pose).cut(picture.rgb, SIDE)

@@ -133,12 +133,12 @@ class ArcFace(Eye):
 class MetricNet:
     """Our own network for metrics, a different one from that of the losses: three eyes through it.
 
-    ``layers`` gives its layer features, ``pooled`` the mean and largest value (D,) of each of the deepest,
-    ``embedding`` (D,) of length 1 who is seen. Pictures should be framed as the studio frames heads, on which it was
-    trained.
+    ``layers`` gives its layer features, ``pooled`` the mean and largest value (D,) of each of the deepest, both of
+    whole pictures; ``embedding`` (D,) of length 1 who is seen in what ``head`` cuts out, None without a head: it knows
+    people as the studio frames them, and another framing looks to it like someone else.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, head: Eye, path: Path | None = None) -> None:
         """The shipped one, or a file; raises EngineError ``missing_package``, ``missing_network``, ``bad_network``."""
         try:
             from engine.training import perceptual
@@ -151,7 +151,7 @@ class MetricNet:
         self.pooled: Eye = _Pooled(self.layers)
         self.embedding: Eye | None = None
         if isinstance(network, perceptual.Sighted):
-            self.embedding = _Embedding(network)
+            self.embedding = _Embedding(network, head)
 
 
 class _Layers(Eye):
@@ -175,14 +175,17 @@ class _Pooled(Eye):
 
 
 class _Embedding(Eye):
-    def __init__(self, network: perceptual.Sighted) -> None:
-        self._network = network
+    def __init__(self, network: perceptual.Sighted, head: Eye) -> None:
+        self._network, self._head = network, head
 
-    def __call__(self, picture: Picture) -> np.ndarray:
+    def __call__(self, picture: Picture) -> np.ndarray | None:
         import torch
 
+        head: np.ndarray | None = picture.seen(self._head)
+        if head is None:
+            return None
         with torch.inference_mode():
-            return self._network.embedding(batch(picture.small) * 2 - 1)[0].numpy()
+            return self._network.embedding(batch(head) * 2 - 1)[0].numpy()
 
 
 class OnnxFile:

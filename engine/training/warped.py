@@ -17,17 +17,18 @@ from engine.face import model as face_model
 from engine.face.camera import FOCAL_PER_SIDE, Camera, Pose
 from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
+from engine.face.framing import Square
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
 from engine.face.model import FaceModel
 from engine.face.subject import FaceFit, fit_face
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait
-from engine.systems.identity_matched.conditions import Conditioner, Square
+from engine.systems.identity_matched.conditions import Conditioner
 from engine.systems.mesh_warp.system import WarpedPortrait
 from engine.training.sample import Frame, Pair, Samples, Warp
 
-VERSION = 6  # raised whenever the same pair is warped otherwise
+VERSION = 7  # raised whenever the same pair is warped otherwise
 NEEDED = ("matte", "landmarks68", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
 _IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
 

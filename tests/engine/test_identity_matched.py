@@ -12,10 +12,11 @@ import pytest
 from engine import systems
 from engine import weights as shipped
 from engine.errors import EngineError
+from engine.face.framing import Square
 from engine.face.maths import rotation_from_vector
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject
-from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditioner, Conditions, Square
+from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditioner, Conditions
 from engine.systems.identity_matched.native import Canvas, head_share, paintable
 from engine.systems.identity_matched.system import head_square
 from engine.systems.mesh_warp.system import WarpedPortrait

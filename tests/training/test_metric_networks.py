@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,15 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 from safetensors.torch import save_file
+from skimage import data
 from torch import nn
 
 from engine.errors import EngineError
 from engine.evaluation.cabinet import Cabinet, WeightPaths
 from engine.evaluation.features import layer_distance
-from engine.evaluation.landmarkers import Landmarker
+from engine.evaluation.landmarkers import Fitting, HeadCut, Landmarker, choose
 from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet, OnnxFile, similarity
-from engine.evaluation.pictures import Moment, Picture
+from engine.evaluation.pictures import Eye, Moment, Picture
 from engine.face.detector import Observation
 from engine.training import perceptual
 
@@ -28,6 +30,16 @@ ALEXNET = (  # torchvision's `features`, with fewer channels
     *(nn.Conv2d(9, 7, 3, 1, 1), nn.ReLU()),
 )
 SLICES, CHANNELS = (2, 5, 8, 10, 12), (8, 12, 10, 9, 7)  # after which LPIPS looks
+
+
+class Left(Eye):
+    def __call__(self, picture: Picture) -> np.ndarray:
+        return picture.rgb[:, :80]
+
+
+class Whole(Eye):
+    def __call__(self, picture: Picture) -> np.ndarray:
+        return picture.small
 
 
 def pictures() -> tuple[Picture, Picture]:
@@ -192,11 +204,12 @@ def test_our_own_network_is_asked_once_for_layers_pooled_and_embedding(tmp_path:
     path = tmp_path / "metric.safetensors"
     state = {f"eye.{name}": tensor for name, tensor in network.state_dict().items()}
     save_file(state, str(path), {"task": "perceptual", "options": '{"kind": "residual"}'})
-    ours = MetricNet(path)
+    ours = MetricNet(Left(), path)
     picture, other = pictures()
+    cut = torch.from_numpy(Left()(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
     images = torch.from_numpy(picture.rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
-        layers, pooled, embedding = network(images), network.pooled(images), network.embedding(images)
+        layers, pooled, embedding = network(images), network.pooled(images), network.embedding(cut)
     assert [layer.shape for layer in picture.seen(ours.layers)] == [layer[0].shape for layer in layers]
     assert picture.seen(ours.pooled) == pytest.approx(pooled[0].numpy(), abs=1e-4)
     assert ours.embedding is not None
@@ -204,6 +217,19 @@ def test_our_own_network_is_asked_once_for_layers_pooled_and_embedding(tmp_path:
     assert layer_distance(picture.seen(ours.layers), other.seen(ours.layers)) > 0
 
 
+def test_who_is_seen_does_not_hang_on_where_a_head_stands() -> None:
+    with closing(choose("understudy", "mediapipe")) as seer:
+        ours = MetricNet(HeadCut(Fitting(Landmarker(seer))))
+        whole = MetricNet(Whole())
+        assert ours.embedding is not None and whole.embedding is not None
+        rgb = data.astronaut()
+        at = Picture(np.ascontiguousarray(rgb[:300, 70:370]))
+        elsewhere = Picture(np.ascontiguousarray(rgb[:360, 20:380]))
+        distances = [((at.seen(eye) - elsewhere.seen(eye)) ** 2).sum() for eye in (ours.embedding, whole.embedding)]
+        assert distances[0] < 0.25 * distances[1]
+        assert Picture(np.zeros((96, 96, 3), np.uint8)).seen(ours.embedding) is None
+
+
 def test_a_missing_network_of_ours_is_named_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="train run"):
-        MetricNet(tmp_path / "absent.safetensors")
+        MetricNet(Left(), tmp_path / "absent.safetensors")

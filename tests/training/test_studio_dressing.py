@@ -197,8 +197,9 @@ def test_clothes_stay_when_the_head_turns(model: FaceModel) -> None:
 
 
 def test_a_stage_frames_the_head_and_holds_still_through_a_take() -> None:
+    from engine.face.framing import HEAD_MIDDLE
     from engine.training.studio.library import load
-    from engine.training.studio.stage import HEAD_MIDDLE, sample_stage
+    from engine.training.studio.stage import sample_stage
 
     environments = load().environments
     widths = []

@@ -11,8 +11,9 @@ import pytest
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.detector import Detector, Observation
+from engine.face.framing import Square
 from engine.systems.base import Portrait
-from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner, Square
+from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner
 from engine.systems.mesh_warp.system import WarpedPortrait
 from engine.training.batch import collate
 from engine.training.resize import smaller_pair

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from engine.face.camera import Pose
+from engine.face.framing import Square
 from engine.face.geometry_flow import FlowBuilder, GeometryFlow, stretch
 from engine.face.model import FaceModel
 from engine.face.pncc import normalised_coordinates
@@ -20,36 +20,8 @@ from engine.raster.opencv import Fragments
 NO_MESH, SKIN, EYE, MOUTH = range(4)  # values of Conditions.part
 MAX_STRETCH = 4.0
 _EYES = ("eye_left", "eye_right", "socket")
-Scale = tuple[float, float]
 _LIDS = 0.8  # of an eye's width from its middle: lids, lashes and the crease above
 _COVERED = 0.5  # share of a pixel that must show mesh for it to have a code
-
-
-@dataclass(frozen=True)
-class Square:
-    """A square of the portrait, in its pixels; it may reach beyond the portrait's edge."""
-
-    left: float
-    top: float
-    side: float
-
-    def cut(self, image: np.ndarray, size: int, scale: Scale = (1.0, 1.0)) -> np.ndarray:
-        """The square of an ``image`` with ``scale`` (x, y) pixels a portrait pixel, (size, size) or (size, size, C);
-        beyond its edge the border is continued. Smaller pictures are averages, larger ones interpolated."""
-        finer = max(1, round(self.side * max(scale) / size))
-        cut = self._looked_up(image, size * finer, scale, cv2.INTER_LINEAR)
-        return cut if finer == 1 else cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
-
-    def cut_classes(self, image: np.ndarray, size: int, scale: Scale = (1.0, 1.0)) -> np.ndarray:
-        """The same of numbers (h, w) that cannot be averaged."""
-        return self._looked_up(image, size, scale, cv2.INTER_NEAREST)
-
-    def _looked_up(self, image: np.ndarray, size: int, scale: Scale, how: int) -> np.ndarray:
-        steps = [self.side * each / size for each in scale]  # image pixels a new pixel
-        starts = [at * each + 0.5 * step - 0.5 for at, each, step in zip((self.left, self.top), scale, steps)]
-        matrix = np.column_stack([np.diag(steps), starts])
-        flags = how | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 @dataclass(frozen=True)

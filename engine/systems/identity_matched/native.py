@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from engine.face.camera import Camera, Pose
+from engine.face.framing import Square
 from engine.face.maths import smoothstep
-from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditions, Square
+from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditions
 
 _FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
 _BRUSH = 0.03  # of the square's side: so far beyond what the portrait does not show may be painted

@@ -16,11 +16,12 @@ import numpy as np
 from engine import runtime, weights
 from engine.errors import EngineError
 from engine.face.camera import Pose
+from engine.face.framing import Square, framed
 from engine.face.geometry_flow import GeometryFlow
 from engine.face.maths import smoothstep
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject, System
-from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions, Square
+from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions
 from engine.systems.identity_matched.native import Canvas, head_share, modelled, paintable
 from engine.systems.mesh_warp.system import WarpedPortrait
 
@@ -36,8 +37,6 @@ _CHOICES: dict[str, tuple[str | bool, ...]] = {  # the first is what an option i
     "pncc": ("rebuilt", "driving"),
 }
 _STILL, _MOVING = 0.001, 0.008  # of the square's side: so far moves what rests, and what is no longer as portrayed
-_HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: what the studio's cameras are pointed at …
-_WIDTH = 36.0  # cm … and a little more than what they mostly show, for the head will move
 
 
 class IdentityMatched(System):
@@ -150,11 +149,11 @@ class MendedPortrait(Subject):
 def head_square(portrait: Portrait) -> Square:
     """Whole pixels, inside the portrait: the head, its hair and a little of the shoulders, as the studio frames it."""
     assert portrait.face is not None
-    face, (height, width) = portrait.face, portrait.rgb.shape[:2]
-    middle, depth = face.camera.project(face.pose.apply(_HEAD_MIDDLE))
-    side = min(round(_WIDTH * face.camera.focal / float(depth)), width, height)
+    whole, (height, width) = framed(portrait.face.camera, portrait.face.pose), portrait.rgb.shape[:2]
+    side, half = min(round(whole.side), width, height), whole.side / 2
     left, top = (
-        int(np.clip(round(float(at) - side / 2), 0, length - side)) for at, length in zip(middle, (width, height))
+        int(np.clip(round(at + half - side / 2), 0, length - side))
+        for at, length in zip((whole.left, whole.top), (width, height))
     )
     return Square(left, top, side)
 

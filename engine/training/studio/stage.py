@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from engine.face.framing import HEAD_MIDDLE
 from engine.training.studio.acting import Moment
 from engine.training.studio.backdrop import painted_backdrop
 from engine.training.studio.library import Environment
 from engine.training.studio.scene import Lens, Light
 
-HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: what the camera is pointed at
 _BACKDROP = 192  # pixels across; it is out of focus or far away
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
