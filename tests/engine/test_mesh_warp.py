@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from engine.errors import EngineError
 from engine.evaluation import signals
 from engine.face.camera import Camera, Pose
-from engine.face.fitting import Fitter
+from engine.face.fitting import INNER_LIPS, Fitter
 from engine.face.model import load
 from engine.face.subject import fit_face
 from engine.media.image import encode_png, read_image
@@ -151,6 +152,25 @@ def test_an_opened_mouth_shows_its_inside_and_moves_the_chin() -> None:
     inside = opened[lips[1] - 3 : lips[1] + 3, lips[0] - 5 : lips[0] + 5].mean()
     cheek = points[3][205, :2].astype(int)
     assert inside < 0.7 * opened[cheek[1] - 3 : cheek[1] + 3, cheek[0] - 3 : cheek[0] + 3].mean()
+
+
+def test_the_lower_teeth_are_of_the_colour_of_those_that_the_portrait_shows() -> None:
+    """She smiles with her upper row; the lower one is the model's. What is red is no row of teeth."""
+    face, rgb = portrait_face(), portrait_rgb()
+    assert face.observation.dense is not None
+    smile = np.zeros(rgb.shape[:2], np.uint8)
+    cv2.fillPoly(smile, [face.observation.dense[list(INNER_LIPS), :2].astype(np.int32)], 1)
+    expression = np.clip(face.expression + weights(face.model, jawOpen=0.6, mouthSmile=-1.0), 0, 1)
+    still = face.pose.rotation, face.pose.translation, face.gaze, np.zeros_like(face.offsets), "ok"
+    rows = []
+    for tint in ((1, 1, 1), (1, 0.97, 0.92), (0.8, 0.3, 0.3)):
+        portrait = Portrait(Path("portrait.png"), np.where(smile[..., None], rgb * tint, rgb).astype(np.uint8), face)
+        opened = create("mesh_warp", {}).prepare([portrait]).draw(MotionFrame(expression, *still))
+        x, y = _dense(opened)[14, :2].astype(int)  # the middle of the lower lip's inner edge
+        rows.append(opened[y - 2, x - 6 : x + 6].mean(axis=0))
+    own, yellow, red = rows
+    assert yellow[2] / yellow[0] < 0.97 * own[2] / own[0]
+    assert yellow.mean() > 0.95 * own.mean() and red[1] > 0.7 * red[0]
 
 
 def test_eyes_turn_without_the_head() -> None:

@@ -21,6 +21,12 @@ _COLOURS = {  # sRGB under the light of a skin of mean brightness .68
     "tongue": (176, 94, 92),
 }
 _GLOSS = {"teeth_upper": 22, "teeth_lower": 16, "tongue": 22, "gums": 14}
+_FACING = 0.92  # of a tooth's colour: what the brighter half of a row shows of it, drawn as below
+_PALE, _BRIGHT = (
+    0.85,
+    0.75,
+)  # of the skin's saturation at most, of its brightness at least: teeth, and not lips or tongue
+_FEWEST = 60  # pixels of an open mouth that say anything
 _SHADOW = (0.5, 0.6, 0.62)  # of the lips on what is behind them; warm, for light comes through them
 _SHADOW_REACH = 0.035  # of the face's diagonal
 _RESTS, _TEETH_STAY = 0.12, 0.5  # nominal cm of jaw motion over which the portrait's own mouth gives way
@@ -36,8 +42,8 @@ class Mouth:
         self._parts = [model.parts[n] for n in _COLOURS if n in model.parts]
         self._upper = model.parts.get("teeth_upper", -1)
         self._normals = Normals(model.triangles[model.triangles_of(*_COLOURS)], len(model.vertices))
-        self._colour, self._gloss = self._materials()
         self._own = self._own_mouth()
+        self._colour, self._gloss = self._materials()
         self._jaw_at_rest = self._gap(source.vertices)
 
     def paint(self, frame: np.ndarray, flow: GeometryFlow, vertices: np.ndarray) -> None:
@@ -116,13 +122,29 @@ class Mouth:
         brightness = float(np.median(skin.mean(axis=1)))
         tint = 0.85 + 0.15 * np.median(skin, axis=0) / max(brightness, 1)
         exposure = np.clip(brightness / 255 / 0.68, 0.25, 1)
+        upper = np.array(_COLOURS["teeth_upper"]) * tint * exposure
+        own = self._own_teeth(np.median(skin, axis=0))
+        enamel = np.ones(3) if own is None else own / _FACING / upper
+        # Teeth say how much light there is; a dark skin alone would be taken for a dim one.
+        exposure = exposure * np.clip(enamel.mean(), 0.85, 1.6)
+        enamel /= enamel.mean()
         colour = np.zeros((len(model.vertices), 3), np.float32)
         gloss = np.zeros(len(model.vertices), np.float32)
         for name, value in _COLOURS.items():
             ids = model.vertices_of(name)
-            colour[ids] = np.array(value) * tint * exposure
+            colour[ids] = np.array(value) * tint * exposure * (enamel if name.startswith("teeth") else 1)
             gloss[ids] = _GLOSS.get(name, 0) * exposure
         return colour, gloss
+
+    def _own_teeth(self, skin: np.ndarray) -> np.ndarray | None:
+        """sRGB (3,) of the teeth that the portrait shows beside its ``skin``, None where it shows none."""
+        inside = self._rgb[self._own > 0.5].astype(np.float32)
+        if len(inside) < _FEWEST:
+            return None
+        brightness = inside.mean(axis=1)
+        teeth = np.median(inside[brightness >= np.median(brightness)], axis=0)
+        pale = np.ptp(teeth) / max(float(teeth.max()), 1) < _PALE * np.ptp(skin) / max(float(skin.max()), 1)
+        return teeth if pale and teeth.mean() > _BRIGHT * skin.mean() else None
 
     def _own_mouth(self) -> np.ndarray:
         """Where the portrait shows the inside of its mouth, (H, W) float32; 0 all over when its lips are closed."""
