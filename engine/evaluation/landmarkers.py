@@ -22,6 +22,7 @@ SUFFIX = {
     "face-alignment": "fan",
     "understudy": "syn",
 }  # in the names of metrics that rest on a detector's points
+_FARTHEST = 8.0  # sides of the picture: what a head's square measures at most
 REGRESSOR = weights.FOLDER / weights.JUDGE / "face_regressor.onnx"  # our own, which drives nothing as it comes
 
 
@@ -100,7 +101,8 @@ class Fitting(Eye):
 
 
 class HeadCut(Eye):
-    """The head alone, as the studio frames it, (256, 256, 3) uint8; None without a face.
+    """The head alone, as the studio frames it, (256, 256, 3) uint8; None without a face, or where a fit puts it behind
+    the camera or far beyond the picture.
 
     So a head that moves, or stands elsewhere in a photograph, is framed alike, as CSIM aligns faces.
     """
@@ -113,4 +115,5 @@ class HeadCut(Eye):
         if fit is None:
             return None
         height, width = picture.rgb.shape[:2]
-        return framed(Camera(width, height), fit.pose).cut(picture.rgb, SIDE)
+        square = framed(Camera(width, height), fit.pose)
+        return square.cut(picture.rgb, SIDE) if 0 < square.side < _FARTHEST * max(width, height) else None

@@ -134,7 +134,7 @@ class IdentitySimilarity(MeanScore):
     Beside it stands how well the embedding tells people apart on this very set, by sources and truths alone.
     """
 
-    better, needs_weights = HIGHER, True
+    better, needs_weights, by_landmarks = HIGHER, True, True  # landmarks say where the head is
 
     def __init__(self, name: str, embedding: Eye) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class IdentityDistance(MeanScore):
     """``aed_id``: squared L2 distance of the identity embeddings of output and truth, as FOMM's code has it;
     ``aed_id_source``: from the source, where there is no truth."""
 
-    needs_weights = telling = True
+    needs_weights = by_landmarks = telling = True
     digits = 4
 
     def __init__(self, name: str, embedding: Eye, truth: bool) -> None:

@@ -18,9 +18,10 @@ from torch import nn
 from engine.errors import EngineError
 from engine.evaluation.cabinet import Cabinet, WeightPaths
 from engine.evaluation.features import layer_distance
-from engine.evaluation.landmarkers import Fitting, HeadCut, Landmarker, choose
+from engine.evaluation.landmarkers import Fit, Fitting, HeadCut, Landmarker, choose
 from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet, OnnxFile, similarity
 from engine.evaluation.pictures import Eye, Moment, Picture
+from engine.face.camera import Pose
 from engine.face.detector import Observation
 from engine.training import perceptual
 
@@ -228,6 +229,16 @@ def test_who_is_seen_does_not_hang_on_where_a_head_stands() -> None:
         distances = [((at.seen(eye) - elsewhere.seen(eye)) ** 2).sum() for eye in (ours.embedding, whole.embedding)]
         assert distances[0] < 0.25 * distances[1]
         assert Picture(np.zeros((96, 96, 3), np.uint8)).seen(ours.embedding) is None
+
+
+@pytest.mark.parametrize("depth", [-100.0, 5.0, np.nan], ids=["behind the camera", "in the lens", "nowhere"])
+def test_a_head_that_cannot_stand_there_is_not_cut_out(depth: float) -> None:
+    class Misled(Fitting):
+        def __call__(self, picture: Picture) -> Fit:
+            return Fit(np.zeros(1), np.zeros(1), Pose(np.eye(3), np.array([0.0, 0.0, -depth])))
+
+    with closing(choose("understudy", "mediapipe")) as seer:
+        assert HeadCut(Misled(Landmarker(seer)))(pictures()[0]) is None
 
 
 def test_a_missing_network_of_ours_is_named_with_its_remedy(tmp_path: Path) -> None:

@@ -22,11 +22,10 @@ _COLOURS = {  # sRGB under the light of a skin of mean brightness .68
 }
 _GLOSS = {"teeth_upper": 22, "teeth_lower": 16, "tongue": 22, "gums": 14}
 _FACING = 0.92  # of a tooth's colour: what the brighter half of a row shows of it, drawn as below
-_PALE, _BRIGHT = (
-    0.85,
-    0.75,
-)  # of the skin's saturation at most, of its brightness at least: teeth, and not lips or tongue
-_FEWEST = 60  # pixels of an open mouth that say anything
+_PALE = 0.85  # of the skin's saturation at most, and …
+_BRIGHT = 0.75  # … of its brightness at least: teeth, and not lips or tongue
+_FEWEST = 0.002  # of the face's diagonal squared: a smaller sight of the mouth's inside says nothing
+_COLOURLESS = 0.12  # saturation of a skin below which the photograph has less colour than people have
 _SHADOW = (0.5, 0.6, 0.62)  # of the lips on what is behind them; warm, for light comes through them
 _SHADOW_REACH = 0.035  # of the face's diagonal
 _RESTS, _TEETH_STAY = 0.12, 0.5  # nominal cm of jaw motion over which the portrait's own mouth gives way
@@ -43,6 +42,9 @@ class Mouth:
         self._upper = model.parts.get("teeth_upper", -1)
         self._normals = Normals(model.triangles[model.triangles_of(*_COLOURS)], len(model.vertices))
         self._own = self._own_mouth()
+        self._skin = self._skin_samples()
+        self._vivid = min(_saturation(np.median(self._skin, axis=0)) / _COLOURLESS, 1)
+        self._shadow = self._toned(_SHADOW)
         self._colour, self._gloss = self._materials()
         self._jaw_at_rest = self._gap(source.vertices)
 
@@ -59,7 +61,7 @@ class Mouth:
         size = frame.shape[:2]
         mask = inset.mask() * inset.polygon(lips)
         light = rim_light(mask, _SHADOW_REACH * self._source.diagonal * flow.scale, 1)[..., None]
-        light = 1 - (1 - light) * np.asarray(_SHADOW, np.float32)
+        light = 1 - (1 - light) * self._shadow
         where, colour = inset.full(inset.image(self._shade(flow, inset, vertices)) * light, size)
         colour = self._show_own(colour, flow, inset, vertices, size)
         _, soft = inset.full(cv2.GaussianBlur(mask, (0, 0), 0.7), size)
@@ -115,35 +117,44 @@ class Mouth:
         return self._source.face.model.landmarks68.at(flow.vertices)[48:60]
 
     def _materials(self) -> tuple[np.ndarray, np.ndarray]:
-        model, seen = self._source.face.model, self._source.face.observation
-        points = seen.landmarks68 if seen.dense is None else seen.dense[_SKIN_SAMPLES, :2]
-        at = np.clip(points.astype(int), 0, np.array(self._rgb.shape[1::-1]) - 1)
-        skin = self._rgb[at[:, 1], at[:, 0]].astype(np.float32)
-        brightness = float(np.median(skin.mean(axis=1)))
-        tint = 0.85 + 0.15 * np.median(skin, axis=0) / max(brightness, 1)
+        model, skin = self._source.face.model, np.median(self._skin, axis=0)
+        brightness = float(np.median(self._skin.mean(axis=1)))
+        tint = 0.85 + 0.15 * skin / max(brightness, 1)
         exposure = np.clip(brightness / 255 / 0.68, 0.25, 1)
-        upper = np.array(_COLOURS["teeth_upper"]) * tint * exposure
-        own = self._own_teeth(np.median(skin, axis=0))
+        colours = {name: self._toned(value) for name, value in _COLOURS.items()}
+        upper = colours["teeth_upper"] * tint * exposure
+        own = self._own_teeth(skin)
         enamel = np.ones(3) if own is None else own / _FACING / upper
         # Teeth say how much light there is; a dark skin alone would be taken for a dim one.
         exposure = exposure * np.clip(enamel.mean(), 0.85, 1.6)
         enamel /= enamel.mean()
         colour = np.zeros((len(model.vertices), 3), np.float32)
         gloss = np.zeros(len(model.vertices), np.float32)
-        for name, value in _COLOURS.items():
+        for name, value in colours.items():
             ids = model.vertices_of(name)
-            colour[ids] = np.array(value) * tint * exposure * (enamel if name.startswith("teeth") else 1)
+            colour[ids] = value * tint * exposure * (enamel if name.startswith("teeth") else 1)
             gloss[ids] = _GLOSS.get(name, 0) * exposure
         return colour, gloss
+
+    def _toned(self, colour: tuple[float, ...]) -> np.ndarray:
+        """``colour`` (3,) as far as the portrait has colours at all, and not a photograph in black and white."""
+        return (np.mean(colour) + (np.array(colour) - np.mean(colour)) * self._vivid).astype(np.float32)
+
+    def _skin_samples(self) -> np.ndarray:
+        """sRGB (n, 3) float32."""
+        seen = self._source.face.observation
+        points = seen.landmarks68 if seen.dense is None else seen.dense[_SKIN_SAMPLES, :2]
+        at = np.clip(points.astype(int), 0, np.array(self._rgb.shape[1::-1]) - 1)
+        return self._rgb[at[:, 1], at[:, 0]].astype(np.float32)
 
     def _own_teeth(self, skin: np.ndarray) -> np.ndarray | None:
         """sRGB (3,) of the teeth that the portrait shows beside its ``skin``, None where it shows none."""
         inside = self._rgb[self._own > 0.5].astype(np.float32)
-        if len(inside) < _FEWEST:
+        if len(inside) < _FEWEST * self._source.diagonal**2:
             return None
         brightness = inside.mean(axis=1)
         teeth = np.median(inside[brightness >= np.median(brightness)], axis=0)
-        pale = np.ptp(teeth) / max(float(teeth.max()), 1) < _PALE * np.ptp(skin) / max(float(skin.max()), 1)
+        pale = _saturation(teeth) <= _PALE * _saturation(skin) + 0.02
         return teeth if pale and teeth.mean() > _BRIGHT * skin.mean() else None
 
     def _own_mouth(self) -> np.ndarray:
@@ -156,3 +167,8 @@ class Mouth:
         mask = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=max(1, int(0.006 * diagonal)))
         soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.8, 0.006 * diagonal))
         return smoothstep(soft).astype(np.float32)
+
+
+def _saturation(colour: np.ndarray) -> float:
+    """0…1, of sRGB (3,)."""
+    return float(np.ptp(colour) / max(float(colour.max()), 1))

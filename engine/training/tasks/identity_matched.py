@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.face import model as face_model
-from engine.systems.identity_matched.conditions import eyes_in_code
+from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, eyes_in_code
 from engine.systems.identity_matched.network.generator import (
     CHANNELS,
     OUTPUTS,
@@ -36,7 +36,6 @@ from engine.training.studio.scene import Parsing
 from engine.training.task import DISCRIMINATOR, Graph, Task
 
 _MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)
-_PARTS = (1, 2, 3)  # of ``warp_part``: skin, eye, inside of the mouth
 _GLANCES = 3  # of the judge at every picture, which is too large to see mouths in as a whole
 _FEW = 1e-3  # of the picture: a region that is smaller does not count as much as it might
 
@@ -56,8 +55,8 @@ class Options:
     ``still`` on moving what is already placed, mouths and eyes aside. ``identity`` on another face than the source's,
     as our own network knows people. ``adversarial`` (hinge, two scales, conditioned on PNCC, on such pieces), times
     ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's
-    cycle is left out, since the motion is known exactly. ``light`` and ``grain``: how strongly pictures are recoloured,
-    and inputs made worse.
+    cycle is left out, since the motion is known exactly, and its contextual loss, since every pair has its truth.
+    ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
     """
 
     network: Config = Config()
@@ -225,9 +224,9 @@ class IdentityMatched(Task):
         if answer.match.attention is None:
             return made
         stride = self.net.size.grid
-        source, driving, flow, seen, known = (
+        source, driving, flow, seen = (
             functional.avg_pool2d(maps, stride)
-            for maps in (inputs["source"], batch["driving_image"], batch["flow"], visible, 1 - batch["warp_hidden"])
+            for maps in (inputs["source"], batch["driving_image"], batch["flow"], visible)
         )
         whole = (seen > 0.999).float()
         mixed = (
@@ -261,7 +260,7 @@ class IdentityMatched(Task):
 
 def _inputs(batch: Batch) -> dict[str, Tensor]:
     """The generator's inputs (``network.CHANNELS``) of a batch."""
-    parts = torch.stack([batch["warp_part"] == part for part in _PARTS], dim=1).float()
+    parts = torch.stack([batch["warp_part"] == part for part in (SKIN, EYE, MOUTH)], dim=1).float()
     return {
         "source": batch["source_image"],
         "warped": batch["warp_image"],
@@ -274,7 +273,7 @@ def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
     """The insides of mouths and the eyes, (B, 1, S, S) 0 or 1: those that are, where the data say it, and those that
     mesh_warp drew."""
     part = batch["warp_part"][:, None]
-    mouth, eyes = part == _PARTS[2], part == _PARTS[1]
+    mouth, eyes = part == MOUTH, part == EYE
     if "driving_parsing" in batch:
         parsing = batch["driving_parsing"][:, None]
         mouth = mouth | torch.stack([parsing == kind for kind in _MOUTH]).any(0)
