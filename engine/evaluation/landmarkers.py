@@ -22,7 +22,7 @@ SUFFIX = {
     "face-alignment": "fan",
     "understudy": "syn",
 }  # in the names of metrics that rest on a detector's points
-_FARTHEST = 8.0  # sides of the picture: what a head's square measures at most
+_LARGEST = 8.0  # sides of the picture: what a head's square measures at most
 REGRESSOR = weights.FOLDER / weights.JUDGE / "face_regressor.onnx"  # our own, which drives nothing as it comes
 
 
@@ -102,7 +102,7 @@ class Fitting(Eye):
 
 class HeadCut(Eye):
     """The head alone, as the studio frames it, (256, 256, 3) uint8; None without a face, or where a fit puts it behind
-    the camera or far beyond the picture.
+    the camera or in its lens.
 
     So a head that moves, or stands elsewhere in a photograph, is framed alike, as CSIM aligns faces.
     """
@@ -116,4 +116,4 @@ class HeadCut(Eye):
             return None
         height, width = picture.rgb.shape[:2]
         square = framed(Camera(width, height), fit.pose)
-        return square.cut(picture.rgb, SIDE) if 0 < square.side < _FARTHEST * max(width, height) else None
+        return square.cut(picture.rgb, SIDE) if 0 < square.side < _LARGEST * max(width, height) else None

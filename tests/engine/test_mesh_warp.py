@@ -158,14 +158,13 @@ def test_an_opened_mouth_shows_its_inside_and_moves_the_chin() -> None:
 def test_the_lower_teeth_are_of_the_colour_of_those_that_the_portrait_shows(size: float) -> None:
     """She smiles with her upper row; the lower one is the model's."""
     rgb = cv2.resize(portrait_rgb(), None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
-    white, yellow = (_lower_teeth(rgb, tint) for tint in ((1, 1, 1), (1, 0.97, 0.92)))
+    white, yellow = _lower_teeth(rgb, (1, 1, 1), (1, 0.97, 0.92))
     assert yellow[2] / yellow[0] < 0.97 * white[2] / white[0]
 
 
 def test_what_is_red_or_dark_is_no_row_of_teeth() -> None:
-    own, red, dark, lips = (
-        _lower_teeth(portrait_rgb(), tint) for tint in ((1, 1, 1), (1, 0.75, 0.7), (0.3, 0.3, 0.3), (0.8, 0.3, 0.3))
-    )
+    tints = (1, 1, 1), (1, 0.75, 0.7), (0.3, 0.3, 0.3), (0.8, 0.3, 0.3)
+    own, red, dark, lips = _lower_teeth(portrait_rgb(), *tints)
     np.testing.assert_allclose([red, dark], [lips, lips], rtol=0.04)
     assert own.mean() > 1.05 * lips.mean()
 
@@ -211,17 +210,19 @@ def _dense(rgb: np.ndarray) -> np.ndarray:
     return dense
 
 
-def _lower_teeth(rgb: np.ndarray, tint: tuple[float, ...]) -> np.ndarray:
-    """(3,) of the brightest row of pixels above the lower lip's inner edge, when all between her lips is tinted."""
+def _lower_teeth(rgb: np.ndarray, *tints: tuple[float, ...]) -> list[np.ndarray]:
+    """(3,) each: the brightest row of pixels above the lower lip, when all between her lips is tinted."""
     face = _fitted(rgb)
     assert face.observation.dense is not None
     between = np.zeros(rgb.shape[:2], np.uint8)
     cv2.fillPoly(between, [face.observation.dense[list(INNER_LIPS), :2].astype(np.int32)], 1)
-    opened = _opened(np.where(between[..., None], rgb * tint, rgb).astype(np.uint8), face)
     x, y = _dense(_opened(rgb, face))[14, :2].astype(int)
-    reach = round(0.02 * rgb.shape[1])
-    rows = opened[y - 3 : y, x - reach : x + reach + 1].mean(axis=1)
-    return rows[rows.mean(axis=1).argmax()]
+    reach, found = round(0.02 * rgb.shape[1]), []
+    for tint in tints:
+        opened = _opened(np.where(between[..., None], rgb * tint, rgb).astype(np.uint8), face)
+        rows = opened[y - 3 : y, x - reach : x + reach + 1].mean(axis=1)
+        found.append(rows[rows.mean(axis=1).argmax()])
+    return found
 
 
 def _fitted(rgb: np.ndarray) -> FaceFit:

@@ -150,10 +150,10 @@ def head_square(portrait: Portrait) -> Square:
     """Whole pixels, inside the portrait: the head, its hair and a little of the shoulders, as the studio frames it."""
     assert portrait.face is not None
     whole, (height, width) = framed(portrait.face.camera, portrait.face.pose), portrait.rgb.shape[:2]
-    side, half = min(round(whole.side), width, height), whole.side / 2
+    side = min(round(whole.side), width, height)
+    less = (whole.side - side) / 2
     left, top = (
-        int(np.clip(round(at + half - side / 2), 0, length - side))
-        for at, length in zip((whole.left, whole.top), (width, height))
+        int(np.clip(round(at + less), 0, length - side)) for at, length in zip((whole.left, whole.top), (width, height))
     )
     return Square(left, top, side)
 
