@@ -17,7 +17,7 @@ from engine.face.maths import rotation_from_vector
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject
 from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditioner, Conditions
-from engine.systems.identity_matched.native import Canvas, head_share, paintable
+from engine.systems.identity_matched.native import Canvas, head_share, paintable, tempered
 from engine.systems.identity_matched.system import head_square
 from engine.systems.mesh_warp.system import WarpedPortrait
 from tests.engine.faces import portrait_face, portrait_rgb
@@ -133,16 +133,35 @@ def test_the_head_is_mended_and_not_its_shoulders() -> None:
     assert at((11.5, -10.5, 0)) < 0.1 and at((0, -10, 0)) > 0.8  # beside a jaw may be a shoulder, below it is a neck
 
 
+def known(hidden: np.ndarray, part: np.ndarray, lids: np.ndarray | None = None) -> Conditions:
+    """Of pictures 64 wide."""
+    code, flow, stretch = np.zeros((64, 64, 3)), np.zeros((64, 64, 2)), np.zeros((64, 64))
+    return Conditions(code, flow, hidden, stretch, part, np.zeros((64, 64), bool) if lids is None else lids)
+
+
 def test_only_what_the_portrait_does_not_show_is_painted() -> None:
     hidden, part = np.zeros((64, 64), np.float32), np.ones((64, 64), np.uint8)
     hidden[10:14, 10:14], part[40:44, 40:44] = 1, MOUTH
-    code, flow, stretch = np.zeros((64, 64, 3)), np.zeros((64, 64, 2)), np.zeros((64, 64))
     lids = np.zeros((64, 64), bool)
     lids[50:54, 20:24] = True
-    share = paintable(Conditions(code, flow, hidden, stretch, part, lids))
+    share = paintable(known(hidden, part, lids))
     assert share.dtype == np.float32 and share.shape == (64, 64) and share.min() >= 0 and share.max() <= 1
     assert share[10:14, 10:14].min() > 0.9 and share[40:44, 40:44].min() > 0.9 and 0.05 < share[9, 15] < 1
     assert share[25, 25] == share[60, 10] == 0 and share[50:54, 20:24].min() > 0.9
+
+
+def test_what_the_portrait_shows_is_painted_in_colours_that_are_around() -> None:
+    """Not what is hidden widely, nor the mouth, of which it may show nothing."""
+    hidden, part = np.zeros((64, 64), np.float32), np.ones((64, 64), np.uint8)
+    hidden[:, 40:], hidden[21, 9], part[50:58, 8:20] = 1, 1, MOUTH
+    warped = np.full((3, 64, 64), 0.5, np.float32)
+    warped[:, 30] = 0.2
+    black = tempered(np.full((3, 64, 64), -1, np.float32), warped, known(hidden, part))
+    assert black.dtype == np.float32 and black.shape == (3, 64, 64)
+    assert (black[:, :, 60] == -1).all() and (black[:, 52:56, 10:18] == -1).all()
+    assert black[:, 21, 9] == pytest.approx(0.5, abs=0.01) and black[:, 31, 9] == pytest.approx(0.2)
+    mild = np.full((3, 64, 64), 0.3, np.float32)
+    assert tempered(mild, warped, known(hidden, part))[:, 31, 9] == pytest.approx(0.3)
 
 
 def moved(turn: float = 0.0, **expression: float) -> MotionFrame:

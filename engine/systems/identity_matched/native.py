@@ -16,6 +16,9 @@ from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditions
 
 _FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
 _BRUSH = 0.03  # of the square's side: so far beyond what the portrait does not show may be painted
+_AROUND = 1 / 64  # of the square's side: what the portrait shows is painted in colours found so far around
+_FEW, _MUCH = 0.1, 0.4  # shares of hidden places within …
+_THERE = 1 / 32  # … so much of the square's side (sigma) up to which, and from which on not, that holds
 _BROAD = 1 / 48  # of the square's side: sigma of what is broad, below it is detail
 _ALIKE, _OTHER = 25.0, 75.0  # of 255: broad colours that differ less show the same thing, and more, another
 _NECK = np.array([[0.0, -9.0, 0.0], [0.0, -14.0, 0.0]])  # head space, cm: where the head's motion ceases to say more
@@ -111,6 +114,24 @@ def paintable(conditions: Conditions) -> np.ndarray:
     reach = max(1, round(_BRUSH * len(unknown)))
     grown = cv2.dilate(unknown, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return cv2.GaussianBlur(grown, (0, 0), reach / 2)
+
+
+def tempered(generated: np.ndarray, warped: np.ndarray, conditions: Conditions) -> np.ndarray:
+    """``generated`` (3, S, S) in colours that lie around in ``warped`` (3, S, S), but in eyes and mouth, and where much
+    is hidden.
+
+    Where its mask is hardly open a network's colours may be far too strong: a little of them is a shade, and a little
+    more a stain beside the nose.
+    """
+    size = len(conditions.hidden)
+    around = np.ones((2 * max(1, round(_AROUND * size)) + 1,) * 2, np.uint8)
+    darkest, brightest = (np.stack([of(each, around) for each in warped]) for of in (cv2.erode, cv2.dilate))
+    within = np.clip(generated, darkest, brightest)
+    inner = ((conditions.part == EYE) | (conditions.part == MOUTH)).astype(np.float32)
+    inner = cv2.GaussianBlur(cv2.dilate(inner, np.ones((5, 5), np.uint8)), (0, 0), 1.0)
+    hidden = cv2.GaussianBlur(conditions.hidden, (0, 0), _THERE * size)
+    free = np.maximum(inner, smoothstep((hidden - _FEW) / (_MUCH - _FEW)))
+    return (within + free * (generated - within)).astype(np.float32, copy=False)
 
 
 def modelled(conditions: Conditions) -> np.ndarray:

@@ -22,7 +22,8 @@ from engine.face.maths import smoothstep
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject, System
 from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions
-from engine.systems.identity_matched.native import Canvas, head_share, modelled, paintable
+from engine.systems.identity_matched.native import Canvas, head_share, modelled, paintable, tempered
+from engine.systems.identity_matched.shut_lids import ShutLids
 from engine.systems.mesh_warp.system import WarpedPortrait
 
 FILES = {"fast": "identity_matched", "paper": "identity_matched_paper"}  # what the names of their weights begin with
@@ -94,6 +95,7 @@ class MendedPortrait(Subject):
         side = _side(self._session, frame, "pncc")
         self._condition = Conditioner(warped.build, square, side)
         self._canvas = Canvas(square, side)
+        self._lids = ShutLids(portrait.rgb, warped.build.source, square)
         self._known = self._remembered(source, side)
         for name, shape in self._session.inputs.items():
             if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
@@ -117,7 +119,10 @@ class MendedPortrait(Subject):
         offset, mask, generated = (answer[name][0] for name in _ANSWERS)
         if "warped" in self._session.inputs:
             mask = share * paintable(conditions) * mask
-            return self._canvas.mend(frame, frame, share * offset, mask, generated, detailed=modelled(conditions))
+            generated = tempered(generated, given["warped"][0], conditions)
+            mended = self._canvas.mend(frame, frame, share * offset, mask, generated, detailed=modelled(conditions))
+            self._lids.mend(mended, flow, conditions.lids)
+            return mended
         return self._canvas.mend(frame, self._rgb, offset, mask, generated, share)  # it moves the portrait itself
 
     def _share(self, conditions: Conditions, motion: MotionFrame) -> np.ndarray:
