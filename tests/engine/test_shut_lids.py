@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import functools
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from engine import systems
+from engine.face.camera import Pose
+from engine.face.detector import create
 from engine.face.geometry_flow import GeometryFlow
+from engine.face.subject import fit_portraits
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.conditions import Conditioner
 from engine.systems.identity_matched.shut_lids import ShutLids
 from engine.systems.identity_matched.system import head_square
 from engine.systems.mesh_warp.system import WarpedPortrait
-from tests.engine.faces import portrait_face, portrait_rgb, turn, weights
+from tests.engine.faces import portrait_rgb, turn, weights
 
 UPPER, LOWER = (36, 37, 38, 39, 42, 43, 44, 45), (36, 41, 40, 39, 42, 47, 46, 45)  # rims of both eyes, left to right
+SHUT = {"eyeBlink": 1.0}
 
 
 @functools.cache
 def portrait() -> Portrait:
-    return Portrait(Path("portrait.png"), portrait_rgb(), portrait_face())
+    """Larger than the flow, as photographs are."""
+    path, rgb = Path("portrait.png"), cv2.resize(portrait_rgb(), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    with closing(create("mediapipe")) as detector:
+        return Portrait(path, rgb, fit_portraits([(path, rgb)], detector)[0])
 
 
 @functools.cache
@@ -36,57 +46,91 @@ def shut_lids() -> ShutLids:
     return ShutLids(portrait().rgb, warped().build.source, head_square(portrait()))
 
 
-def moved(yaw: float = 0.0, **expression: float) -> MotionFrame:
-    fit = portrait_face()
+def moved(yaw: float = 0.0, pitch: float = 0.0, **expression: float) -> MotionFrame:
+    fit = portrait().face
+    assert fit is not None
     made = np.clip(fit.expression + weights(fit.model, **expression), 0, 1)
-    return MotionFrame(
-        made, turn(yaw) @ fit.pose.rotation, fit.pose.translation, fit.gaze, np.zeros_like(fit.offsets), "ok"
-    )
+    rotation = turn(yaw, pitch) @ fit.pose.rotation
+    return MotionFrame(made, rotation, fit.pose.translation, fit.gaze, np.zeros_like(fit.offsets), "ok")
 
 
-def mended(motion: MotionFrame) -> tuple[np.ndarray, np.ndarray, GeometryFlow]:
-    """The frame without and with its lids drawn, float, and the flow."""
+def mended(motion: MotionFrame, lids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, GeometryFlow]:
+    """The frame without and with its lids drawn, float, and the flow; ``lids`` in place of those in view."""
     plain, flow = warped().trace(motion)
-    lids = Conditioner(warped().build, head_square(portrait()), 256)(flow).lids
     frame = plain.copy()
-    shut_lids().mend(frame, flow, lids)
+    shut_lids().mend(frame, flow, Pose(motion.rotation, motion.translation), in_view(flow) if lids is None else lids)
     return plain.astype(float), frame.astype(float), flow
 
 
+def in_view(flow: GeometryFlow) -> np.ndarray:
+    return Conditioner(warped().build, head_square(portrait()), 256)(flow).lids
+
+
+def marks(flow: GeometryFlow) -> np.ndarray:
+    """(68, 2) pixels of the frame."""
+    return warped().build.source.face.model.landmarks68.at(flow.vertices / flow.scale)
+
+
 def along_seams(frame: np.ndarray, flow: GeometryFlow) -> np.ndarray:
-    """Brightness (2, 40) along the middle of what is between both eyes' corners."""
-    marks = portrait_face().model.landmarks68.at(flow.vertices / flow.scale)
-    seams = ((marks[list(UPPER)] + marks[list(LOWER)]) / 2).reshape(2, 4, 2)
-    steps = np.linspace(0.8, 2.2, 40)
+    """Brightness (2, 80) along the middle of what is between both eyes' corners."""
+    seams = ((marks(flow)[list(UPPER)] + marks(flow)[list(LOWER)]) / 2).reshape(2, 4, 2)
+    steps = np.linspace(0.8, 2.2, 80)
     x, y = (np.stack([np.interp(steps, range(4), seam[:, k]) for seam in seams]) - 0.5 for k in range(2))
-    return cv2.remap(frame.mean(axis=2).astype(np.float32), np.float32(x), np.float32(y), cv2.INTER_LINEAR)
+    return cv2.remap(
+        frame.mean(axis=2).astype(np.float32), x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR
+    )
 
 
 def test_shut_eyes_have_a_dark_even_line_between_their_lids() -> None:
-    plain, frame, flow = mended(moved(eyeBlink=1))
+    plain, frame, flow = mended(moved(**SHUT))
+    assert flow.scale < 1
     before, after = (along_seams(picture, flow) for picture in (plain, frame))
     assert (after.mean(axis=1) < 0.85 * before.mean(axis=1)).all()
     assert (np.abs(np.diff(after)).sum(axis=1) < 0.7 * np.abs(np.diff(before)).sum(axis=1)).all()
 
 
+def test_the_system_draws_them() -> None:
+    plain, flow = warped().trace(moved(**SHUT))
+    with closing(systems.create("identity_matched", {}).prepare([portrait()])) as ours:
+        seams = along_seams(ours.draw(moved(**SHUT)).astype(float), flow)
+    assert (seams.mean(axis=1) < 0.85 * along_seams(plain.astype(float), flow).mean(axis=1)).all()
+
+
 def test_nothing_else_is_touched() -> None:
-    plain, frame, flow = mended(moved(eyeBlink=1))
-    changed = np.flatnonzero(np.abs(frame - plain).max(axis=2).any(axis=1))
-    marks = portrait_face().model.landmarks68.at(flow.vertices / flow.scale)
-    width = np.linalg.norm(marks[39] - marks[36])
-    assert marks[36:48, 1].min() - 0.3 * width < changed.min() and changed.max() < marks[36:48, 1].max() + 0.3 * width
+    plain, frame, flow = mended(moved(**SHUT))
+    changed, around = np.abs(frame - plain).max(axis=2) > 0, np.zeros(plain.shape[:2], np.uint8)
+    for eye in np.split(marks(flow)[36:48], 2):
+        width = np.linalg.norm(eye[3] - eye[0])
+        cv2.polylines(around, [np.round(eye[[0, 1, 2, 3, 4, 5]]).astype(np.int32)], True, 1, round(0.3 * width))
+    assert changed.any() and not changed[around == 0].any()
 
 
-@pytest.mark.parametrize("expression", [{}, {"eyeBlink": 0.3}, {"jawOpen": 1.0}, {"eyeWide": 0.8}])
-def test_open_eyes_are_left_as_they_are(expression: dict[str, float]) -> None:
-    plain, frame, _ = mended(moved(**expression))
+@pytest.mark.parametrize(
+    "motion",
+    [{}, {"eyeBlink": 0.3}, {"jawOpen": 1.0}, {"eyeWide": 0.8}, {"yaw": 78}, {"yaw": -78}, {"pitch": 45}],
+    ids=str,
+)
+def test_open_eyes_are_left_as_they_are(motion: dict[str, float]) -> None:
+    plain, frame, _ = mended(moved(**motion))
     np.testing.assert_array_equal(frame, plain)
 
 
+def test_eyes_that_the_portrait_has_shut_are_left_as_they_are() -> None:
+    """The photograph has a line there."""
+    awake, motion = portrait(), moved(**SHUT)
+    assert awake.face is not None
+    asleep = WarpedPortrait(replace(awake, face=replace(awake.face, expression=motion.expression)))
+    frame, flow = asleep.trace(motion)
+    before, pose = frame.copy(), Pose(motion.rotation, motion.translation)
+    lids = ShutLids(awake.rgb, asleep.build.source, head_square(awake))
+    lids.mend(frame, flow, pose, np.ones((256, 256), bool))
+    np.testing.assert_array_equal(frame, before)
+
+
 def test_one_eye_winks_alone() -> None:
-    plain, frame, flow = mended(moved(eyeBlink_L=1))
+    plain, frame, flow = mended(moved(eyeBlink_L=1.0))
     columns = np.flatnonzero(np.abs(frame - plain).max(axis=2).any(axis=0))
-    assert len(columns) and columns.min() > portrait_face().model.landmarks68.at(flow.vertices / flow.scale)[27, 0]
+    assert len(columns) and columns.min() > marks(flow)[27, 0]
 
 
 def test_it_comes_without_a_jump_as_the_lids_close() -> None:
@@ -98,10 +142,10 @@ def test_it_comes_without_a_jump_as_the_lids_close() -> None:
 
 
 @pytest.mark.parametrize("yaw", [-60, 60])
-def test_an_eye_that_is_turned_away_is_not_drawn_on_what_hides_it(yaw: float) -> None:
-    plain, frame, flow = mended(moved(yaw, eyeBlink=1))
-    change = np.abs(frame - plain).max(axis=2)
-    lids = Conditioner(warped().build, head_square(portrait()), 256)(flow).lids
-    square = head_square(portrait())
-    seen = square.cut(change.astype(np.float32), 256)
-    assert seen[cv2.dilate(lids.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0].max() < 2
+def test_only_lids_in_view_are_drawn(yaw: float) -> None:
+    plain, frame, flow = mended(moved(yaw, **SHUT))
+    assert (np.abs(frame - plain) > 10).any(), "the near eye"
+    np.testing.assert_array_equal(mended(moved(yaw, **SHUT), np.zeros((256, 256), bool))[1], plain)
+    everywhere = mended(moved(yaw, **SHUT), np.ones((256, 256), bool))[1]
+    seen = head_square(portrait()).cut(np.abs(everywhere - frame).max(axis=2).astype(np.float32), 256)
+    assert seen[cv2.erode(in_view(flow).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0].max() == 0

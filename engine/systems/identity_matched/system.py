@@ -95,7 +95,8 @@ class MendedPortrait(Subject):
         side = _side(self._session, frame, "pncc")
         self._condition = Conditioner(warped.build, square, side)
         self._canvas = Canvas(square, side)
-        self._lids = ShutLids(portrait.rgb, warped.build.source, square)
+        self._knows_warp = "warped" in self._session.inputs
+        self._lids = ShutLids(portrait.rgb, warped.build.source, square) if self._knows_warp else None
         self._known = self._remembered(source, side)
         for name, shape in self._session.inputs.items():
             if name not in _GIVEN and (name not in self._known or self._known[name].shape[1:] != shape):
@@ -110,20 +111,24 @@ class MendedPortrait(Subject):
         frame, flow = self._warped.trace(motion)
         conditions = self._conditions(flow, motion)
         share = self._share(conditions, motion)
-        if not share.any():
-            return frame
+        if share.any():
+            frame = self._answered(frame, conditions, share)
+        if self._lids is not None:
+            self._lids.mend(frame, flow, Pose(motion.rotation, motion.translation), conditions.lids)
+        return frame
+
+    def _answered(self, frame: np.ndarray, conditions: Conditions, share: np.ndarray) -> np.ndarray:
+        """``frame`` as the network has it, a new one, as far as it has a ``share`` (S, S) 0…1 in it."""
         given = self._known | _feeds(conditions, self._picture(frame))
         answer = self._session.run({name: given[name] for name in self._session.inputs})
         if lacking := [name for name in _ANSWERS if name not in answer]:
             raise _unfit(self._path, f"it gives no {' and no '.join(lacking)}")
         offset, mask, generated = (answer[name][0] for name in _ANSWERS)
-        if "warped" in self._session.inputs:
-            mask = share * paintable(conditions) * mask
-            generated = tempered(generated, given["warped"][0], conditions)
-            mended = self._canvas.mend(frame, frame, share * offset, mask, generated, detailed=modelled(conditions))
-            self._lids.mend(mended, flow, conditions.lids)
-            return mended
-        return self._canvas.mend(frame, self._rgb, offset, mask, generated, share)  # it moves the portrait itself
+        if not self._knows_warp:
+            return self._canvas.mend(frame, self._rgb, offset, mask, generated, share)  # it moves the portrait itself
+        mask = share * paintable(conditions) * mask
+        generated = tempered(generated, given["warped"][0], conditions)
+        return self._canvas.mend(frame, frame, share * offset, mask, generated, detailed=modelled(conditions))
 
     def _share(self, conditions: Conditions, motion: MotionFrame) -> np.ndarray:
         """(S, S) float32 0…1: how much the network has to say; nothing while the face is as in the portrait."""
