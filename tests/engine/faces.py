@@ -79,8 +79,12 @@ def portrait_rgb() -> np.ndarray:
 
 @functools.cache
 def portrait_face() -> FaceFit:
+    return fitted(portrait_rgb())
+
+
+def fitted(rgb: np.ndarray) -> FaceFit:
     with closing(create("mediapipe")) as detector:
-        return fit_portraits([(Path("portrait.png"), portrait_rgb())], detector)[0]
+        return fit_portraits([(Path("portrait.png"), rgb)], detector)[0]
 
 
 def weights(model: FaceModel, **amounts: float) -> np.ndarray:

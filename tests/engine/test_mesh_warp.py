@@ -23,6 +23,7 @@ from engine.systems import create
 from engine.systems.base import Portrait
 from tests.engine.faces import (
     SAMPLE,
+    fitted,
     observed,
     portrait_face,
     portrait_rgb,
@@ -171,7 +172,7 @@ def test_what_is_red_or_dark_is_no_row_of_teeth() -> None:
 
 def test_a_photograph_in_black_and_white_stays_so() -> None:
     grey = cv2.cvtColor(cv2.cvtColor(portrait_rgb(), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    assert np.ptp(_opened(grey, _fitted(grey)).astype(int), axis=2).max() <= 2
+    assert np.ptp(_opened(grey, fitted(grey)).astype(int), axis=2).max() <= 2
 
 
 def test_eyes_turn_without_the_head() -> None:
@@ -212,7 +213,7 @@ def _dense(rgb: np.ndarray) -> np.ndarray:
 
 def _lower_teeth(rgb: np.ndarray, *tints: tuple[float, ...]) -> list[np.ndarray]:
     """(3,) each: the brightest row of pixels above the lower lip, when all between her lips is tinted."""
-    face = _fitted(rgb)
+    face = fitted(rgb)
     assert face.observation.dense is not None
     between = np.zeros(rgb.shape[:2], np.uint8)
     cv2.fillPoly(between, [face.observation.dense[list(INNER_LIPS), :2].astype(np.int32)], 1)
@@ -223,12 +224,6 @@ def _lower_teeth(rgb: np.ndarray, *tints: tuple[float, ...]) -> list[np.ndarray]
         rows = opened[y - 3 : y, x - reach : x + reach + 1].mean(axis=1)
         found.append(rows[rows.mean(axis=1).argmax()])
     return found
-
-
-def _fitted(rgb: np.ndarray) -> FaceFit:
-    fitter = Fitter(load(), Camera(*rgb.shape[1::-1]), dense=True)
-    seen = observed([rgb] * 3)[-1]
-    return fit_face(fitter, seen, fitter.subject([seen]))
 
 
 def _opened(rgb: np.ndarray, face: FaceFit) -> np.ndarray:

@@ -11,18 +11,16 @@ import pytest
 from skimage import data
 
 from engine.face.camera import Pose
-from engine.face.detector import create as create_detector
 from engine.face.geometry_flow import FlowBuilder
 from engine.face.matting import PersonMatte
 from engine.face.source_geometry import SourceGeometry
-from engine.face.subject import fit_portraits
 from engine.media.image import encode_png, read_image
 from engine.motion.performance import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems import create
 from engine.systems.base import Portrait, Subject
-from tests.engine.faces import portrait_face, portrait_rgb, turn, weights
+from tests.engine.faces import fitted, portrait_face, portrait_rgb, turn, weights
 
 COUNT = 8
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut())  # by NASA, in the public domain
@@ -53,8 +51,8 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 @pytest.fixture(scope="module")
 def field() -> np.ndarray:
     """The moving field, (H, W) bool: every pixel that the system's own flow can look up elsewhere than in its place."""
-    with closing(create_detector("mediapipe")) as detector, closing(PersonMatte()) as segment:
-        face = fit_portraits([(Path("astronaut"), PHOTOGRAPH)], detector)[0]
+    face = fitted(PHOTOGRAPH)
+    with closing(PersonMatte()) as segment:
         source = SourceGeometry(face, segment(PHOTOGRAPH))
     build = FlowBuilder(source)
     height, width = PHOTOGRAPH.shape[:2]

@@ -13,16 +13,14 @@ import pytest
 
 from engine import systems
 from engine.face.camera import Pose
-from engine.face.detector import create
 from engine.face.geometry_flow import GeometryFlow
-from engine.face.subject import fit_portraits
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.conditions import Conditioner
 from engine.systems.identity_matched.shut_lids import ShutLids
 from engine.systems.identity_matched.system import head_square
 from engine.systems.mesh_warp.system import WarpedPortrait
-from tests.engine.faces import portrait_rgb, turn, weights
+from tests.engine.faces import fitted, portrait_rgb, turn, weights
 
 UPPER, LOWER = (36, 37, 38, 39, 42, 43, 44, 45), (36, 41, 40, 39, 42, 47, 46, 45)  # rims of both eyes, left to right
 SHUT = {"eyeBlink": 1.0}
@@ -31,9 +29,8 @@ SHUT = {"eyeBlink": 1.0}
 @functools.cache
 def portrait() -> Portrait:
     """Larger than the flow, as photographs are."""
-    path, rgb = Path("portrait.png"), cv2.resize(portrait_rgb(), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    with closing(create("mediapipe")) as detector:
-        return Portrait(path, rgb, fit_portraits([(path, rgb)], detector)[0])
+    rgb = cv2.resize(portrait_rgb(), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    return Portrait(Path("portrait.png"), rgb, fitted(rgb))
 
 
 @functools.cache
@@ -101,7 +98,7 @@ def test_nothing_else_is_touched() -> None:
     changed, around = np.abs(frame - plain).max(axis=2) > 0, np.zeros(plain.shape[:2], np.uint8)
     for eye in np.split(marks(flow)[36:48], 2):
         width = np.linalg.norm(eye[3] - eye[0])
-        cv2.polylines(around, [np.round(eye[[0, 1, 2, 3, 4, 5]]).astype(np.int32)], True, 1, round(0.3 * width))
+        cv2.polylines(around, [np.round(eye).astype(np.int32)], True, 1, round(0.3 * width))
     assert changed.any() and not changed[around == 0].any()
 
 

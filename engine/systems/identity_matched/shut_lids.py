@@ -99,11 +99,12 @@ class _Eye:
         self._length, self._width = max(float(np.linalg.norm(seen)), 1.0), width * camera.focal / float(depth)
         self._along = seen / self._length
         self._across = np.array([-self._along[1], self._along[0]])
-        self.upper, self.lower = (np.column_stack(self.straightened(rim)) for rim in (pixels, below))
+        self.upper, lower_rim = (np.column_stack(self.straightened(rim)) for rim in (pixels, below))
+        self._seam = (self.upper + lower_rim) / 2
 
     def seam(self, along: np.ndarray) -> np.ndarray:
         """How far across it lies."""
-        return _across((self.upper + self.lower) / 2, along)
+        return _across(self._seam, along)
 
     def places(self, along: np.ndarray, across: np.ndarray) -> np.ndarray:
         """Pixels (…, 2), centres at +.5."""
