@@ -13,13 +13,13 @@ import numpy as np
 
 from benchmarks.material import Material
 from benchmarks.piecewise_affine import PiecewiseAffine
-from engine.face.detector import Detector, Observation
-from engine.face.detector import create as create_detector
 from engine.media.image import read_image
 from engine.media.writer import FrameWriter
 from engine.motion.analyse import analyse
 from engine.pipeline import forget, render
 from engine.protocol import FIRST_FRAME, Driving, Job
+from engine.tracking.detector import Detector, Observation
+from engine.tracking.detector import create as create_detector
 
 Figures = dict[str, float]
 

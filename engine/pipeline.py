@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine import runtime, takes
+from engine import runtime
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
 from engine.media.image import read_image
@@ -19,15 +19,16 @@ from engine.media.source import FrameSource, open_source
 from engine.media.writer import FrameWriter
 from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
-from engine.sidecar import Sidecar, Timings
 from engine.systems import create
 from engine.systems.base import Portrait, Subject, System
+from engine.takes import take as takes
+from engine.takes.sidecar import Sidecar, Timings
 
 if TYPE_CHECKING:
-    from engine.face.detector import Detector
     from engine.face.subject import FaceFit
     from engine.motion.performance import Performance
     from engine.motion.retarget import Retargeter
+    from engine.tracking.detector import Detector
 
 
 _KNOWN_FITS = 8
@@ -130,7 +131,7 @@ def _open_driving(job: Job, system: System) -> FrameSource | Performance | None:
 
 def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
     """The job's detector; for a performance the one it was analysed with, since both must see the same points."""
-    from engine.face.detector import create as create_detector
+    from engine.tracking.detector import create as create_detector
 
     return create_detector(job.detector if driving is None or isinstance(driving, FrameSource) else driving.detector)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, rate, source_frames
 from engine.errors import EngineError
-from engine.face.detector import TERMS
 from engine.media.image import write_fault
 from engine.media.source import open_source
 from engine.progress import Progress
+from engine.tracking.detector import TERMS
 
 
 def main(argv: list[str]) -> int:
@@ -42,8 +42,8 @@ def _analyse(arguments: argparse.Namespace) -> int:
     source.check(wanted)
     start, stop = wanted[0], wanted[-1] + 1
 
-    from engine.face.detector import create
     from engine.motion.analyse import analyse
+    from engine.tracking.detector import create
 
     progress = Progress(Console(stop - start), "analyse", stop - start)
     with closing(create(arguments.detector)) as detector, closing(source.frames(start, stop)) as frames:

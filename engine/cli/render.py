@@ -12,7 +12,6 @@ from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, rate, source_frames
 from engine.cli.system_option import system_option
 from engine.errors import EngineError
-from engine.face.detector import TERMS
 from engine.protocol import (
     FIRST_FRAME,
     IDENTITIES,
@@ -23,6 +22,7 @@ from engine.protocol import (
     ProtocolError,
     clean_shot,
 )
+from engine.tracking.detector import TERMS
 
 DESCRIPTION = """Make a take: OUT/SHOT_understudy_vNNN/SHOT_understudy_vNNN.1001.png and on, with a sidecar JSON.
 

@@ -16,18 +16,19 @@ from engine.evaluation.exact import exact_performance, kept
 from engine.evaluation.motion_scores import BIN, REACH
 from engine.evaluation.pictures import Moment, Picture
 from engine.evaluation.testsets import Shot, TestSet
-from engine.face.detector import Detector
-from engine.face.mediapipe_detector import DENSE
 from engine.media.image import encode_png, write_atomic
 from engine.protocol import Driving
+from engine.tracking.detector import Detector
+from engine.tracking.mediapipe_detector import DENSE
 from engine.training.sample import Frame
-from engine.training.studio import acting, labels
 from engine.training.studio.assembly import build
-from engine.training.studio.library import Split, load
+from engine.training.studio.library.library import Split, load
+from engine.training.studio.people import acting
+from engine.training.studio.people.sitter import sample_sitter
 from engine.training.studio.randomness import draws
-from engine.training.studio.render import FULL, render
-from engine.training.studio.sitter import sample_sitter
-from engine.training.studio.stage import sample_stage
+from engine.training.studio.renderer import labels
+from engine.training.studio.renderer.render import FULL, render
+from engine.training.studio.stage.stage import sample_stage
 
 _SEED = 404  # as that of the pairs
 _FRAMES = 50  # of acting, two seconds

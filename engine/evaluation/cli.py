@@ -25,12 +25,12 @@ from engine.evaluation import detector as detectors
 from engine.evaluation.judge import DrivingClip, Judge
 from engine.evaluation.metrics import all_metrics
 from engine.evaluation.report import Row, markdown, median
-from engine.face import detector
-from engine.face.detector import Detector
 from engine.media.image import encode_png, read_image, write_atomic
 from engine.media.source import open_source
 from engine.pipeline import render
 from engine.protocol import Job
+from engine.tracking import detector
+from engine.tracking.detector import Detector
 
 
 def main(argv: list[str]) -> int:

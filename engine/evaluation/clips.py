@@ -12,9 +12,9 @@ from engine.cli.footage import driving_from, source_frames
 from engine.errors import EngineError
 from engine.evaluation.pictures import Moment, Picture
 from engine.evaluation.testsets import Shot, TestSet
-from engine.face.detector import Detector
 from engine.media.image import IMAGE_SUFFIXES, encode_png, read_image, write_atomic
 from engine.media.source import FrameSource, open_source
+from engine.tracking.detector import Detector
 
 MOVIES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
 _RATE = Fraction(25)  # of image sequences, which state none

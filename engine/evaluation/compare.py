@@ -32,8 +32,8 @@ from engine.evaluation.pairs import Pairs, held_out
 from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.testsets import TestSet
 from engine.evaluation.yaw_table import YawTable
-from engine.face import detector
 from engine.media.image import encode_png, write_atomic
+from engine.tracking import detector
 
 if TYPE_CHECKING:
     from engine.evaluation.stored import StoredPairs

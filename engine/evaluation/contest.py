@@ -20,10 +20,10 @@ from engine.evaluation.regions import REGIONS, crops, landmarks_of_truth
 from engine.evaluation.scores import angles
 from engine.evaluation.sheets import Sheet, Tile
 from engine.evaluation.testsets import Shot, TestSet
-from engine.face.detector import Detector
 from engine.media.image import read_image
 from engine.pipeline import render
 from engine.protocol import Job
+from engine.tracking.detector import Detector
 
 
 class Contest:

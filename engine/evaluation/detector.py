@@ -23,15 +23,16 @@ import numpy as np
 from engine.cli.footage import driving_from, source_frames
 from engine.errors import EngineError
 from engine.evaluation.landmarkers import REGRESSOR
-from engine.face import detector, model
-from engine.face.detector import Detector, Observation
-from engine.face.matting import PersonMatte
-from engine.face.network_matting import WEIGHTS as MATTING
-from engine.face.network_matting import NetworkMatte
-from engine.face.regressor.glance import Regressor
-from engine.face.regressor_detector import RegressorDetector
+from engine.face import model
 from engine.media.image import read_image, write_atomic
 from engine.media.source import open_source
+from engine.tracking import detector
+from engine.tracking.detector import Detector, Observation
+from engine.tracking.network_matte import WEIGHTS as MATTING
+from engine.tracking.network_matte import NetworkMatte
+from engine.tracking.person_matte import PersonMatte
+from engine.tracking.regressor.inference import Regressor
+from engine.tracking.regressor_detector import RegressorDetector
 
 REFERENCE = "mediapipe"
 _FAILED = 10.0  # percent of the eyes' distance beyond which a face counts as missed

@@ -14,10 +14,10 @@ from engine.evaluation import signals
 from engine.evaluation.metrics import Metric, Sample, all_metrics
 from engine.evaluation.pictures import encoded_again
 from engine.evaluation.report import Figures, Scored
-from engine.face.detector import Detector
 from engine.media.image import read_image
 from engine.media.source import FrameSource
 from engine.protocol import Driving
+from engine.tracking.detector import Detector
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import numpy as np
 
 from engine import weights
 from engine.evaluation.pictures import SIDE, Eye, Picture
-from engine.face import detector, model
+from engine.face import model
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
-from engine.face.framing import framed
-from engine.face.regressor.glance import Regressor
-from engine.face.regressor_detector import RegressorDetector
+from engine.geometry.framing import framed
+from engine.tracking import detector
+from engine.tracking.detector import Detector, Observation
+from engine.tracking.regressor.inference import Regressor
+from engine.tracking.regressor_detector import RegressorDetector
 
 SUFFIX = {
     "mediapipe": "mp",

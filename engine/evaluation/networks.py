@@ -16,7 +16,7 @@ import numpy as np
 from engine.errors import EngineError
 from engine.evaluation.landmarkers import Landmarker
 from engine.evaluation.pictures import Eye, Picture
-from engine.face.detector import Observation
+from engine.tracking.detector import Observation
 
 if TYPE_CHECKING:
     import torch

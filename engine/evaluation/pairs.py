@@ -15,10 +15,10 @@ from engine.errors import EngineError
 from engine.evaluation.exact import RATE, exact_performance, kept, labelled
 from engine.evaluation.pictures import Moment, Picture
 from engine.evaluation.testsets import Shot, TestSet
-from engine.face.detector import Detector
 from engine.face.subject import FaceFit, fit_portraits
 from engine.media.image import encode_png, write_atomic
 from engine.motion.performance import Performance
+from engine.tracking.detector import Detector
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.warped import placed
 

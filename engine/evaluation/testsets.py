@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.evaluation.pictures import Moment
-from engine.face.detector import Detector
 from engine.protocol import Driving
+from engine.tracking.detector import Detector
 
 
 @dataclass(frozen=True)

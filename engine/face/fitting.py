@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Observation
 from engine.face.maths import rotation_from_vector
 from engine.face.model import Anchors, FaceModel
+from engine.tracking.detector import Observation
 
 LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),

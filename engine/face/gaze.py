@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.face.detector import Observation
 from engine.face.fitting import LIDS_LEFT, LIDS_RIGHT, Fitter, FrameFit
 from engine.face.model import FaceModel
+from engine.tracking.detector import Observation
 
 EYES = ("eye_left", "eye_right")
 _LIMIT = 0.9  # sine of the largest angle an iris can be seen at

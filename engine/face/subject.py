@@ -10,10 +10,10 @@ import numpy as np
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
 from engine.face.gaze import gaze_angles
 from engine.face.model import FaceModel
+from engine.tracking.detector import Detector, Observation
 
 
 @dataclass(frozen=True)

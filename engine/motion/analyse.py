@@ -10,11 +10,11 @@ import numpy as np
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import Camera
-from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter, FrameFit
 from engine.face.gaze import gaze_angles
 from engine.motion.performance import Performance
 from engine.motion.smoothing import fill_gaps, interpolate, smooth, smooth_pose
+from engine.tracking.detector import Detector, Observation
 
 _KEY_FRAMES = 10  # enough for an identity; more cost time and change nothing
 _WORST_RESIDUAL = 4.0  # percent: beyond this the landmarks are no face

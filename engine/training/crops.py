@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.face.regressor.layout import MARGIN
+from engine.tracking.regressor.layout import MARGIN
 
 _TIGHT, _LOOSE, _PIECE = 0.55, 0.2, 0.1  # shares; pieces show skin, hair or cloth from near; the rest lie anywhere
 _SEEN = (

@@ -22,11 +22,11 @@ import numpy as np
 from engine.cli.footage import driving_from
 from engine.errors import EngineError
 from engine.face import model as face_model
-from engine.face import pncc
 from engine.face.anatomy import anatomy
 from engine.face.camera import Pose
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
+from engine.geometry import pncc
 from engine.media.image import IMAGE_SUFFIXES
 from engine.media.source import FrameSource, open_source
 from engine.motion.analyse import analyse
@@ -96,7 +96,7 @@ class FootageSamples(Samples):
         if draw.random() < _SAME:
             there = here
         source, driving = (self._labelled(records.parts(int(k))["frame"], clip, size) for k in (here, there))
-        from engine.training.studio import labels
+        from engine.training.studio.renderer import labels
 
         flow, visible = labels.flow(driving[1], source[1])
         return Pair(source[0], driving[0], flow, visible)
@@ -106,7 +106,7 @@ class FootageSamples(Samples):
         return {"kind": "footage", "clips": len(self._clips), "sha256": digest, "seed": self._seed}
 
     def _labelled(self, stored: Frame, person: int, size: int):
-        from engine.training.studio import labels
+        from engine.training.studio.renderer import labels
 
         if size > len(stored.image):
             raise EngineError(
@@ -156,8 +156,8 @@ def head_of(frame: Frame) -> np.ndarray:
 def drawn(frame: Frame, vertices: np.ndarray):
     """``frame`` as a Picture of the studio that shows the head alone, to be labelled like one."""
     from engine.raster.opencv import rasterise
-    from engine.training.studio.render import Picture
-    from engine.training.studio.scene import HeadState, Light, Mesh, Scene
+    from engine.training.studio.renderer.render import Picture
+    from engine.training.studio.stage.scene import HeadState, Light, Mesh, Scene
 
     model, size = face_model.load(), len(frame.image)
     assert frame.identity is not None and frame.expression is not None and frame.gaze is not None
@@ -206,7 +206,7 @@ def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
 
 
 def _analysed(source: FrameSource, detector: str) -> Performance:
-    from engine.face.detector import create
+    from engine.tracking.detector import create
 
     with closing(create(detector)) as finder, closing(source.frames(0, source.count)) as frames:
         performance = analyse(frames, source.fps, finder, str(source.path))
@@ -263,7 +263,7 @@ class _Frames:
 
     @functools.cached_property
     def _matte(self) -> Callable[[np.ndarray], np.ndarray]:
-        from engine.face.matting import PersonMatte
+        from engine.tracking.person_matte import PersonMatte
 
         return PersonMatte()
 

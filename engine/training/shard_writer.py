@@ -77,7 +77,7 @@ def _maker(options: argparse.Namespace) -> Callable[[], Samples]:
 
 
 def _warped(make: Callable[[], Samples], tracked: str | None) -> Samples:
-    from engine.face import detector
+    from engine.tracking import detector
     from engine.training.warped import Warped
 
     return Warped(make(), None if tracked is None else detector.create(tracked))

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.compositing.warped_portrait import WarpedPortrait
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import FOCAL_PER_SIDE, Camera, Pose
-from engine.face.detector import Detector, Observation
 from engine.face.fitting import Fitter
-from engine.face.framing import Square
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
 from engine.face.model import FaceModel
 from engine.face.subject import FaceFit, fit_face
+from engine.geometry.conditions import Conditioner
+from engine.geometry.framing import Square
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait
-from engine.systems.identity_matched.conditions import Conditioner
-from engine.systems.mesh_warp.system import WarpedPortrait
+from engine.tracking.detector import Detector, Observation
 from engine.training.sample import Frame, Pair, Samples, Warp
 
 VERSION = 7  # raised whenever the same pair is warped otherwise

@@ -17,13 +17,13 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from skimage import data
 
-from engine.face.detector import Observation, create
 from engine.face.maths import rotation_from_vector
 from engine.face.model import DEFAULT_PATH, FaceModel
 from engine.face.subject import FaceFit, fit_portraits
 from engine.media.movie import MovieSource
 from engine.motion.analyse import analyse
 from engine.motion.performance import Performance
+from engine.tracking.detector import Observation, create
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "data" / "driving_sample.mp4"

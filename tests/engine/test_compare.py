@@ -19,9 +19,9 @@ from engine.evaluation.entrants import parse, parse_all
 from engine.evaluation.judge import Judge
 from engine.evaluation.pictures import Picture, encoded_again
 from engine.evaluation.scores import angles
-from engine.face.detector import Observation
-from engine.face.mediapipe_detector import MediaPipeDetector
 from engine.media.image import encode_png, read_image
+from engine.tracking.detector import Observation
+from engine.tracking.mediapipe_detector import MediaPipeDetector
 from tests.engine.faces import portrait_rgb, sample_frames
 
 FRAMES = (0, 20, 24, 28)

@@ -20,7 +20,7 @@ from engine.evaluation.scores import MeanScore
 from engine.evaluation.sheets import Sheet, Tile
 from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.yaw_table import YawTable
-from engine.face.detector import Observation
+from engine.tracking.detector import Observation
 from tests.engine.faces import observed, sample_frames
 
 SHOTS = {f"shot {k}": f"person {k}" for k in range(6)}

@@ -14,9 +14,9 @@ from skimage.data import astronaut
 from engine.evaluation import signals
 from engine.evaluation.cli import main
 from engine.evaluation.pictures import encoded_again
-from engine.face import detector
 from engine.media.image import encode_png, read_image
 from engine.media.movie import MovieSource
+from engine.tracking import detector
 
 FRAMES, SIZE, SHIFT, REFERENCE = 6, 256, 3, 2
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
-from engine.face import detector
+from engine.tracking import detector
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venvs" / "training" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -8,12 +8,12 @@ import pytest
 from engine.errors import EngineError
 from engine.evaluation import detector as comparison
 from engine.evaluation.landmarkers import REGRESSOR
-from engine.face import detector
-from engine.face.detector import Observation
-from engine.face.network_matting import guided
-from engine.face.regressor.glance import WEIGHTS, Crop, Glance, Regressor
-from engine.face.regressor.layout import SIZE, ideal_crop
-from engine.face.regressor_detector import RegressorDetector, squares
+from engine.tracking import detector
+from engine.tracking.detector import Observation
+from engine.tracking.network_matte import guided
+from engine.tracking.regressor.inference import WEIGHTS, Crop, Glance, Regressor
+from engine.tracking.regressor.layout import SIZE, ideal_crop
+from engine.tracking.regressor_detector import RegressorDetector, squares
 
 
 def smooth_picture(height: int, width: int) -> np.ndarray:

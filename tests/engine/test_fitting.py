@@ -11,15 +11,15 @@ import pytest
 
 from engine.face.anatomy import anatomy
 from engine.face.camera import Camera, Pose
-from engine.face.detector import Detector, Observation
-from engine.face.face_alignment_detector import FaceAlignmentDetector
 from engine.face.fitting import Fitter
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
-from engine.face.mediapipe_detector import MediaPipeDetector
 from engine.face.model import FaceModel, load
-from engine.face.regressor_detector import RegressorDetector
 from engine.face.subject import fit_face, fit_portraits
+from engine.tracking.detector import Detector, Observation
+from engine.tracking.face_alignment_detector import FaceAlignmentDetector
+from engine.tracking.mediapipe_detector import MediaPipeDetector
+from engine.tracking.regressor_detector import RegressorDetector
 from tests.engine.faces import degrees_between, portrait_face, portrait_rgb, turn, weights, write_smaller_model
 
 CAMERA = Camera(640, 480)

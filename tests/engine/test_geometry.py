@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.compositing.plate import Plate
 from engine.face.camera import Pose
-from engine.face.geometry_flow import NOTHING, FlowBuilder, GeometryFlow
-from engine.face.matting import PersonMatte
-from engine.face.source_geometry import SourceGeometry, push_out
+from engine.geometry.flow import NOTHING, FlowBuilder, GeometryFlow
+from engine.geometry.source_geometry import SourceGeometry, push_out
 from engine.raster.opencv import Fragments
-from engine.systems.mesh_warp.plate import Plate
+from engine.tracking.person_matte import PersonMatte
 from tests.engine.faces import portrait_face, portrait_rgb, turn, weights
 
 

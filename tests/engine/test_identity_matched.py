@@ -11,15 +11,15 @@ import pytest
 
 from engine import systems
 from engine import weights as shipped
+from engine.compositing.native import Canvas, head_share, paintable, tempered
+from engine.compositing.warped_portrait import WarpedPortrait
 from engine.errors import EngineError
-from engine.face.framing import Square
 from engine.face.maths import rotation_from_vector
+from engine.geometry.conditions import EYE, MOUTH, Conditioner, Conditions
+from engine.geometry.framing import Square
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject
-from engine.systems.identity_matched.conditions import EYE, MOUTH, Conditioner, Conditions
-from engine.systems.identity_matched.native import Canvas, head_share, paintable, tempered
 from engine.systems.identity_matched.system import head_square
-from engine.systems.mesh_warp.system import WarpedPortrait
 from tests.engine.faces import portrait_face, portrait_rgb
 from tests.engine.faces import weights as expression_weights
 

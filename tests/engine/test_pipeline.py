@@ -15,13 +15,13 @@ import pytest
 from skimage import data
 
 from engine.errors import EngineError
-from engine.face.detector import create
 from engine.face.model import DEFAULT_PATH
 from engine.media.image import encode_png, read_image
 from engine.motion.performance import Performance
 from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
+from engine.tracking.detector import create
 from tests.engine.conftest import Engine
 from tests.engine.faces import portrait_rgb
 

@@ -11,15 +11,15 @@ import pytest
 from skimage import data
 
 from engine.face.camera import Pose
-from engine.face.geometry_flow import FlowBuilder
-from engine.face.matting import PersonMatte
-from engine.face.source_geometry import SourceGeometry
+from engine.geometry.flow import FlowBuilder
+from engine.geometry.source_geometry import SourceGeometry
 from engine.media.image import encode_png, read_image
 from engine.motion.performance import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems import create
 from engine.systems.base import Portrait, Subject
+from engine.tracking.person_matte import PersonMatte
 from tests.engine.faces import fitted, portrait_face, portrait_rgb, turn, weights
 
 COUNT = 8

@@ -20,8 +20,8 @@ from engine.evaluation.scores import (
     PixelScore,
     angles,
 )
-from engine.face.detector import Observation
 from engine.face.maths import rotation_from_vector
+from engine.tracking.detector import Observation
 
 
 def grey(level: int, size: int = 32) -> Picture:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from engine import systems
+from engine.compositing.shut_lids import ShutLids
+from engine.compositing.warped_portrait import WarpedPortrait
 from engine.face.camera import Pose
-from engine.face.geometry_flow import GeometryFlow
+from engine.geometry.conditions import Conditioner
+from engine.geometry.flow import GeometryFlow
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait
-from engine.systems.identity_matched.conditions import Conditioner
-from engine.systems.identity_matched.shut_lids import ShutLids
 from engine.systems.identity_matched.system import head_square
-from engine.systems.mesh_warp.system import WarpedPortrait
 from tests.engine.faces import fitted, portrait_rgb, turn, weights
 
 UPPER, LOWER = (36, 37, 38, 39, 42, 43, 44, 45), (36, 41, 40, 39, 42, 47, 46, 45)  # rims of both eyes, left to right

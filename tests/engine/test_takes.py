@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import takes
 from engine.errors import EngineError
+from engine.takes import take as takes
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOCATE = """

@@ -13,7 +13,7 @@ from engine.raster.opencv import Fragments
 from engine.training.face_model.render import look_at, rotation, see
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.studio.randomness import draws
-from engine.training.studio.scene import Parsing
+from engine.training.studio.stage.scene import Parsing
 
 
 class PlainHeads(Samples):

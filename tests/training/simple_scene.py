@@ -8,7 +8,7 @@ from engine.face import model as face_model
 from engine.face.mesh import Normals
 from engine.training.face_model.render import rotation
 from engine.training.studio.randomness import draws
-from engine.training.studio.scene import HeadState, Lens, Light, Material, Mesh, Parsing, Scene, Texture
+from engine.training.studio.stage.scene import HeadState, Lens, Light, Material, Mesh, Parsing, Scene, Texture
 
 _PART = {  # part of the face model: material, class, colour
     "skin": (Material.SKIN, Parsing.SKIN, (205, 160, 135)),

@@ -17,9 +17,9 @@ from engine.evaluation.cli import main
 from engine.evaluation.pairs import Pairs, held_out
 from engine.evaluation.scores import angles
 from engine.evaluation.stored import StoredPairs
-from engine.face import detector
 from engine.media.image import read_image
 from engine.motion.performance import Performance
+from engine.tracking import detector
 from engine.training import perceptual
 from engine.training.sample import Pair
 from engine.training.shard_writer import USUAL, build

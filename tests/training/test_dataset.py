@@ -15,11 +15,11 @@ from engine.training import cli
 from engine.training.records import FRAME_FIELDS
 from engine.training.sample import Frame
 from engine.training.shards import ShardSamples
-from engine.training.studio import labels
 from engine.training.studio.dataset import Options, StudioSamples
-from engine.training.studio.expressions import index
-from engine.training.studio.library import Split, load
-from engine.training.studio.render import render
+from engine.training.studio.library.library import Split, load
+from engine.training.studio.people.expressions import index
+from engine.training.studio.renderer import labels
+from engine.training.studio.renderer.render import render
 from tests.engine.heads import known
 from tests.engine.test_shards import contents
 

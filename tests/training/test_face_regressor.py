@@ -8,9 +8,9 @@ import torch
 
 from engine import runtime
 from engine.face import model as face_model
-from engine.face.regressor.glance import Crop
-from engine.face.regressor.layout import DENSE, LANDMARKS68, OUTPUTS, POINTS, SIZE, ideal_crop
-from engine.face.regressor.network import FaceRegressor, rotation
+from engine.tracking.regressor.inference import Crop
+from engine.tracking.regressor.layout import DENSE, LANDMARKS68, OUTPUTS, POINTS, SIZE, ideal_crop
+from engine.tracking.regressor.network import FaceRegressor, rotation
 from engine.training import crops
 from engine.training.batch import collate, to_grid
 from engine.training.crops import Crops

@@ -18,7 +18,7 @@ from engine.training import adversarial, export, recipe
 from engine.training.batch import Batch, collate
 from engine.training.patch_discriminator import PatchDiscriminator
 from engine.training.recipe import Stage
-from engine.training.studio.scene import Parsing
+from engine.training.studio.stage.scene import Parsing
 from engine.training.tasks import create
 from engine.training.tasks.identity_matched import IdentityMatched, _inputs, _mirrored, _own, _regions
 from engine.training.warped import Warped

@@ -15,7 +15,6 @@ import torch
 
 from engine import runtime, systems
 from engine.errors import EngineError
-from engine.face.detector import create as create_detector
 from engine.face.maths import rotation_from_vector
 from engine.face.subject import FaceFit, fit_portraits
 from engine.media.image import encode_png, read_image
@@ -25,6 +24,7 @@ from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.network.generator import Generator
 from engine.systems.identity_matched.system import head_square
+from engine.tracking.detector import create as create_detector
 from engine.training.export import onnx
 from engine.training.tasks import create
 from tests.engine.faces import SAMPLE, portrait_rgb, weights

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.face.network_matting import SIZE, NetworkMatte
+from engine.tracking.network_matte import SIZE, NetworkMatte
 from engine.training import export
 from engine.training.batch import collate
 from engine.training.recipe import Stage

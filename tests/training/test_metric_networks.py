@@ -22,7 +22,7 @@ from engine.evaluation.landmarkers import Fit, Fitting, HeadCut, Landmarker, cho
 from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet, OnnxFile, similarity
 from engine.evaluation.pictures import Eye, Moment, Picture
 from engine.face.camera import Pose
-from engine.face.detector import Observation
+from engine.tracking.detector import Observation
 from engine.training import perceptual
 
 ALEXNET = (  # torchvision's `features`, with fewer channels

@@ -17,7 +17,7 @@ from engine.training import augment, perceptual, recipe
 from engine.training.batch import Batch, collate
 from engine.training.export import Run, safetensors
 from engine.training.recipe import Stage
-from engine.training.studio.scene import Parsing
+from engine.training.studio.stage.scene import Parsing
 from engine.training.tasks import create
 from engine.training.tasks.perceptual import Perceptual, _eer, contrast, rotation
 from tests.training.heads import PlainHeads

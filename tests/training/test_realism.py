@@ -15,7 +15,7 @@ from engine.training.shard_writer import plan_of
 from engine.training.shards import ShardSamples
 from engine.training.studio.cycles.realism import Cycles, CyclesPairs
 from engine.training.studio.dataset import Options, StudioSamples
-from engine.training.studio.render import render
+from engine.training.studio.renderer.render import render
 from tests.engine.heads import known
 
 ROOT = Path(__file__).resolve().parents[2]

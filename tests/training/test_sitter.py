@@ -10,15 +10,15 @@ import pytest
 
 from engine.errors import EngineError
 from engine.training.studio import sheet
-from engine.training.studio.acting import Moment
 from engine.training.studio.assembly import build
-from engine.training.studio.library import Library, Split, load
+from engine.training.studio.library.library import Library, Split, load
+from engine.training.studio.people.acting import Moment
+from engine.training.studio.people.sitter import Sitter, projection, sample_sitter
+from engine.training.studio.people.traits import sample_traits
 from engine.training.studio.randomness import draws
-from engine.training.studio.render import TRAINING
-from engine.training.studio.scene import Parsing
-from engine.training.studio.sitter import Sitter, projection, sample_sitter
-from engine.training.studio.stage import Stage, sample_stage
-from engine.training.studio.traits import sample_traits
+from engine.training.studio.renderer.render import TRAINING
+from engine.training.studio.stage.scene import Parsing
+from engine.training.studio.stage.stage import Stage, sample_stage
 
 
 @pytest.fixture(scope="module")

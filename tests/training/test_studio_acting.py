@@ -7,8 +7,8 @@ import pytest
 
 from engine.face import model as face_model
 from engine.face.maths import vector_from_rotation
-from engine.training.studio.acting import MAX_PITCH, MAX_YAW, Moment, Take, act, blink, moment
-from engine.training.studio.expressions import index, names, physical
+from engine.training.studio.people.acting import MAX_PITCH, MAX_YAW, Moment, Take, act, blink, moment
+from engine.training.studio.people.expressions import index, names, physical
 from engine.training.studio.randomness import draws
 
 FPS = 50.0

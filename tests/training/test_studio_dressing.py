@@ -11,14 +11,16 @@ from scipy.spatial import cKDTree
 from engine.face import model as face_model
 from engine.face.model import FaceModel
 from engine.raster import opencv
-from engine.training.studio import beard, dressing, garments, hair, headwear, scalp
-from engine.training.studio.acting import moment, rotation
-from engine.training.studio.dressing import Outfit, Wardrobe
-from engine.training.studio.glasses import sample_glasses
+from engine.training.studio.hair import beard, scalp
+from engine.training.studio.hair import cards as hair
+from engine.training.studio.people.acting import moment, rotation
+from engine.training.studio.people.traits import Traits, sample_traits
 from engine.training.studio.randomness import draws
-from engine.training.studio.scene import Parsing
-from engine.training.studio.traits import Traits, sample_traits
-from engine.training.studio.worn import Layer, Posture, head_share
+from engine.training.studio.stage.scene import Parsing
+from engine.training.studio.wardrobe import dressing, garments, headwear
+from engine.training.studio.wardrobe.dressing import Outfit, Wardrobe
+from engine.training.studio.wardrobe.glasses import sample_glasses
+from engine.training.studio.wardrobe.worn import Layer, Posture, head_share
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +199,9 @@ def test_clothes_stay_when_the_head_turns(model: FaceModel) -> None:
 
 
 def test_a_stage_frames_the_head_and_holds_still_through_a_take() -> None:
-    from engine.face.framing import HEAD_MIDDLE
-    from engine.training.studio.library import load
-    from engine.training.studio.stage import sample_stage
+    from engine.geometry.framing import HEAD_MIDDLE
+    from engine.training.studio.library.library import load
+    from engine.training.studio.stage.stage import sample_stage
 
     environments = load().environments
     widths = []

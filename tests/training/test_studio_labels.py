@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from engine.face import model as face_model
-from engine.face.pncc import normalised_coordinates
-from engine.training.studio import labels
-from engine.training.studio.render import render
-from engine.training.studio.scene import Parsing, Scene
+from engine.geometry.pncc import normalised_coordinates
+from engine.training.studio.renderer import labels
+from engine.training.studio.renderer.render import render
+from engine.training.studio.stage.scene import Parsing, Scene
 from tests.training.simple_scene import card, scene
 
 SIZE = 192

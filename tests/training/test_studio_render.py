@@ -12,8 +12,8 @@ from torch import Tensor
 
 from engine.face import model as face_model
 from engine.raster import cull, opencv, torch_scatter
-from engine.training.studio.render import FULL, TRAINING, Picture, Profile, render, render_many
-from engine.training.studio.scene import HeadState, Lens, Light, Material, Mesh, Parsing, Scene, Texture
+from engine.training.studio.renderer.render import FULL, TRAINING, Picture, Profile, render, render_many
+from engine.training.studio.stage.scene import HeadState, Lens, Light, Material, Mesh, Parsing, Scene, Texture
 from tests.training.simple_scene import card, scene
 
 SIZE = 128

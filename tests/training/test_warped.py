@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.compositing.warped_portrait import WarpedPortrait
 from engine.errors import EngineError
 from engine.face import model as face_model
-from engine.face.detector import Detector, Observation
-from engine.face.framing import Square
+from engine.geometry.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner
+from engine.geometry.framing import Square
 from engine.systems.base import Portrait
-from engine.systems.identity_matched.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner
-from engine.systems.mesh_warp.system import WarpedPortrait
+from engine.tracking.detector import Detector, Observation
 from engine.training.batch import collate
 from engine.training.resize import smaller_pair
 from engine.training.sample import Frame, Pair, Warp

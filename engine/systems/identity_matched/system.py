@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from engine import runtime, weights
+from engine.compositing.native import Canvas, head_share, modelled, paintable, tempered
+from engine.compositing.shut_lids import ShutLids
+from engine.compositing.warped_portrait import WarpedPortrait
 from engine.errors import EngineError
 from engine.face.camera import Pose
-from engine.face.framing import Square, framed
-from engine.face.geometry_flow import GeometryFlow
 from engine.face.maths import smoothstep
+from engine.geometry.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions
+from engine.geometry.flow import GeometryFlow
+from engine.geometry.framing import Square, framed
 from engine.motion.performance import MotionFrame
 from engine.systems.base import Portrait, Subject, System
-from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions
-from engine.systems.identity_matched.native import Canvas, head_share, modelled, paintable, tempered
-from engine.systems.identity_matched.shut_lids import ShutLids
-from engine.systems.mesh_warp.system import WarpedPortrait
 
 FILES = {"fast": "identity_matched", "paper": "identity_matched_paper"}  # what the names of their weights begin with
 SOURCE = "source.onnx"

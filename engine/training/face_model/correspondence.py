@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from engine.errors import EngineError
 from engine.face.camera import Camera
-from engine.face.detector import Detector
+from engine.tracking.detector import Detector
 from engine.training.face_model import render
 
 IMAGE_SIZE = 512

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from engine.face import detector as detectors
 from engine.media.image import write_atomic, write_fault
+from engine.tracking import detector as detectors
 from engine.training.face_model import (
     assets,
     correspondence,

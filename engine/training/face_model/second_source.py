@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.face.detector import Detector
+from engine.tracking.detector import Detector
 from engine.training.face_model import carry, correspondence, registration, render
 from engine.training.face_model.assets import Head
 from engine.training.face_model.closest import ClosestPoints

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.face.mesh import Normals
-from engine.training.studio import eyes, layout, mouth, regions, skin
-from engine.training.studio.acting import Moment
-from engine.training.studio.library import Library
-from engine.training.studio.scene import HeadState, Material, Mesh, Parsing, Scene
-from engine.training.studio.sitter import Sitter
-from engine.training.studio.stage import Stage
-from engine.training.studio.worn import Layer, Posture, head_share
+from engine.training.studio.library.library import Library
+from engine.training.studio.people import eyes, layout, mouth, regions, skin
+from engine.training.studio.people.acting import Moment
+from engine.training.studio.people.sitter import Sitter
+from engine.training.studio.stage.scene import HeadState, Material, Mesh, Parsing, Scene
+from engine.training.studio.stage.stage import Stage
+from engine.training.studio.wardrobe.worn import Layer, Posture, head_share
 
 SKIN, EYE, MOUTH, LASH = range(4)  # places in a sitter's textures
 _GREY, _METERED = 0.36, 0.4  # albedo that needs no correction; share of a correction that is made

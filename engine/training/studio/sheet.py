@@ -10,15 +10,15 @@ import numpy as np
 
 from engine.media.image import encode_png, write_atomic
 from engine.training.sample import Frame
-from engine.training.studio import labels
-from engine.training.studio.acting import Take
 from engine.training.studio.assembly import build
-from engine.training.studio.library import Library, Split, load
+from engine.training.studio.library.library import Library, Split, load
+from engine.training.studio.people.acting import Take
+from engine.training.studio.people.sitter import sample_sitter
 from engine.training.studio.randomness import draws
-from engine.training.studio.render import FULL, Picture, Profile, render
-from engine.training.studio.scene import Parsing
-from engine.training.studio.sitter import sample_sitter
-from engine.training.studio.stage import sample_stage
+from engine.training.studio.renderer import labels
+from engine.training.studio.renderer.render import FULL, Picture, Profile, render
+from engine.training.studio.stage.scene import Parsing
+from engine.training.studio.stage.stage import sample_stage
 
 COLUMNS = 8
 _SECONDS = 4.0  # between a labelled person's two moments there are at most so many

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 
 from engine.training import workers
-from engine.training.studio import labels
-from engine.training.studio.acting import Take
 from engine.training.studio.assembly import build
 from engine.training.studio.dataset import Options, StudioSamples
-from engine.training.studio.library import Library, Split, load
+from engine.training.studio.library.library import Library, Split, load
+from engine.training.studio.people.acting import Take
+from engine.training.studio.people.sitter import sample_sitter
 from engine.training.studio.randomness import draws
-from engine.training.studio.render import FULL, TRAINING, render, render_many
-from engine.training.studio.scene import Scene
-from engine.training.studio.sitter import sample_sitter
-from engine.training.studio.stage import Stage, sample_stage
+from engine.training.studio.renderer import labels
+from engine.training.studio.renderer.render import FULL, TRAINING, render, render_many
+from engine.training.studio.stage.scene import Scene
+from engine.training.studio.stage.stage import Stage, sample_stage
 
 SIZES = (64, 128, 256)
 _PEOPLE = 8

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from engine.face import model as face_model
 from engine.face.maths import rotation_from_vector
-from engine.face.regressor.layout import DENSE, LANDMARKS68, MARGIN, OUTPUTS, POINTS, SIZE
-from engine.face.regressor.network import FaceRegressor, rotation, upright
+from engine.tracking.regressor.layout import DENSE, LANDMARKS68, MARGIN, OUTPUTS, POINTS, SIZE
+from engine.tracking.regressor.network import FaceRegressor, rotation, upright
 from engine.training import augment, crops, losses
 from engine.training.batch import Batch
 from engine.training.crops import Crops

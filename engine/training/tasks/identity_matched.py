@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.face import model as face_model
-from engine.systems.identity_matched.conditions import EYE, MOUTH, SKIN, eyes_in_code
+from engine.geometry.conditions import EYE, MOUTH, SKIN, eyes_in_code
 from engine.systems.identity_matched.network.generator import (
     CHANNELS,
     OUTPUTS,
@@ -32,7 +32,7 @@ from engine.training.batch import Batch
 from engine.training.curves import grid
 from engine.training.patch_discriminator import PatchDiscriminator
 from engine.training.recipe import Stage
-from engine.training.studio.scene import Parsing
+from engine.training.studio.stage.scene import Parsing
 from engine.training.task import DISCRIMINATOR, Graph, Task
 
 _MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.face.matte.network import Matte, MatteNetwork
-from engine.face.network_matting import SIZE
+from engine.tracking.matting.network import Matte, MatteNetwork
+from engine.tracking.network_matte import SIZE
 from engine.training import augment, losses
 from engine.training.batch import Batch
 from engine.training.crops import Crops

@@ -20,7 +20,7 @@ from engine.training.batch import Batch, to_pixels
 from engine.training.curves import grid
 from engine.training.perceptual import KINDS, WIDTHS
 from engine.training.recipe import Stage
-from engine.training.studio.scene import Parsing
+from engine.training.studio.stage.scene import Parsing
 from engine.training.task import Task
 
 _LABELS = ("image", "face", "expression", "rotation", "landmarks68", "parsing", "person")

@@ -3,7 +3,7 @@
 ``meshes`` names; of the k-th, ``mesh{k}_vertices`` (N, 3), ``_normals`` (N, 3), ``_triangles`` (T, 3), ``_uv``
 (T, 3, 2), ``_texture`` (T,), ``_material`` (T,) index into ``materials``, ``_layer`` (); of the k-th texture,
 ``texture{k}`` (h, w, 4) uint8; ``mirror`` (h, w, 3) and ``mirror_turn`` (3, 3), ``key_direction`` and ``key_colour``
-(3,), ``focal`` (). All as in :mod:`engine.training.studio.scene`.
+(3,), ``focal`` (). All as in :mod:`engine.training.studio.stage.scene`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.media.image import write_atomic
-from engine.training.studio.scene import Material, Scene
+from engine.training.studio.stage.scene import Material, Scene
 
 
 def save(scene: Scene, path: Path) -> None:

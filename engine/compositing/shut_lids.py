@@ -1,0 +1,151 @@
+"""Shut lids: where a portrait's open eyes close, the jagged seam between their lids becomes a line of lashes.
+
+No open eye shows what its lids look like when they meet: the mesh brings two rims of a photograph together, with specks
+of sclera and make-up in them, finer than a network at its own resolution can mend. What lies along the seam is laid
+anew from the lids on both sides, and on it the colour that the portrait has along its upper rim.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.face.camera import Camera, Pose
+from engine.face.fitting import LIDS_LEFT, LIDS_RIGHT
+from engine.face.maths import smoothstep
+from engine.geometry.flow import GeometryFlow
+from engine.geometry.framing import Square
+from engine.geometry.source_geometry import SourceGeometry
+
+# Of the dense points around each eye the upper and the lower rim, nine of each from the subject's right to its left.
+_RIMS = (
+    ([*LIDS_RIGHT[:1], *LIDS_RIGHT[:7:-1]], [*LIDS_RIGHT[:9]]),
+    ([*LIDS_LEFT[8:], *LIDS_LEFT[:1]], [*LIDS_LEFT[8::-1]]),
+)
+# Lengths are shares of an eye's width, from corner to corner.
+_SHUT, _AJAR = 0.06, 0.12  # between lids: below and above which they are shut and open
+_STILL, _CLOSED = 0.03, 0.09  # so much closer than in the portrait: they are as there, and have closed
+_AWAY, _FACING = 0.25, 0.45  # cosine between an eye and the viewer: nothing is drawn, and all
+_BAND, _FADE = 0.05, 0.04  # to both sides of the seam is laid anew, and beyond that gives way to the frame
+_ENDS = 0.06  # outside and inside the corners, over which the band begins
+_LINE, _TAPER = 0.028, 0.25  # sigma across the line of lashes, and where it is whole from the corners
+_COVER = 0.9  # of the skin below, by lashes
+_LASHES = 0.06, 0.03  # above and below an open eye's upper rim: so far reach lashes and their shade …
+_DARK = 25  # … which are the darkest per cent there
+_ALONG, _ACROSS = 96, 33  # samples of a strip along a rim
+_SMOOTH = 0.08  # sigma along the seam
+
+
+class ShutLids:
+    """What one portrait's eyes look like when they are shut."""
+
+    def __init__(self, rgb: np.ndarray, source: SourceGeometry, square: Square) -> None:
+        """``rgb`` (H, W, 3) uint8 the portrait; ``square`` the piece of it that conditions are of."""
+        self._camera, self._points, self._square = source.camera, source.face.model.dense, square
+        seen = self._eyes(source.face.pose.apply(source.vertices), source.face.pose)
+        self._open = [eye.apart for eye in seen]
+        self._lashes = [_lashes(rgb, eye) for eye in seen]
+
+    def mend(self, frame: np.ndarray, flow: GeometryFlow, pose: Pose, lids: np.ndarray) -> None:
+        """Draw, in place, the lids that ``flow`` shuts into a ``frame`` (H, W, 3) uint8, as far as they are in view:
+        ``pose`` of the head, ``lids`` (S, S) bool of Conditions."""
+        for eye, was, lashes in zip(self._eyes(flow.camera_points, pose), self._open, self._lashes):
+            shut = 1 - _ramp(eye.apart, _SHUT, _AJAR)
+            shut *= _ramp(was - eye.apart, _STILL, _CLOSED) * _ramp(eye.facing, _AWAY, _FACING)
+            if shut > 0:
+                self._draw(frame, eye, lashes, shut, lids)
+
+    def _eyes(self, head: np.ndarray, pose: Pose) -> list[_Eye]:
+        """Both, of a ``head`` (N, 3) in the camera's space, cm."""
+        points = self._points.at(head)
+        return [_Eye(points[upper], points[lower], pose, self._camera) for upper, lower in _RIMS]
+
+    def _draw(self, frame: np.ndarray, eye: _Eye, lashes: np.ndarray, shut: float, lids: np.ndarray) -> None:
+        reach, steps = _BAND + _FADE, np.linspace(-_ENDS, 1 + _ENDS, _ALONG)
+        edges = eye.places(np.broadcast_to(steps, (2, _ALONG)), eye.seam(steps) + [[-reach], [reach]]).reshape(-1, 2)
+        left, top = np.maximum(np.floor(edges.min(axis=0)).astype(int), 0)
+        right, bottom = np.minimum(np.ceil(edges.max(axis=0)).astype(int), frame.shape[1::-1])
+        if min(right - left, bottom - top) < 2:
+            return
+        places = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), axis=-1) + 0.5
+        along, across = eye.straightened(places)
+        off, inside = across - eye.seam(along), np.minimum(along, 1 - along)
+        band = smoothstep((reach - np.abs(off)) / _FADE) * smoothstep((inside + _ENDS) / (2 * _ENDS))
+        on_lids = (places - [self._square.left, self._square.top]) * (len(lids) / self._square.side)
+        band *= _look_up(lids.astype(np.float32), on_lids, cv2.BORDER_CONSTANT)
+        line = _COVER * np.exp(-0.5 * (off / _LINE) ** 2) * smoothstep(inside / _TAPER)
+        skin = _skin(frame, eye, along, off)
+        laid = skin + line[..., None] * (np.minimum(lashes, skin) - skin)
+        box = frame[top:bottom, left:right]
+        box[:] = np.rint(box + shut * band[..., None] * (laid - box))
+
+
+class _Eye:
+    """An eye in a picture, straightened: ``along`` 0…1 from corner to corner as they are seen, ``across`` it downwards
+    in widths of the eye as it would be seen from its front.
+
+    ``apart`` how far its lids are, a share of its width, whatever its pose; ``facing`` the cosine to the viewer.
+    """
+
+    def __init__(self, upper: np.ndarray, lower: np.ndarray, pose: Pose, camera: Camera) -> None:
+        """Rims (9, 3) in the camera's space, from the subject's right to its left."""
+        chord, up = upper[-1] - upper[0], pose.rotation[:, 1]
+        width, middle = float(np.linalg.norm(chord)), (upper[0] + upper[-1]) / 2
+        outward = np.cross(chord / width, up)
+        self.apart = float(((upper - lower) @ up)[2:-2].mean()) / width
+        self.facing = float(-outward @ middle / (np.linalg.norm(outward) * np.linalg.norm(middle)))
+        (pixels, _), (below, _), (_, depth) = camera.project(upper), camera.project(lower), camera.project(middle)
+        self._corner, seen = pixels[0], pixels[-1] - pixels[0]
+        self._length, self._width = max(float(np.linalg.norm(seen)), 1.0), width * camera.focal / float(depth)
+        self._along = seen / self._length
+        self._across = np.array([-self._along[1], self._along[0]])
+        self.upper, lower_rim = (np.column_stack(self.straightened(rim)) for rim in (pixels, below))
+        self._seam = (self.upper + lower_rim) / 2
+
+    def seam(self, along: np.ndarray) -> np.ndarray:
+        """How far across it lies."""
+        return _across(self._seam, along)
+
+    def places(self, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Pixels (…, 2), centres at +.5."""
+        straight = self._length * along[..., None] * self._along + self._width * across[..., None] * self._across
+        return self._corner + straight
+
+    def straightened(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inverse of :meth:`places`."""
+        away = places - self._corner
+        return away @ self._along / self._length, away @ self._across / self._width
+
+
+def _across(rim: np.ndarray, along: np.ndarray) -> np.ndarray:
+    return np.interp(along, rim[:, 0], rim[:, 1])
+
+
+def _lashes(rgb: np.ndarray, eye: _Eye) -> np.ndarray:
+    """The colour (3,) along an open eye's upper rim."""
+    along = np.linspace(_TAPER, 1 - _TAPER, _ALONG)
+    across = np.linspace(-_LASHES[0], _LASHES[1], _ACROSS)[:, None] + _across(eye.upper, along)
+    seen = _look_up(rgb, eye.places(np.broadcast_to(along, across.shape), across)).reshape(-1, 3)
+    brightness = seen.sum(axis=1)
+    return seen[brightness <= np.percentile(brightness, _DARK)].mean(axis=0)
+
+
+def _skin(frame: np.ndarray, eye: _Eye, along: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """What lies between both lids without specks, (h, w, 3) float32 at places ``along`` an eye and ``off`` its seam."""
+    reach = _BAND + _FADE
+    steps = np.linspace(0, 1, _ALONG)
+    across = np.linspace(-reach, reach, _ACROSS)[:, None] + eye.seam(steps)
+    strip = _look_up(frame, eye.places(np.broadcast_to(steps, across.shape), across)).astype(np.float32)
+    strip = cv2.GaussianBlur(strip, (0, 1), _SMOOTH * _ALONG, borderType=cv2.BORDER_REPLICATE)
+    lower = np.linspace(0, 1, _ACROSS, dtype=np.float32)[:, None, None]
+    strip = np.minimum(strip, strip[:1] + lower * (strip[-1:] - strip[:1]))  # a crease is darker than lids, not lighter
+    return _look_up(strip, np.stack([along * (_ALONG - 1), (off / reach + 1) / 2 * (_ACROSS - 1)], axis=-1) + 0.5)
+
+
+def _look_up(picture: np.ndarray, places: np.ndarray, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
+    x, y = ((places[..., k] - 0.5).astype(np.float32) for k in range(2))
+    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=border)
+
+
+def _ramp(value: float, start: float, end: float) -> float:
+    return float(smoothstep(np.asarray((value - start) / (end - start))))

@@ -1,1 +1,0 @@
-"""The matting network in torch; :mod:`engine.face.network_matting` runs its ONNX file."""

@@ -1,0 +1,100 @@
+"""What every face landmark detector gives, and how one is chosen by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import weights
+from engine.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One face in one image, in pixels with centres at +.5.
+
+    ``landmarks68`` (68, 2) in iBUG order, ``dense`` (468, 3) in MediaPipe's order with z negative towards the camera
+    (None if the detector has none), ``iris`` (2, 5, 2): the subject's left eye first, centre then four points of the
+    rim (None likewise), ``confidence`` 0…1.
+    """
+
+    landmarks68: np.ndarray
+    dense: np.ndarray | None
+    iris: np.ndarray | None
+    confidence: float
+
+    @property
+    def diagonal(self) -> float:
+        """Diagonal of the landmarks' bounding box, pixels."""
+        points = self.landmarks68 if self.dense is None else self.dense[:, :2]
+        return float(np.linalg.norm(np.ptp(points, axis=0)))
+
+
+def average(observations: list[Observation]) -> Observation | None:
+    """The mean of several observations of one still, None of none."""
+    if not observations:
+        return None
+
+    def mean(name: str) -> np.ndarray | None:
+        values = [getattr(o, name) for o in observations]
+        return None if any(value is None for value in values) else np.mean(values, axis=0)
+
+    landmarks = np.mean([o.landmarks68 for o in observations], axis=0)
+    confidence = float(np.mean([o.confidence for o in observations]))
+    return Observation(landmarks, mean("dense"), mean("iris"), confidence)
+
+
+class Detector(ABC):
+    """Finds the most prominent face. Not safe to share between threads."""
+
+    name: str
+
+    @abstractmethod
+    def detect(self, rgb: np.ndarray) -> Observation | None:
+        """The face in a still, (H, W, 3) uint8; None when there is none."""
+
+    @abstractmethod
+    def track(self, rgb: np.ndarray) -> Observation | None:
+        """The face in the next frame of a clip; frames must come in order, after :meth:`restart`."""
+
+    def detect_still(self, rgb: np.ndarray) -> Observation | None:
+        """The face in a portrait, looked at once, or more often where a detector gains by it; a clip is forgotten."""
+        self.restart()
+        return self.detect(rgb)
+
+    def restart(self) -> None:
+        """Forget the clip tracked so far."""
+
+    def close(self) -> None:
+        """Release memory; the detector is unusable afterwards."""
+
+
+_OWN_WEIGHTS = weights.FOLDER / "face_regressor.onnx"  # of `understudy`, which is offered where they are
+# Said wherever a detector is offered.
+TERMS = {
+    "mediapipe": "mediapipe: its models come with the engine (Apache-2.0)",
+    **({"understudy": "understudy: the project's own, trained on rendered heads"} if _OWN_WEIGHTS.is_file() else {}),
+    "face-alignment": "face-alignment: optional; fetches two networks (180 MB) from its author on first use. He offers "
+    "them under BSD-3-Clause, but does not own the photographs they were trained on (300W-LP, AFLW and others), whose "
+    "terms may forbid commercial work: ask before using it for one",
+}
+NAMES = tuple(TERMS)
+
+
+def create(name: str) -> Detector:
+    """The detector of that name; EngineError ``unknown_detector``, ``missing_package`` or ``missing_network``."""
+    if name == "mediapipe":
+        from engine.tracking.mediapipe_detector import MediaPipeDetector
+
+        return MediaPipeDetector()
+    if name == "understudy":
+        from engine.tracking.regressor_detector import RegressorDetector
+
+        return RegressorDetector()
+    if name == "face-alignment":
+        from engine.tracking.face_alignment_detector import FaceAlignmentDetector
+
+        return FaceAlignmentDetector()
+    raise EngineError("unknown_detector", f"There is no face detector {name!r}.", f"Choose one of {', '.join(NAMES)}.")

@@ -1,0 +1,1 @@
+"""The matting network in torch; :mod:`engine.tracking.network_matte` runs its ONNX file."""
