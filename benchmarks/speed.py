@@ -19,7 +19,7 @@ from engine.motion.analyse import analyse
 from engine.pipeline import forget, render
 from engine.protocol import FIRST_FRAME, Driving, Job
 from engine.tracking.detector import Detector, Observation
-from engine.tracking.detector import create as create_detector
+from engine.tracking.registry import create as create_detector
 
 Figures = dict[str, float]
 

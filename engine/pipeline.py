@@ -57,7 +57,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         driving = _open_driving(job, system)
         portraits = [Portrait(Path(path), read_image(Path(path))) for path in job.portraits]
         check()
-        if system.needs_performance:
+        if system.driven:
             with timings.stage("portraits"):
                 detector = _detector(job, driving)
                 portraits = fitted(portraits, detector)
@@ -107,7 +107,7 @@ def _open_driving(job: Job, system: System) -> FrameSource | Performance | None:
     """The footage, or the performance analysed before; all source frames asked for are inside it."""
     wanted = [source for _, source in job.frames]
     if job.driving.kind == "none":
-        if system.needs_performance:
+        if system.driven:
             raise EngineError(
                 "no_driving", f"The system {job.system} needs a performance.", "Choose a driving movie or sequence."
             )
@@ -131,7 +131,7 @@ def _open_driving(job: Job, system: System) -> FrameSource | Performance | None:
 
 def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
     """The job's detector; for a performance the one it was analysed with, since both must see the same points."""
-    from engine.tracking.detector import create as create_detector
+    from engine.tracking.registry import create as create_detector
 
     return create_detector(job.detector if driving is None or isinstance(driving, FrameSource) else driving.detector)
 

@@ -6,7 +6,7 @@ From the engine (stdout), in this order for one job::
     hello     protocol, version, python, pid              once, before anything is read
     take      folder, name, width, height, total          the folder exists from here on
     progress  phase (analyse|render), done, total, fps, seconds_left (null while unknown)
-    frame     frame (output number), file (name), status  the file is whole on disk
+    frame     frame (output number), file (name), status  the file is whole on disk; ``kept``: it was there before
     warning   code, text, remedy
     error     code, text, remedy                          ends the job; frames already announced stay
     done      frames (written), cancelled, folder, sidecar, device
@@ -19,7 +19,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-PROTOCOL = 1
+PROTOCOL = 2
 VERSION = "0.1.0"
 MAX_LINE = 32 * 1024 * 1024
 
@@ -27,9 +27,11 @@ MOTION_PRESETS = ("absolute", "relative", "mixed")
 MOTION_PARTS = ("expression", "rotation", "translation")
 IDENTITIES = ("portrait", "driver")
 NO_FACE_POLICIES = ("hold", "reference", "fail")
+NEW, LATEST = "new", "latest"  # of Job.take, which may also name a version such as v003
 FIRST_FRAME = 1001
 
 _SHOT = re.compile(r"[A-Za-z0-9._-]{1,120}")
+_VERSION = re.compile(r"v\d{3,}")
 _TAKE = re.compile(r"(?P<shot>[A-Za-z0-9._-]+)_understudy_v(?P<version>\d{3,})")
 
 
@@ -58,7 +60,9 @@ class Job:
     order. ``fps`` is a rational. ``output`` is the folder that receives the take's own versioned folder.
     ``motion`` is a preset or {expression|rotation|translation: absolute|relative}. ``neutral_frame`` is a source
     frame, None for the engine's choice. ``identity`` says whose head moves so: the ``portrait``'s, or the ``driver``'s
-    as the footage shows it.
+    as the footage shows it. ``analysed`` is the range [start, stop) of source frames that is analysed whatever
+    ``frames`` asks for, so that every part of a take moves alike; None is the whole driver. ``take`` is ``new``,
+    ``latest`` or a version such as ``v003``: the take that receives the frames.
     """
 
     system: str
@@ -74,6 +78,8 @@ class Job:
     no_face: str = "hold"
     identity: str = "portrait"
     options: dict[str, Any] = field(default_factory=dict)
+    analysed: tuple[int, int] | None = None
+    take: str = NEW
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,6 +111,8 @@ class Job:
                 no_face=data.get("no_face", "hold"),
                 identity=data.get("identity", "portrait"),
                 options=data.get("options", {}),
+                analysed=_range(data.get("analysed"), "analysed"),
+                take=_text({"take": NEW, **data}, "take"),
             )
         except ProtocolError:
             raise
@@ -140,6 +148,14 @@ class Job:
             raise ProtocolError("identity: nobody drives, so there is no driver's head to move")
         if self.neutral_frame is not None and (type(self.neutral_frame) is not int or self.neutral_frame < 0):
             raise ProtocolError("neutral_frame: a source frame counted from 0, or null")
+        if self.take not in (NEW, LATEST) and not _VERSION.fullmatch(self.take):
+            raise ProtocolError(f"take: {self.take!r} is neither {NEW}, {LATEST} nor a version such as v003")
+        if self.analysed is not None:
+            start, stop = self.analysed
+            if not 0 <= start < stop:
+                raise ProtocolError("analysed: a range [start, stop) of source frames counted from 0, or null")
+            if any(not start <= source < stop for _, source in self.frames):
+                raise ProtocolError("analysed: every source frame of frames must lie within")
         if not isinstance(self.options, dict):
             raise ProtocolError("options: an object")
         if isinstance(self.motion, str):
@@ -217,6 +233,14 @@ def _strings(values: Any, key: str) -> list[str]:
     if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) and "\0" not in v for v in values):
         raise ProtocolError(f"{key}: a list of texts is needed")
     return list(values)
+
+
+def _range(value: Any, key: str) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ProtocolError(f"{key}: a pair of whole numbers is needed, or null")
+    return _integer(value[0], key), _integer(value[1], key)
 
 
 def _integer(value: Any, key: str) -> int:

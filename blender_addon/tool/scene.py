@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from ...engine import catalog
+from ...engine.catalog import DetectorInfo, SystemInfo
 from ..core.fault import Fault
 from . import compat, engine
 from .compat import Context, Scene, Strip
@@ -39,34 +42,9 @@ NO_FACE = (
 )
 
 
-def systems(weights: Path) -> list[tuple[str, str, str, int]]:
-    """The systems that an engine with this folder of weights offers, each with the number that files keep."""
-    offered = [
-        ("mesh_warp", "Mesh Warp", "The fitted face model moves the portrait's own pixels; no network", 0),
-        ("null", "Still", "Copies the portrait into every frame, to try everything around a system", 1),
-    ]
-    if all((weights / f"identity_matched_{half}.onnx").is_file() for half in ("source", "frame")):
-        text = "A network mends what Mesh Warp draws: the mouth, and what comes into view when the head turns"
-        offered.insert(1, ("identity_matched", "Identity Matched", text, 2))
-    return offered
-
-
-def detectors(weights: Path) -> list[tuple[str, str, str, int]]:
-    """The face detectors that an engine with this folder of weights offers, each with the number that files keep."""
-    offered = [
-        ("mediapipe", "MediaPipe", "Its models come with the engine (Apache-2.0)", 0),
-        (
-            "face-alignment",
-            "face-alignment",
-            "Optional, installed apart; fetches two networks from its author on first use. He offers them under "
-            "BSD-3-Clause, but the photographs they were trained on may forbid commercial work: ask before using it "
-            "for one",
-            1,
-        ),
-    ]
-    if (weights / "face_regressor.onnx").is_file():
-        offered.insert(1, ("understudy", "Understudy", "The project's own, trained on rendered heads", 2))
-    return offered
+def choices(infos: Iterable[SystemInfo | DetectorInfo]) -> list[tuple[str, str, str, int]]:
+    """Entries of the catalog as the items of a menu, each with the number that files keep."""
+    return [(info.name, info.label, info.description, info.number) for info in infos]
 
 
 def _name_portrait(portrait: Any, context: Context) -> None:
@@ -107,7 +85,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     system: EnumProperty(
         name="System",
         description="What draws the frames",
-        items=systems(engine.WEIGHTS),
+        items=choices(catalog.systems(engine.WEIGHTS)),
         default="mesh_warp",
     )
     motion: EnumProperty(
@@ -124,7 +102,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     detector: EnumProperty(
         name="Face Detector",
         description="What finds the face",
-        items=detectors(engine.WEIGHTS),
+        items=choices(catalog.detectors(engine.WEIGHTS)),
         default="mediapipe",
     )
     no_face: EnumProperty(name="No Face", description="What a frame without a face becomes", items=NO_FACE)

@@ -13,7 +13,7 @@ from engine.errors import EngineError
 from engine.media.image import write_fault
 from engine.media.source import open_source
 from engine.progress import Progress
-from engine.tracking.detector import TERMS
+from engine.tracking.registry import terms
 
 
 def main(argv: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="V.performance")
     parser.add_argument("--frames", help="source frames like 0-99, counted from 0 (default: all)")
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
-    parser.add_argument("--detector", default="mediapipe", help=f"{'; '.join(TERMS.values())} (default: %(default)s)")
+    parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
     arguments = parser.parse_args(argv)
     return reported(lambda: _analyse(arguments))
 
@@ -43,7 +43,7 @@ def _analyse(arguments: argparse.Namespace) -> int:
     start, stop = wanted[0], wanted[-1] + 1
 
     from engine.motion.analyse import analyse
-    from engine.tracking.detector import create
+    from engine.tracking.registry import create
 
     progress = Progress(Console(stop - start), "analyse", stop - start)
     with closing(create(arguments.detector)) as detector, closing(source.frames(start, stop)) as frames:

@@ -22,7 +22,7 @@ from engine.protocol import (
     ProtocolError,
     clean_shot,
 )
-from engine.tracking.detector import TERMS
+from engine.tracking.registry import terms
 
 DESCRIPTION = """Make a take: OUT/SHOT_understudy_vNNN/SHOT_understudy_vNNN.1001.png and on, with a sidecar JSON.
 
@@ -76,7 +76,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
-    parser.add_argument("--detector", default="mediapipe", help=f"{'; '.join(TERMS.values())} (default: %(default)s)")
+    parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
     parser.add_argument("--option", action="append", default=[], metavar="K=V", help="an option of the system")
     return parser.parse_args(argv)
 

@@ -21,7 +21,7 @@ from engine import protocol
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, source_frames
 from engine.evaluation import compare, landmarkers
-from engine.evaluation import detector as detectors
+from engine.evaluation import detector as detector_table
 from engine.evaluation.judge import DrivingClip, Judge
 from engine.evaluation.metrics import all_metrics
 from engine.evaluation.report import Row, markdown, median
@@ -29,13 +29,13 @@ from engine.media.image import encode_png, read_image, write_atomic
 from engine.media.source import open_source
 from engine.pipeline import render
 from engine.protocol import Job
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 from engine.tracking.detector import Detector
 
 
 def main(argv: list[str]) -> int:
     options = _arguments(argv)
-    doors = {"compare": compare.main, "detector": detectors.main}
+    doors = {"compare": compare.main, "detector": detector_table.main}
     return reported(lambda: doors.get(options.mode, _evaluate)(options))
 
 
@@ -142,8 +142,10 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     own = modes.add_parser("self", help="a clip drives one of its own frames")
     other = modes.add_parser("cross", help="clips drive other people's portraits")
     compare.add_arguments(modes.add_parser("compare", help="systems side by side", description=compare.__doc__))
-    eyes = modes.add_parser("detector", help="face detectors and mattes side by side", description=detectors.__doc__)
-    detectors.add_arguments(eyes)
+    eyes = modes.add_parser(
+        "detector", help="face detectors and mattes side by side", description=detector_table.__doc__
+    )
+    detector_table.add_arguments(eyes)
     # A clip's own frame is the rest it moves away from; another person's portrait gets what a user gets.
     for mode, motion in ((own, "relative"), (other, "mixed")):
         mode.add_argument("--system", default="mesh_warp")
@@ -153,7 +155,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         mode.add_argument("--frames", help="source frames to render, like 0-299x3; default: all")
         mode.add_argument("--step", type=int, default=1, help="score every n-th rendered frame (no jitter then)")
         mode.add_argument(
-            "--detector", choices=detector.NAMES, default="mediapipe", help="drives (default: %(default)s)"
+            "--detector", choices=detectors.names(), default="mediapipe", help="drives (default: %(default)s)"
         )
         mode.add_argument(
             "--landmarker", default="auto", help="scores, and has dense points; auto: one that did not drive"

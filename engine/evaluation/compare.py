@@ -33,7 +33,7 @@ from engine.evaluation.shot_table import ShotTable
 from engine.evaluation.testsets import TestSet
 from engine.evaluation.yaw_table import YawTable
 from engine.media.image import encode_png, write_atomic
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 
 if TYPE_CHECKING:
     from engine.evaluation.stored import StoredPairs
@@ -104,7 +104,7 @@ def main(options: argparse.Namespace) -> int:
         other = landmarkers.witness(landmarker, options.regressor)
         witness = used.enter_context(closing(landmarkers.Landmarker(other)))
         cabinet = Cabinet(landmarker, witness, paths, options.detector)
-        driver = used.enter_context(closing(detector.create(options.detector)))
+        driver = used.enter_context(closing(detectors.create(options.detector)))
         folder = used.enter_context(_folder(options.keep))
         for test in _sets(options):
             keep = options.keep is not None

@@ -26,7 +26,7 @@ from engine.evaluation.landmarkers import REGRESSOR
 from engine.face import model
 from engine.media.image import read_image, write_atomic
 from engine.media.source import open_source
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 from engine.tracking.detector import Detector, Observation
 from engine.tracking.network_matte import WEIGHTS as MATTING
 from engine.tracking.network_matte import NetworkMatte
@@ -45,7 +45,7 @@ Look = Callable[[np.ndarray], Observation | None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detector", nargs="+", choices=sorted({*detector.NAMES, OWN}), default=[REFERENCE, OWN])
+    parser.add_argument("--detector", nargs="+", choices=sorted({*detectors.names(), OWN}), default=[REFERENCE, OWN])
     parser.add_argument(
         "--weights", type=Path, default=REGRESSOR, metavar="FILE", help=f"{OWN}'s, if not the shipped ones"
     )
@@ -75,7 +75,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _create(name: str, options: argparse.Namespace) -> Detector:
-    return RegressorDetector(Regressor(options.weights)) if name == OWN else detector.create(name)
+    return RegressorDetector(Regressor(options.weights)) if name == OWN else detectors.create(name)
 
 
 @dataclass
@@ -142,7 +142,7 @@ def _real(options: argparse.Namespace) -> Iterator[Row]:
 
 def _compared(name: str, pictures: list[np.ndarray], options: argparse.Namespace, tracked: bool) -> Iterator[Row]:
     """Every detector against the reference, and the floor."""
-    with closing(detector.create(REFERENCE)) as reference:
+    with closing(detectors.create(REFERENCE)) as reference:
         truths, seconds = _seen(reference, pictures, tracked)
     for kind in options.detector:
         row = Row(name, REFERENCE, kind, seconds=seconds)

@@ -42,7 +42,7 @@ def parse(text: str) -> Entrant:
         raise EngineError("arguments", f"{text!r} has an empty label.", f"Write it like {FORM}.")
     chosen = "identity" in options
     identity = options.pop("identity", IDENTITIES[0])
-    driven = systems.create(system, options).needs_performance
+    driven = systems.create(system, options).driven
     if chosen and not driven:
         raise EngineError("bad_option", f"{system} moves nobody's head, so it has no identity.", "Leave it out.")
     if identity not in IDENTITIES:

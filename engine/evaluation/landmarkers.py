@@ -13,7 +13,7 @@ from engine.face import model
 from engine.face.camera import Camera, Pose
 from engine.face.fitting import Fitter
 from engine.geometry.framing import framed
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 from engine.tracking.detector import Detector, Observation
 from engine.tracking.regressor.inference import Regressor
 from engine.tracking.regressor_detector import RegressorDetector
@@ -45,14 +45,14 @@ def choose(wanted: str, driver: str, regressor: Path | None = None) -> Detector:
     """The landmarker called ``wanted``; ``auto`` is our own face regressor, and MediaPipe where the regressor drove,
     since a landmarker that drove flatters what it drove. ``regressor``: another ONNX file of it.
 
-    Whoever prints a table says who scored it: :func:`remark`. Raises EngineError as ``detector.create`` and
+    Whoever prints a table says who scored it: :func:`remark`. Raises EngineError as ``tracking.registry.create`` and
     :func:`engine.runtime.open` do.
     """
     if wanted == "auto":
         wanted = "mediapipe" if driver == "understudy" and regressor is None else "understudy"
     if wanted == "understudy":
         return RegressorDetector(Regressor(regressor or REGRESSOR))
-    return detector.create(wanted)
+    return detectors.create(wanted)
 
 
 def witness(judge: Landmarker, regressor: Path | None = None) -> Detector:

@@ -1,31 +1,29 @@
-"""The registry: every reenactment system by name, imported only when it is asked for."""
+"""Systems by name; each is imported only when it is asked for. :mod:`engine.catalog` describes them."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
+from engine import catalog
 from engine.errors import EngineError
 from engine.systems.base import System
 from engine.weights import FOLDER
 
-_SYSTEMS = {
-    "identity_matched": ("engine.systems.identity_matched.system", "IdentityMatched"),
-    "mesh_warp": ("engine.systems.mesh_warp.system", "MeshWarp"),
-    "null": ("engine.systems.null.system", "Null"),
-}
-# Of systems that are offered only where the networks that they draw with have been trained.
-_NETWORKS = {"identity_matched": ("identity_matched_source.onnx", "identity_matched_frame.onnx")}
-
 
 def names() -> list[str]:
-    """Of the systems that can draw here."""
-    return sorted(name for name in _SYSTEMS if all((FOLDER / file).is_file() for file in _NETWORKS.get(name, ())))
+    """Of the systems whose weights are there."""
+    return [info.name for info in catalog.systems(FOLDER)]
 
 
 def create(name: str, options: dict[str, Any]) -> System:
     """The system called ``name``; raises EngineError ``unknown_system``, ``bad_option``, ``missing_network``."""
-    if name not in _SYSTEMS:
+    info = catalog.SYSTEMS_BY_NAME.get(name)
+    if info is None:
         raise EngineError("unknown_system", f"There is no system {name!r}.", f"Choose one of: {', '.join(names())}.")
-    module, attribute = _SYSTEMS[name]
-    return getattr(import_module(module), attribute)(options)
+    try:
+        checked = info.checked(options)
+    except catalog.OptionError as fault:
+        raise EngineError("bad_option", f"{fault}.", "Correct the option, or leave it out.") from fault
+    module, _, attribute = info.entry.partition(":")
+    return getattr(import_module(module), attribute)(checked)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine import catalog
+
 if TYPE_CHECKING:
     from engine.face.subject import FaceFit
     from engine.motion.performance import MotionFrame
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 class Portrait:
     """A reference image: ``rgb`` (H, W, 3) uint8 sRGB, the file it came from, and the fitted face.
 
-    ``face`` is None only for systems whose ``needs_performance`` is False.
+    ``face`` is None only for systems that are not ``driven``.
     """
 
     path: Path
@@ -42,15 +44,22 @@ class Subject(ABC):
 
 
 class System(ABC):
-    """A reenactment system. ``options`` come from the job and are plain JSON; unknown ones raise EngineError.
-    ``weights`` are the files of its networks, on which its frames depend."""
+    """A reenactment system; :mod:`engine.catalog` describes it under its ``name``.
+
+    ``weights`` are the files of its networks, on which its frames depend. ``options`` hold every option of the catalog
+    with a checked value.
+    """
 
     name: str
-    needs_performance: bool = True
     weights: tuple[Path, ...] = ()
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
+
+    @property
+    def driven(self) -> bool:
+        """Whether it follows a motion at all."""
+        return catalog.SYSTEMS_BY_NAME[self.name].driven
 
     @abstractmethod
     def prepare(self, portraits: list[Portrait]) -> Subject:

@@ -1,4 +1,4 @@
-"""What every face landmark detector gives, and how one is chosen by name."""
+"""What every face landmark detector gives."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-
-from engine import weights
-from engine.errors import EngineError
 
 
 @dataclass(frozen=True)
@@ -69,32 +66,3 @@ class Detector(ABC):
 
     def close(self) -> None:
         """Release memory; the detector is unusable afterwards."""
-
-
-_OWN_WEIGHTS = weights.FOLDER / "face_regressor.onnx"  # of `understudy`, which is offered where they are
-# Said wherever a detector is offered.
-TERMS = {
-    "mediapipe": "mediapipe: its models come with the engine (Apache-2.0)",
-    **({"understudy": "understudy: the project's own, trained on rendered heads"} if _OWN_WEIGHTS.is_file() else {}),
-    "face-alignment": "face-alignment: optional; fetches two networks (180 MB) from its author on first use. He offers "
-    "them under BSD-3-Clause, but does not own the photographs they were trained on (300W-LP, AFLW and others), whose "
-    "terms may forbid commercial work: ask before using it for one",
-}
-NAMES = tuple(TERMS)
-
-
-def create(name: str) -> Detector:
-    """The detector of that name; EngineError ``unknown_detector``, ``missing_package`` or ``missing_network``."""
-    if name == "mediapipe":
-        from engine.tracking.mediapipe_detector import MediaPipeDetector
-
-        return MediaPipeDetector()
-    if name == "understudy":
-        from engine.tracking.regressor_detector import RegressorDetector
-
-        return RegressorDetector()
-    if name == "face-alignment":
-        from engine.tracking.face_alignment_detector import FaceAlignmentDetector
-
-        return FaceAlignmentDetector()
-    raise EngineError("unknown_detector", f"There is no face detector {name!r}.", f"Choose one of {', '.join(NAMES)}.")

@@ -1,7 +1,7 @@
 """face-alignment's 2D-FAN (Bulat and Tzimiropoulos, ICCV 2017) behind S3FD: the 68 points only, no dense mesh, no iris.
 
 Optional: the package and torch come by engine/requirements-face-alignment.lock, the two networks are fetched on first
-use. Their terms are :data:`engine.tracking.detector.TERMS`.
+use. Their terms are in :mod:`engine.catalog`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from engine import catalog
 from engine.download import fetch
 from engine.errors import EngineError
-from engine.tracking.detector import TERMS, Detector, Observation
+from engine.tracking.detector import Detector, Observation
 
 PUBLISHER = "https://www.adrianbulat.com/downloads/python-fan"
 # File → SHA-256; its first ten digits are in the published name.
@@ -45,7 +46,9 @@ class FaceAlignmentDetector(Detector):
             ) from fault
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         if not all((folder / name).is_file() for name, _ in files):
-            log.warning(TERMS["face-alignment"])
+            log.warning(
+                "the networks of face-alignment are fetched now: %s", catalog.DETECTORS_BY_NAME[self.name].description
+            )
         _, box_network = (fetch(f"{publisher}/{name}", folder / name, sha256) for name, sha256 in files)
         self._network: Any = face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D,

@@ -206,7 +206,7 @@ def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
 
 
 def _analysed(source: FrameSource, detector: str) -> Performance:
-    from engine.tracking.detector import create
+    from engine.tracking.registry import create
 
     with closing(create(detector)) as finder, closing(source.frames(0, source.count)) as frames:
         performance = analyse(frames, source.fps, finder, str(source.path))

@@ -77,10 +77,10 @@ def _maker(options: argparse.Namespace) -> Callable[[], Samples]:
 
 
 def _warped(make: Callable[[], Samples], tracked: str | None) -> Samples:
-    from engine.tracking import detector
+    from engine.tracking import registry as detectors
     from engine.training.warped import Warped
 
-    return Warped(make(), None if tracked is None else detector.create(tracked))
+    return Warped(make(), None if tracked is None else detectors.create(tracked))
 
 
 def _unwarped(options: argparse.Namespace) -> Callable[[], Samples]:

@@ -23,7 +23,8 @@ from engine.face.subject import FaceFit, fit_portraits
 from engine.media.movie import MovieSource
 from engine.motion.analyse import analyse
 from engine.motion.performance import Performance
-from engine.tracking.detector import Observation, create
+from engine.tracking.detector import Observation
+from engine.tracking.registry import create
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "data" / "driving_sample.mp4"

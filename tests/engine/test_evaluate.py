@@ -16,7 +16,7 @@ from engine.evaluation.cli import main
 from engine.evaluation.pictures import encoded_again
 from engine.media.image import encode_png, read_image
 from engine.media.movie import MovieSource
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 
 FRAMES, SIZE, SHIFT, REFERENCE = 6, 256, 3, 2
 
@@ -75,7 +75,7 @@ def test_the_ceiling_is_the_truth_encoded_again(evaluated: tuple[Path, dict]) ->
 
 def test_the_landmark_figure_is_the_shift(evaluated: tuple[Path, dict]) -> None:
     _, take = evaluated
-    seen = detector.create("mediapipe").detect(picture(REFERENCE))
+    seen = detectors.create("mediapipe").detect(picture(REFERENCE))
     assert seen is not None
     shift = np.mean([abs(i - REFERENCE) * SHIFT for i in range(FRAMES)]) / 2  # x moves, y does not
     assert take["figures"]["lmk468_pct"] == pytest.approx(shift / seen.diagonal * 100, rel=0.15)
@@ -115,7 +115,7 @@ def test_cross_compares_motion_only_and_thins_the_frames(
 def test_stored_landmarks_are_compared_with_ours(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    eye = detector.create("mediapipe")
+    eye = detectors.create("mediapipe")
     points = np.stack(
         [seen.dense for i in range(FRAMES) if (seen := eye.detect(picture(i))) and seen.dense is not None]
     )

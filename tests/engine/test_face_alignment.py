@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venvs" / "training" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -28,7 +28,7 @@ from face_alignment.detection.sfd.net_s3fd import s3fd
 from face_alignment.models import FAN
 from engine.download import digest
 from engine.errors import EngineError
-from engine.face import face_alignment_detector as module
+from engine.tracking import face_alignment_detector as module
 
 torch.manual_seed(0)
 torch.hub.set_dir(str(work / "hub"))
@@ -61,14 +61,14 @@ print("loaded")
 @pytest.mark.skipif(importlib.util.find_spec("face_alignment") is not None, reason="it is installed here")
 def test_a_missing_package_is_one_clear_error():
     with pytest.raises(EngineError) as caught:
-        detector.create("face-alignment")
+        detectors.create("face-alignment")
     assert caught.value.code == "missing_package"
     assert "requirements-face-alignment.lock" in caught.value.remedy and "mediapipe" in caught.value.remedy
 
 
 def test_every_detector_says_its_terms():
-    assert set(detector.TERMS) == set(detector.NAMES)
-    assert "BSD-3-Clause" in detector.TERMS["face-alignment"]
+    assert all(f"{name}: " in detectors.terms() for name in detectors.names())
+    assert "BSD-3-Clause" in detectors.terms()
 
 
 @pytest.mark.skipif(not PYTHON.is_file(), reason="made by scripts/setup training")

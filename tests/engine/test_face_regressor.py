@@ -8,7 +8,7 @@ import pytest
 from engine.errors import EngineError
 from engine.evaluation import detector as comparison
 from engine.evaluation.landmarkers import REGRESSOR
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 from engine.tracking.detector import Observation
 from engine.tracking.network_matte import guided
 from engine.tracking.regressor.inference import WEIGHTS, Crop, Glance, Regressor
@@ -76,7 +76,7 @@ def test_without_weights_there_is_one_clear_error(tmp_path):
     with pytest.raises(EngineError) as caught:
         RegressorDetector(Regressor(tmp_path / "none.onnx"))
     assert caught.value.code == "missing_network" and "none.onnx" in caught.value.text
-    assert ("understudy" in detector.NAMES) == WEIGHTS.is_file()
+    assert ("understudy" in detectors.names()) == WEIGHTS.is_file()
 
 
 def test_a_guided_matte_takes_the_pictures_edge():
@@ -137,7 +137,7 @@ def test_mattes_are_compared_by_hand_computed_figures():
 def test_it_finds_the_face_of_a_photograph_it_never_saw():
     skimage = pytest.importorskip("skimage.data")
     rgb, ours = np.asarray(skimage.astronaut()), RegressorDetector(Regressor(REGRESSOR))
-    found, other = ours.detect(rgb), detector.create("mediapipe").detect(rgb)
+    found, other = ours.detect(rgb), detectors.create("mediapipe").detect(rgb)
     assert found is not None and other is not None
     eyes = np.linalg.norm(other.landmarks68[45] - other.landmarks68[36])
     assert np.linalg.norm(found.landmarks68 - other.landmarks68, axis=1).mean() < 0.15 * eyes

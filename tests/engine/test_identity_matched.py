@@ -260,4 +260,4 @@ def test_it_is_offered_where_its_networks_are(tmp_path: Path, monkeypatch: pytes
     assert systems.names() == ["mesh_warp", "null"]
     for name in ("source", "frame"):
         (tmp_path / f"identity_matched_{name}.onnx").touch()
-    assert systems.names() == ["identity_matched", "mesh_warp", "null"]
+    assert systems.names() == ["mesh_warp", "identity_matched", "null"]

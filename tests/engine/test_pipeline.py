@@ -21,7 +21,7 @@ from engine.motion.performance import Performance
 from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
-from engine.tracking.detector import create
+from engine.tracking.registry import create
 from tests.engine.conftest import Engine
 from tests.engine.faces import portrait_rgb
 

@@ -11,7 +11,7 @@ import numpy as np
 from engine.evaluation.signals import expression, pose
 from engine.media.source import open_source
 from engine.protocol import Driving
-from engine.tracking.detector import create
+from engine.tracking.registry import create
 
 CLIP = Path(__file__).resolve().parents[1] / "data" / "driving_sample.mp4"
 

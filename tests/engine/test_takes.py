@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ALLOCATE = """
 import sys
 from pathlib import Path
-from engine import takes
+from engine.takes import take as takes
 sys.stdin.readline()
 for _ in range(25):
     print(takes.allocate(Path(sys.argv[1]), "sh010").name)

@@ -86,8 +86,9 @@ def test_the_addon_is_layered(lower, uppers):
     assert not offences(f"blender_addon/{lower}", lambda _, name: within(name, *forbidden))
 
 
-def test_the_addon_reads_only_the_protocol_of_the_engine():
-    assert not offences("blender_addon", lambda _, name: within(name, "engine") and not within(name, "engine.protocol"))
+def test_the_addon_reads_only_the_protocol_and_the_catalog_of_the_engine():
+    shared = ("engine.protocol", "engine.catalog")
+    assert not offences("blender_addon", lambda _, name: within(name, "engine") and not within(name, *shared))
 
 
 def test_the_addon_needs_only_blender_and_numpy():
@@ -105,9 +106,9 @@ def test_the_addon_imports_its_own_files_relatively():
     assert not absolute, "inside Blender the package is called bl_ext.<repository>.understudy"
 
 
-def test_the_protocol_needs_only_the_standard_library():
-    path = ROOT / "engine" / "protocol.py"
-    assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names
+@pytest.mark.parametrize("shared", ["protocol.py", "catalog.py"])
+def test_what_the_addon_reads_needs_only_the_standard_library(shared):
+    assert {name.split(".")[0] for name in imports(ROOT / "engine" / shared)} <= sys.stdlib_module_names
     assert (ROOT / "engine" / "__init__.py").read_text(encoding="utf-8") == ""
 
 
@@ -120,11 +121,11 @@ def test_rendering_never_imports_the_studio():
     assert not offences("engine", forbidden)
 
 
-def test_a_system_never_imports_another_but_mesh_warp_which_has_no_network():
+def test_a_system_never_imports_another():
     def forbidden(path: Path, name: str) -> bool:
         parts = path.relative_to(ROOT / "engine" / "systems").parts
         others = name.split(".")[2:3]
-        allowed = ([parts[0]], ["base"], ["mesh_warp"])
+        allowed = ([parts[0]], ["base"])
         return len(parts) > 1 and within(name, "engine.systems") and others not in allowed
 
     assert not offences("engine/systems", forbidden)

@@ -19,7 +19,7 @@ from engine.evaluation.scores import angles
 from engine.evaluation.stored import StoredPairs
 from engine.media.image import read_image
 from engine.motion.performance import Performance
-from engine.tracking import detector
+from engine.tracking import registry as detectors
 from engine.training import perceptual
 from engine.training.sample import Pair
 from engine.training.shard_writer import USUAL, build
@@ -103,7 +103,7 @@ def test_shots_of_one_person_come_together(tmp_path: Path) -> None:
     heads, count = PlainHeads(people=3), 6
     drawn = [heads.pair(number, 128).source.person for number in range(count)]
     assert drawn != sorted(drawn, key=drawn.index)
-    shots = Pairs("plain", heads, count, 128, "self").shots(tmp_path, detector.create("mediapipe"))
+    shots = Pairs("plain", heads, count, 128, "self").shots(tmp_path, detectors.create("mediapipe"))
     shown = [next(iter(shot.moments())).identity for shot in shots]
     assert shown == [f"person {person}" for person in sorted(drawn, key=drawn.index)]
 
@@ -154,7 +154,7 @@ def test_stored_pairs_are_of_two_frames_and_exact_unless_they_were_measured(tmp_
     assert (len(samples), samples.size, samples.cross) == (2, 128, True)
     for number, stored in enumerate((1, 3)):
         assert np.array_equal(samples.pair(number, 128).driving.image, made.pair(stored, 128).driving.image)
-    eye = detector.create("mediapipe")
+    eye = detectors.create("mediapipe")
     for mode in ("self", "cross"):
         test = Pairs("stored", samples, 2, 128, mode)
         assert test.exact == (kind != "footage")
@@ -180,7 +180,7 @@ def test_shards_that_lack_a_label_are_refused_in_a_sentence(tmp_path: Path, caps
 def test_the_true_motion_of_cross_is_that_of_the_driver_on_the_others_face(tmp_path: Path) -> None:
     samples = held_out(None, cross=True)
     test = Pairs("synthetic", samples, 1, SIZE, "cross")
-    shot = next(iter(test.shots(tmp_path, detector.create("mediapipe"))))
+    shot = next(iter(test.shots(tmp_path, detectors.create("mediapipe"))))
     assert shot.exact_driving is not None
     exact, fitted = (Performance.load(Path(d.path)) for d in (shot.exact_driving, shot.driving))
     pair = samples.pair(0, SIZE)
@@ -198,7 +198,7 @@ def test_the_true_motion_of_cross_is_that_of_the_driver_on_the_others_face(tmp_p
 
 def test_a_turning_head_passes_every_angle_and_flows_exactly(tmp_path: Path) -> None:
     test = Takes("turning", None, 1, 96, "self")
-    shot = next(iter(test.shots(tmp_path, detector.create("mediapipe"))))
+    shot = next(iter(test.shots(tmp_path, detectors.create("mediapipe"))))
     moments = list(shot.moments())
     yaws = [angles(moment.rotation)[0] for moment in moments if moment.rotation is not None]
     assert yaws == pytest.approx([yaw for yaw in range(-60, 61, 2) if yaw], abs=0.1)

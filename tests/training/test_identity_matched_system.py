@@ -24,7 +24,7 @@ from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.network.generator import Generator
 from engine.systems.identity_matched.system import head_square
-from engine.tracking.detector import create as create_detector
+from engine.tracking.registry import create as create_detector
 from engine.training.export import onnx
 from engine.training.tasks import create
 from tests.engine.faces import SAMPLE, portrait_rgb, weights

@@ -6,7 +6,6 @@ know: the inside of the mouth, what comes into view when the head turns, closing
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,34 +30,20 @@ SOURCE = "source.onnx"
 FRAME = {"learned": "frame.onnx", "analytic": "frame_analytic.onnx"}  # by how places of the portrait are found
 _ANSWERS = ("offset", "mask", "generated")
 _GIVEN = ("pncc", "warped", "flow", "hidden", "stretch", "parts")  # what a network may be told of a frame
-_CHOICES: dict[str, tuple[str | bool, ...]] = {  # the first is what an option is when it is not given
-    "residual": (True, False),
-    "correspondence": tuple(FRAME),
-    "size": tuple(FILES),
-    "pncc": ("rebuilt", "driving"),
-}
 _STILL, _MOVING = 0.001, 0.008  # of the square's side: so far moves what rests, and what is no longer as portrayed
 
 
 class IdentityMatched(System):
-    """Options: ``residual`` false leaves the network out, which is ``mesh_warp``; ``correspondence`` ``learned`` or
-    ``analytic``, the drawn mesh in its place; ``size`` ``fast`` or ``paper``; ``pncc`` ``rebuilt`` from the portrait's
-    identity, or ``driving``, the driver's own as it is (the paper's ablation); ``weights``, other files than those that
-    come with the engine: what their names begin with, before ``_source.onnx`` and ``_frame.onnx``.
-
-    The first portrait is drawn; further ones sharpen the subject's identity.
-    """
+    """The first portrait is drawn; further ones sharpen the subject's identity. Its options: :mod:`engine.catalog`."""
 
     name = "identity_matched"
-    needs_performance = True
 
     def __init__(self, options: dict[str, Any]) -> None:
-        """Raises EngineError ``bad_option``, and ``missing_network`` where the networks it needs are not there."""
+        """Raises EngineError ``missing_network`` where the networks it needs are not there."""
         super().__init__(options)
-        chosen = _checked(options)
-        stem = Path(chosen["weights"] or weights.FOLDER / FILES[chosen["size"]])
-        names = (SOURCE, FRAME[chosen["correspondence"]]) if chosen["residual"] else ()
-        self._own_pncc = chosen["pncc"] == "rebuilt"
+        stem = Path(options["weights"] or weights.FOLDER / FILES[options["size"]])
+        names = (SOURCE, FRAME[options["correspondence"]]) if options["residual"] else ()
+        self._own_pncc = options["pncc"] == "rebuilt"
         self.weights = tuple(stem.with_name(f"{stem.name}_{name}") for name in names)
         missing = [path for path in self.weights if not path.is_file()]
         if missing:
@@ -66,7 +51,7 @@ class IdentityMatched(System):
                 "missing_network",
                 f"identity_matched needs the network {missing[0]}, which is not there.",
                 "Install Understudy again, or choose another system."
-                if chosen["size"] == "fast" and not chosen["weights"]
+                if options["size"] == "fast" and not options["weights"]
                 else "Train and export it (docs/identity_matched.md), or leave the option out.",
             )
 
@@ -199,15 +184,3 @@ def _unfit(path: Path, reason: str) -> EngineError:
         f"{path} is no network of identity_matched: {reason}.",
         "Give files that were exported together, or install Understudy again.",
     )
-
-
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """All options with their values; raises EngineError ``bad_option``."""
-    for option, value in options.items():
-        if option not in _CHOICES and option != "weights":
-            raise EngineError("bad_option", f"identity_matched has no option {option!r}.", "Leave it out.")
-        choices = _CHOICES.get(option, ("",))
-        if type(value) is not type(choices[0]) or (option in _CHOICES and value not in choices):
-            wanted = f"one of {', '.join(map(json.dumps, choices))}" if option in _CHOICES else "a path"
-            raise EngineError("bad_option", f"{option}: {value!r} is not {wanted}.", "Correct the option.")
-    return {option: choices[0] for option, choices in _CHOICES.items()} | {"weights": ""} | options

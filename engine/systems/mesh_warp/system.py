@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.compositing.warped_portrait import WarpedPortrait
-from engine.errors import EngineError
 from engine.systems.base import Portrait, Subject, System
 
 
@@ -13,12 +10,6 @@ class MeshWarp(System):
     """The first portrait is drawn; further ones sharpen the subject's identity."""
 
     name = "mesh_warp"
-    needs_performance = True
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        if options:
-            raise EngineError("bad_option", f"mesh_warp has no option {next(iter(options))!r}.", "Leave it out.")
-        super().__init__(options)
 
     def prepare(self, portraits: list[Portrait]) -> Subject:
         return WarpedPortrait(portraits[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,25 +15,14 @@ if TYPE_CHECKING:
 
 
 class Null(System):
-    """Options: ``delay_ms``, the time one frame takes (0); ``fail_at``, how many frames are drawn before a fault."""
-
     name = "null"
-    needs_performance = False
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        super().__init__(options)
-        for option, value in options.items():
-            if option not in ("delay_ms", "fail_at"):
-                raise EngineError("bad_option", f"The system null has no option {option!r}.", "Leave it out.")
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-                raise EngineError("bad_option", f"{option}: {value!r} is not a number from 0.", "Correct the number.")
 
     def prepare(self, portraits: list[Portrait]) -> Subject:
-        return NullSubject(portraits[0].rgb, self.options.get("delay_ms", 0) / 1000, self.options.get("fail_at"))
+        return NullSubject(portraits[0].rgb, self.options["delay_ms"] / 1000, self.options["fail_at"])
 
 
 class NullSubject(Subject):
-    def __init__(self, rgb: np.ndarray, delay: float, fail_at: int | None) -> None:
+    def __init__(self, rgb: np.ndarray, delay: float, fail_at: float) -> None:
         self.size = (rgb.shape[1], rgb.shape[0])
         self._rgb = rgb
         self._delay = delay

@@ -41,8 +41,8 @@ class FaceRegressor(nn.Module):
     ``rest`` (POINTS · 3) and ``axes`` (A, POINTS · 3): the mean of faces laid upright by :func:`upright`, and in what
     they vary, each axis' departures about 1, so that an eyelid counts as much as a turn of the head.
 
-    ``forward``: crop (B, 3, SIZE, SIZE) in −1…1 → the outputs of
-    :data:`engine.tracking.regressor.layout.OUTPUTS` in that order; points lie on the grid of the crop, where −1 and 1 are the centres of the first and last pixel.
+    ``forward``: crop (B, 3, SIZE, SIZE) in −1…1 → the outputs of :data:`engine.tracking.regressor.layout.OUTPUTS`
+    in that order; points lie on the grid of the crop, where −1 and 1 are the centres of the first and last pixel.
     """
 
     def __init__(self, mean: Tensor, expressions: int, rest: Tensor, axes: Tensor) -> None:

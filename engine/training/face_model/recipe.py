@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from engine.media.image import write_atomic, write_fault
-from engine.tracking import detector as detectors
+from engine.tracking import registry as detectors
 from engine.training.face_model import (
     assets,
     correspondence,

@@ -19,7 +19,7 @@ import numpy as np
 from engine.errors import EngineError
 from engine.face.model import FaceModel
 from engine.media.image import whole_file, write_fault
-from engine.tracking import detector as detectors
+from engine.tracking import registry as detectors
 from engine.training.face_model import assets as head_assets
 from engine.training.face_model import carry, correspondence, second_source, statistics, surface, topology
 from engine.training.studio.library.library import (
