@@ -52,12 +52,20 @@ class SourceGeometry:
         self._inside = None if matte is None else _Inside(matte, self._scale)
         if self._inside is not None:
             self._shrink_into_matte(self._inside)
-        self.vertices = self._placed_as_portrayed()
-        camera_points = face.pose.apply(self.vertices)
+        self.settle()
+        self.solid = self._solid()
+
+    def correct(self, offset: np.ndarray) -> None:
+        """Add ``offset`` (N, 3) cm to every head that is placed from now on; :meth:`settle` when all is corrected."""
+        self.correction = self.correction + offset
+
+    def settle(self) -> None:
+        """Find anew where the corrected head lies in the portrait, and what of it the portrait hides."""
+        self.vertices = self.as_portrayed()
+        camera_points = self.face.pose.apply(self.vertices)
         self.pixels, self.depth = self.camera.project(camera_points)
         self._keep_skin_off_openings()
         self._find_hidden(camera_points)
-        self.solid = self._solid()
 
     def place(
         self, neutral: np.ndarray, expression: np.ndarray, gaze_turn: np.ndarray, offsets: np.ndarray | None = None
@@ -80,7 +88,8 @@ class SourceGeometry:
         self._seat_teeth(placed, neutral, expression)
         return placed
 
-    def _placed_as_portrayed(self) -> np.ndarray:
+    def as_portrayed(self) -> np.ndarray:
+        """The head as it lies in the portrait, (N, 3) cm in its own frame."""
         return self.place(self.face.neutral, self.face.expression, np.zeros((2, 2)))
 
     def _seat_teeth(self, placed: np.ndarray, neutral: np.ndarray, expression: np.ndarray) -> None:
@@ -109,7 +118,7 @@ class SourceGeometry:
         region = anatomy.skin & (anatomy.height > -1.5)
         pinned = anatomy.face_weight > 0.5
         for _ in range(2):
-            pixels, depth = self.camera.project(face.pose.apply(self._placed_as_portrayed()))
+            pixels, depth = self.camera.project(face.pose.apply(self.as_portrayed()))
             offset = inside.nearest_edge(pixels) - pixels
             offset[~region] = 0
             outside = np.abs(offset).sum(axis=1) > 0
