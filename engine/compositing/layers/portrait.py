@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.compositing.layers.atlas import Atlas
 from engine.compositing.layers.body import body
+from engine.compositing.layers.composite import Composite, FrameMaps
 from engine.compositing.layers.head_mask import head_mask
 from engine.compositing.layers.materials import materials, tightened
 from engine.compositing.layers.outline import follow_outline
@@ -44,70 +45,41 @@ class Layers:
         self.build = build = FlowBuilder(source, side)
         surface = relief(build, self._weights)
         under = body(build, small_rgb, small_matte, head, surface)
-        self._materials = materials(rgb, self._matte, plate.background, head, surface, under)
+        given = materials(rgb, self._matte, plate.background, head, surface, under)
         self._shell = Shell(source, self._weights, surface, under.hole, surface.follows(small_matte))
-        own = np.clip(self._materials.own[..., :3], 0, 255).astype(np.uint8)
-        own, certain = (
-            cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA) for image in (own, self._materials.certain)
-        )
+        own = np.clip(given.own[..., :3], 0, 255).astype(np.uint8)
+        own, certain = (cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA) for image in (own, given.certain))
         self._atlas = Atlas(source, self._weights, ear, own, certain, build.scale)
         self._outer = build.outer
         self._stretch = cv2.resize(under.stretch, self._outer.shape[::-1], interpolation=cv2.INTER_AREA)
-        rows, columns = np.indices(shape, np.float32)
-        self._centres = np.stack([(columns + 0.5) / build.scale, (rows + 0.5) / build.scale], axis=-1)
+        self._composite = Composite(rgb, plate.background, self._matte, given, self._atlas.picture, under.hole)
 
     def draw(self, flow: GeometryFlow, vertices: np.ndarray, pose: Pose) -> np.ndarray:
         """(H, W, 3) float32 of the moved head ``vertices`` (N, 3) in its own frame, so posed; ``flow`` is its own."""
-        build, camera, given = self.build, self._source.camera, self._materials
+        return self._composite(self._maps(flow, vertices, pose))
+
+    def _maps(self, flow: GeometryFlow, vertices: np.ndarray, pose: Pose) -> FrameMaps:
+        build, source, mesh = self.build, self._source, flow.fragments
         far = turn_weight(build.turn(pose), _TURNED)
-        mesh, pixels = flow.fragments, flow.vertices / np.float32(build.scale)
         field = self._outer.forward(pose)
-        shell = self._shell.draw(
-            vertices, pose, camera, self._outer.moved(field, self._shell.pixels), build.scale, build.shape
+        soft = self._outer.moved(field, self._shell.pixels)
+        shell = self._shell.draw(vertices, pose, source.camera, soft, build.scale, build.shape)
+        covered = cv2.GaussianBlur(shell.image(np.ones(len(shell.pixel), np.float32)), (0, 0), 0.6)
+        shell_offset = self._offset(shell, shell.gather(self._shell.pixels, self._shell.triangles))
+        attributes = [source.pixels, self._poor(flow.camera_points, far), self._weights, self._atlas.places]
+        values = mesh.gather(np.column_stack(attributes).astype(np.float32), flow.triangles)
+        skin = flow.fragment_part == build.skin
+        opacity = np.where(skin, smoothstep((values[:, 3] - 0.35) / 0.3), 1).astype(np.float32)
+        opacity = cv2.GaussianBlur(mesh.image(opacity), (0, 0), 0.6)
+        poor = self._continued(mesh, values[:, 2:3])
+        return FrameMaps(
+            body=self._body_offset(field, flow.vertices / np.float32(build.scale)),
+            shell=np.dstack([shell_offset, covered]),
+            mesh=np.dstack([self._offset(mesh, values[:, :2]), opacity, poor]),
+            atlas=self._continued(mesh, values[:, 4:6]),
+            before=np.float32(far) * _in_front(shell, mesh),
+            far=far,
         )
-
-        frame = _over(_look(given.body, self._body_flow(field, pixels)), self._plate.background)
-        behind = frame.copy() if far > 0 else frame
-        shell_at = self._full(self._continued(shell, shell.gather(self._shell.pixels, self._shell.triangles), True))
-        covered = self._full(cv2.GaussianBlur(shell.image(np.ones(len(shell.pixel), np.float32)), (0, 0), 0.6))
-        covered = np.where(covered > 0.98, 1, covered)[..., None]
-        hair = (
-            given.shell if far == 0 else given.shell_turned if far == 1 else _mix(given.shell, given.shell_turned, far)
-        )
-        hair = _look(hair, shell_at) * covered
-        frame = _over(hair, frame)
-
-        colour, alpha = self._head(flow, far)
-        frame = frame + alpha * (colour - frame)
-        before = far * self._full(_in_front(shell, mesh))[..., None]
-        if far > 0 and before.max() > 1e-3:
-            # The shell lies before the mesh here: only its firm part, since a loose matte would draw its rim.
-            behind += alpha * (colour - behind)
-            own = _look(given.own, shell_at, cv2.INTER_LINEAR)
-            behind += np.clip(own[..., 3:], 0, 1) * covered * (own[..., :3] - behind)
-            frame += before * (behind - frame)
-        return np.ascontiguousarray(frame, np.float32)
-
-    def _head(self, flow: GeometryFlow, far: float) -> tuple[np.ndarray, np.ndarray]:
-        """Colour (H, W, 3) and alpha (H, W, 1) of the head's mesh."""
-        source, given, mesh = self._source, self._materials, flow.fragments
-        poor = self._poor(flow.camera_points, far)
-        attributes = np.column_stack([source.pixels, poor, self._weights, self._atlas.places])
-        values = mesh.gather(attributes.astype(np.float32), flow.triangles)
-        skin = flow.fragment_part == self.build.skin
-        head = np.where(skin, smoothstep((values[:, 3] - 0.35) / 0.3), 1).astype(np.float32)
-        at = self._full(self._continued(mesh, values[:, :2], True))
-        colour = _look(self._rgb, at).astype(np.float32)
-        if far > 0:
-            uncertain = 1 - _look(given.certain, at, cv2.INTER_LINEAR)[..., None]
-            colour += far * uncertain * (_look(given.own, at, cv2.INTER_LINEAR)[..., :3] - colour)
-        poor = np.clip(self._full(self._continued(mesh, values[:, 2:3])), 0, 1)[..., None]
-        if far > 0 and poor.max() > 0:
-            places = self._full(self._continued(mesh, values[:, 4:6]))
-            colour += poor * (_look(self._atlas.picture, places, cv2.INTER_LINEAR) - colour)
-        person = np.clip(_look(self._matte, at, cv2.INTER_LINEAR), 0, 1)[..., None]
-        alpha = self._full(cv2.GaussianBlur(mesh.image(head), (0, 0), 0.6))[..., None]
-        return colour, alpha * np.maximum(person, poor)
 
     def _poor(self, camera_points: np.ndarray, far: float) -> np.ndarray:
         """(N,) 0…1: where the portrait shows the skin not at all, or at a much flatter angle than the frame does."""
@@ -119,52 +91,32 @@ class Layers:
         poor = np.maximum(flat, source.hidden_hard * far) * far
         return np.maximum(poor, 0.9 * (anatomy.neighbours @ poor))
 
-    def _body_flow(self, field: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        """(H, W, 2) where the body looks: the soft motion, and neck skin that stretches up to a rising jaw."""
+    def _body_offset(self, field: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """(h, w, 2) where the body looks: the soft motion, and neck skin that stretches up to a rising jaw."""
         marks = self._source.face.model.landmarks68
         was, now = marks.at(self._source.pixels)[2:15], marks.at(pixels)[2:15]
         rise = np.maximum(0, (self._outer.moved(field, was.astype(np.float32)) - now)[:, 1])
         order = np.argsort(was[:, 0])
-        columns = self._outer.columns
-        lifted = np.interp(columns, was[order, 0], rise[order]).astype(np.float32)
+        lifted = np.interp(self._outer.columns, was[order, 0], rise[order]).astype(np.float32)
         lifted = cv2.GaussianBlur(lifted[None], (0, 0), 0.06 * self._source.diagonal * self._outer.scale)
         field = field.copy()
         field[..., 1] -= lifted * self._stretch
-        return self._full(self._centres + self._outer.backward(field, self.build.shape))
+        return self._outer.backward(field, self.build.shape)
 
-    def _continued(self, drawn: Fragments, values: np.ndarray, places: bool = False) -> np.ndarray:
-        """Values (P, C) of fragments as an image, continued a little beyond their edge so that bilinear enlarging finds
-        some. ``places`` are continued as displacements. (h, w) where C is 1."""
-        if places:
-            values = values - (np.stack([drawn.columns, drawn.rows], axis=1) + 0.5) / self.build.scale
+    def _offset(self, drawn: Fragments, places: np.ndarray) -> np.ndarray:
+        """Places (P, 2) in the portrait that fragments look up, as an image of offsets (h, w, 2)."""
+        centres = (np.stack([drawn.columns, drawn.rows], axis=1) + 0.5) / self.build.scale
+        return self._continued(drawn, places - centres)
+
+    def _continued(self, drawn: Fragments, values: np.ndarray) -> np.ndarray:
+        """Values (P, C) of fragments as an image (h, w, C), continued a little beyond their edge so that enlarging
+        finds some."""
         image = drawn.image(values.astype(np.float32)).reshape(*drawn.shape, -1)
         mask = drawn.image(np.ones(len(drawn.pixel), np.float32))
         size = (2 * _AROUND + 1, 2 * _AROUND + 1)
         around = cv2.blur(image, size).reshape(image.shape)
         around /= np.maximum(cv2.blur(mask, size), 1e-6)[..., None]
-        image = np.where(mask[..., None] > 0, image, around)
-        if places:
-            image += self._centres
-        return image[..., 0] if image.shape[2] == 1 else image
-
-    def _full(self, image: np.ndarray) -> np.ndarray:
-        """An image at flow resolution at the portrait's own."""
-        size = self._rgb.shape[1::-1]
-        return image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-
-
-def _look(picture: np.ndarray, at: np.ndarray, how: int = cv2.INTER_CUBIC) -> np.ndarray:
-    """``picture`` at places (H, W, 2), pixel centres at +.5."""
-    return cv2.remap(picture, at[..., 0] - 0.5, at[..., 1] - 0.5, how, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Premultiplied ``above`` (H, W, 4) over ``below`` (H, W, 3)."""
-    return above[..., :3] + below * (1 - np.clip(above[..., 3:], 0, 1))
-
-
-def _mix(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    return a + np.float32(share) * (b - a)
+        return np.where(mask[..., None] > 0, image, around)
 
 
 def _in_front(shell: Fragments, mesh: Fragments) -> np.ndarray:
