@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from engine.media.image import read_image
 from engine.protocol import Driving
 
 
+@dataclass(frozen=True)
+class Remark:
+    """Something done to the footage that its user should know; the parts are those of a protocol ``warning``."""
+
+    code: str
+    text: str
+    remedy: str
+
+
 class FrameSource(ABC):
     """Footage to read from. ``path`` is the movie, or the folder of the sequence."""
 
@@ -25,6 +35,7 @@ class FrameSource(ABC):
     """Frames a second, exact."""
     size: tuple[int, int]
     """Width and height of the upright picture, pixels."""
+    remarks: tuple[Remark, ...] = ()
 
     @property
     @abstractmethod
