@@ -24,7 +24,7 @@ def sources(folder: str) -> list[Path]:
 
 
 def imports(path: Path, types: bool = True) -> Iterator[str]:
-    """Absolute dotted names of all that ``path`` imports anywhere; `from a import b` gives a.b.
+    """Absolute dotted names of everything that ``path`` imports, in functions too; `from a import b` gives a.b.
 
     ``types``: also what stands under ``if TYPE_CHECKING``.
     """
