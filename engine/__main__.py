@@ -18,11 +18,16 @@ USAGE = """usage: python -m engine VERB …
   evaluate  measure the systems on footage
   train     make the weights
 
-python -m engine VERB --help says more."""
+python -m engine VERB --help says more, --version which version this is."""
 
 
 def main(argv: list[str]) -> int:
     verb, rest = (argv[0], argv[1:]) if argv else ("", [])
+    if verb == "--version":
+        from engine.protocol import VERSION
+
+        print(f"understudy {VERSION}")
+        return 0
     if verb == "serve":
         from engine.cli.serve import main as run
     elif verb == "render":
