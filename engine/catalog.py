@@ -107,6 +107,7 @@ SYSTEMS = (
         description="The fitted face model moves the portrait's own pixels; no network",
         number=0,
         entry="engine.systems.mesh_warp.system:MeshWarp",
+        needs=("frame",),
     ),
     SystemInfo(
         name="identity_matched",
@@ -115,6 +116,10 @@ SYSTEMS = (
         number=2,
         entry="engine.systems.identity_matched.system:IdentityMatched",
         weights=("identity_matched_source.onnx", "identity_matched_frame.onnx"),
+        needs=(
+            *("source_image", "source_pncc", "mesh", "frame", "warped", "pncc", "driver_pncc"),
+            *("flow", "hidden", "stretch", "parts", "lids"),
+        ),
         options=(
             Option(
                 "residual",

@@ -243,7 +243,7 @@ def _draw(
                 check()
                 with timings.stage("draw"):
                     motion = retargeter.frame(source) if retargeter else None
-                    rgb = subject.draw(motion)
+                    rgb = subject.draw(subject.inputs(motion))
                 writer.put(output, frame_name(take.name, output), rgb, motion.status if motion else "ok")
     finally:
         timings.seconds["write"] = writer.seconds
