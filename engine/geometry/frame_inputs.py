@@ -297,6 +297,11 @@ class FrameInputs(_Arrays):
         return self._motion
 
     @property
+    def status(self) -> str:
+        """``ok``, or how the motion stands in for a frame without a face."""
+        return self._motion.status if self._motion else "ok"
+
+    @property
     def pose(self) -> Pose:
         return Pose(self.motion.rotation, self.motion.translation)
 

@@ -25,6 +25,9 @@ class Subject(ABC):
     networks: str = ""
     """For people: what its networks run on, if it has any."""
 
+    window: int = 0
+    """Frames of motion that it sees on both sides of the one it draws; from the catalog."""
+
     def __init__(self, portraits: list[PortraitInputs]) -> None:
         self.portraits = portraits
 
@@ -93,7 +96,9 @@ class System(ABC):
         from engine.geometry.frame_inputs import PortraitInputs
 
         used = portraits[: self.info.portraits]
-        return self.subject([PortraitInputs(portrait, self.info.needs, self.side) for portrait in used])
+        subject = self.subject([PortraitInputs(portrait, self.info.needs, self.side) for portrait in used])
+        subject.window = self.info.window
+        return subject
 
     @abstractmethod
     def subject(self, portraits: list[PortraitInputs]) -> Subject:
