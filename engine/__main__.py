@@ -14,6 +14,7 @@ USAGE = """usage: python -m engine VERB …
   render    make a take without Blender
   analyse   read the performance out of footage, once, into a file
   doctor    say what this engine can do here, and what is missing
+  systems   print the systems with their options, and the detectors
   serve     speak the protocol on stdin and stdout (for Blender)
   evaluate  measure the systems on footage
   train     make the weights
@@ -36,6 +37,8 @@ def main(argv: list[str]) -> int:
         from engine.cli.analyse import main as run
     elif verb == "doctor":
         from engine.cli.doctor import main as run
+    elif verb == "systems":
+        from engine.cli.systems import main as run
     elif verb == "evaluate":
         from engine.evaluation.cli import main as run
     elif verb == "train":

@@ -15,7 +15,7 @@ from engine import runtime
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
 from engine.media.image import read_image
-from engine.media.source import FrameSource, open_source
+from engine.media.source import FrameSource, Player, open_source
 from engine.media.writer import FrameWriter
 from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
@@ -26,6 +26,7 @@ from engine.takes.sidecar import Sidecar, Timings
 
 if TYPE_CHECKING:
     from engine.face.subject import FaceFit
+    from engine.geometry.frame_inputs import FrameInputs
     from engine.motion.performance import Performance
     from engine.motion.retarget import Retargeter
     from engine.tracking.detector import Detector
@@ -42,7 +43,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     any two frames. Raises EngineError; frames already announced stay. A cancel that comes before the take's folder
     leaves nothing, and ``done`` then names no folder.
     """
-    take = sidecar = detector = subject = None
+    take = sidecar = detector = subject = player = None
     finished = False
     timings = Timings()
 
@@ -55,6 +56,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         takes.prepare_output(Path(job.output))
         system = create(job.system, job.options)
         driving = _open_driving(job, system)
+        player = _player(system, driving)
         portraits = [Portrait(Path(path), read_image(Path(path))) for path in job.portraits]
         check()
         if system.driven:
@@ -79,7 +81,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
                     performance = performance.load(kept)  # as the file has it, so that it renders this very take again
                 retargeter = _retarget(performance, portraits, sidecar, emit)
             with timings.stage("render"):
-                _draw(subject, retargeter, sidecar, emit, check)
+                _draw(subject, retargeter, player, sidecar, emit, check)
             if subject.networks:
                 sidecar.notes["networks"] = subject.networks
             _prove(sidecar)
@@ -87,7 +89,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     except Cancelled:
         pass  # said by `done`, below
     finally:
-        for opened in (detector, subject):
+        for opened in (detector, subject, player):
             if opened is not None:
                 opened.close()
     emit(
@@ -127,6 +129,19 @@ def _open_driving(job: Job, system: System) -> FrameSource | Performance | None:
     source = open_source(job.driving, Fraction(*job.fps))
     source.check(wanted)
     return source
+
+
+def _player(system: System, driving: FrameSource | Performance | None) -> Player | None:
+    """The footage once more, for a system that reads the driver's own pixels."""
+    if "driver_image" not in system.info.needs:
+        return None
+    if not isinstance(driving, FrameSource):
+        raise EngineError(
+            "no_footage",
+            f"The system {system.name} reads the driver's own pixels, and this driving has none.",
+            "Choose the movie or the image sequence itself.",
+        )
+    return Player(driving)
 
 
 def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
@@ -224,8 +239,24 @@ def _retarget(performance: Performance, portraits: list[Portrait], sidecar: Side
     return retargeter
 
 
+def _frame_inputs(subject: Subject, retargeter: Retargeter | None, player: Player | None, source: int) -> FrameInputs:
+    """What the subject is told of a source frame."""
+    if retargeter is None:
+        return subject.inputs()
+    reach, motion = subject.window, retargeter.frame(source)
+    first, last = retargeter.performance.start, retargeter.performance.stop - 1
+    around = (min(max(source + k, first), last) for k in range(-reach, reach + 1))
+    window = [motion if frame == source else retargeter.frame(frame) for frame in around]
+    return subject.inputs(motion, window, player.frame(source) if player else None)
+
+
 def _draw(
-    subject: Subject, retargeter: Retargeter | None, sidecar: Sidecar, emit: Emit, check: Callable[[], None]
+    subject: Subject,
+    retargeter: Retargeter | None,
+    player: Player | None,
+    sidecar: Sidecar,
+    emit: Emit,
+    check: Callable[[], None],
 ) -> None:
     """Every frame: retarget, draw, hand to the writer. However it ends, what was drawn is written."""
     job, take, timings = sidecar.job, sidecar.take, sidecar.timings
@@ -242,9 +273,9 @@ def _draw(
             for output, source in job.frames:
                 check()
                 with timings.stage("draw"):
-                    motion = retargeter.frame(source) if retargeter else None
-                    rgb = subject.draw(motion)
-                writer.put(output, frame_name(take.name, output), rgb, motion.status if motion else "ok")
+                    inputs = _frame_inputs(subject, retargeter, player, source)
+                    rgb = subject.draw(inputs)
+                writer.put(output, frame_name(take.name, output), rgb, inputs.status)
     finally:
         timings.seconds["write"] = writer.seconds
 

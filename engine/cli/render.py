@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.cli.console import Console, reported
 from engine.cli.footage import driving_from, rate, source_frames
-from engine.cli.system_option import system_option
+from engine.cli.system_option import add_system_arguments, system_option
 from engine.errors import EngineError
 from engine.protocol import (
     FIRST_FRAME,
@@ -53,7 +53,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m engine render", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--system", default="mesh_warp", help="the reenactment system (default: %(default)s)")
+    add_system_arguments(parser)
     parser.add_argument(
         "--portrait", required=True, type=Path, nargs="+", action="extend", help="one or more images of one person"
     )
@@ -77,7 +77,6 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
     parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
-    parser.add_argument("--option", action="append", default=[], metavar="K=V", help="an option of the system")
     return parser.parse_args(argv)
 
 

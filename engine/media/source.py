@@ -123,6 +123,30 @@ class SequenceSource(FrameSource):
         return path
 
 
+class Player:
+    """Frames of a ``source`` by number, decoded in step with a caller that mostly goes forward."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self._at, self._rgb = -1, np.empty((0, 0, 3), np.uint8)
+        self._frames: Generator[tuple[int, np.ndarray], None, None] | None = None
+
+    def frame(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 sRGB; raises EngineError as :meth:`FrameSource.frames` does."""
+        if self._frames is None or index < self._at:
+            self.close()
+            self._frames, self._at = self._source.frames(index, self._source.count), -1
+        while self._at < index:
+            self._at, self._rgb = next(self._frames)
+        return self._rgb
+
+    def close(self) -> None:
+        """Close the footage."""
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+
+
 def out_of_range(path: Path, index: int, count: int) -> EngineError:
     return EngineError(
         "frame_out_of_range",

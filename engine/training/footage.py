@@ -32,6 +32,7 @@ from engine.media.source import FrameSource, open_source
 from engine.motion.analyse import analyse
 from engine.motion.cache import PerformanceCache
 from engine.motion.performance import Performance
+from engine.training import shards
 from engine.training.portrait import Portrait, portrait_of
 from engine.training.records import Layout, Parts
 from engine.training.resize import smaller_frame
@@ -193,7 +194,7 @@ def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
         performance = _analysed(source, detector)
         cache.mkdir(exist_ok=True)
         known.keep(performance)
-    key = hashlib.sha256(json.dumps([known.path.stem, VERSION, size]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([known.path.stem, VERSION, shards.VERSION, size]).encode()).hexdigest()[:16]
     folder = cache / f"{path.stem[:40]}.{key}"
     portrait = portrait_of(performance)
     kept = _kept(performance, portrait)
