@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine.motion.performance import Performance
 from skimage import data
 
 from engine.errors import EngineError
 from engine.face.model import DEFAULT_PATH
 from engine.media.image import encode_png, read_image
-from engine.motion.performance import Performance
 from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
