@@ -49,7 +49,7 @@ class MediaPipeDetector(Detector):
                 f"The face detector mediapipe cannot be imported ({fault}).",
                 "Install the engine's locked requirements again.",
             ) from fault
-        self.weights = tuple(Path(mediapipe.__file__).parent / "modules" / name for name in _NETWORKS)
+        self.weights = tuple(Path(mediapipe.__path__[0]) / "modules" / name for name in _NETWORKS)
         self._solutions: Any = getattr(mediapipe, "solutions")
         self._still: Any = None
         self._clip: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -18,6 +19,7 @@ from engine.errors import EngineError
 from engine.motion.format import MAX_BYTES, MAX_FRAMES, MOTION, pack
 from engine.motion.motion import SUFFIX, Motion, Tracked
 from tests.engine.faces import tracked_of
+from tests.engine.test_walls import ROOT, imports
 
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -105,6 +107,11 @@ def test_numpy_and_people_can_read_it(file: Path) -> None:
     assert header["rate"] == [24000, 1001] and header["neutral_frame"] == 104 and header["frames_without_face"] == 2
     assert header["expressions"] == ["jawOpen", "eyeBlink_L"]
     assert header["tracked"]["detector"] == "mediapipe" and header["tracked"]["size"] == [640, 360]
+
+
+def test_the_format_needs_no_more_than_blender_has() -> None:
+    used = {name.split(".")[0] for name in imports(ROOT / "engine" / "motion" / "format.py")}
+    assert used <= {*sys.stdlib_module_names, "numpy"}
 
 
 def test_missing_foreign_and_cut_short_files(file: Path, folder: Path) -> None:
