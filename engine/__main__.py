@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 USAGE = """usage: python -m engine VERB …
 
   render    make a take without Blender
-  analyse   read the performance out of footage, once, into a file
+  analyse   track the motion in footage, once, into a file
   doctor    say what this engine can do here, and what is missing
   systems   print the systems with their options, and the detectors
   serve     speak the protocol on stdin and stdout (for Blender)

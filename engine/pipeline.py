@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable
-from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from engine import runtime
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
 from engine.media.image import read_image
-from engine.media.source import FrameSource, Player, open_source
+from engine.media.source import Player
 from engine.media.writer import FrameWriter
 from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
@@ -27,8 +26,9 @@ from engine.takes.sidecar import Sidecar, Timings
 if TYPE_CHECKING:
     from engine.face.subject import FaceFit
     from engine.geometry.frame_inputs import FrameInputs
-    from engine.motion.performance import Performance
+    from engine.motion.motion import Motion
     from engine.motion.retarget import Retargeter
+    from engine.motion.source import MotionSource
     from engine.tracking.detector import Detector
 
 
@@ -75,11 +75,11 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             retargeter = None
             if detector is not None and driving is not None:
                 with timings.stage("analyse"):
-                    performance = _perform(job, driving, detector, emit, check)
-                    kept = take.folder / f"{take.name}.performance"
-                    performance.save(kept)
-                    performance = performance.load(kept)  # as the file has it, so that it renders this very take again
-                retargeter = _retarget(performance, portraits, sidecar, emit)
+                    motion = _perform(job, driving, portraits, detector, emit, check)
+                    kept = take.folder / f"{take.name}.motion.npz"
+                    motion.save(kept)
+                    motion = motion.load(kept)  # as the file has it, so that it renders this very take again
+                retargeter = _retarget(motion, portraits, sidecar, emit)
             with timings.stage("render"):
                 _draw(subject, retargeter, player, sidecar, emit, check)
             if subject.networks:
@@ -105,50 +105,42 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     return finished
 
 
-def _open_driving(job: Job, system: System) -> FrameSource | Performance | None:
-    """The footage, or the performance analysed before; all source frames asked for are inside it."""
-    wanted = [source for _, source in job.frames]
+def _open_driving(job: Job, system: System) -> MotionSource | None:
+    """The source of the motion; all source frames asked for are inside it."""
     if job.driving.kind == "none":
         if system.driven:
             raise EngineError(
-                "no_driving", f"The system {job.system} needs a performance.", "Choose a driving movie or sequence."
+                "no_driving", f"The system {job.system} needs motion.", "Choose a driving movie or sequence."
             )
         return None
-    if job.driving.kind == "performance":
-        from engine.motion.performance import Performance
+    from engine.motion.registry import open_motion
 
-        performance = Performance.load(Path(job.driving.path))
-        if min(wanted) < performance.start or max(wanted) >= performance.stop:
-            raise EngineError(
-                "frame_out_of_range",
-                f"{job.driving.path} holds source frames {performance.start} to {performance.stop - 1}, "
-                f"{min(wanted)} to {max(wanted)} were asked for.",
-                "Shorten the frame range, or analyse more of the footage.",
-            )
-        return performance
-    source = open_source(job.driving, Fraction(*job.fps))
-    source.check(wanted)
+    source = open_motion(job.driving, Fraction(*job.fps), job.analysed)
+    neutral = [] if job.neutral_frame is None else [job.neutral_frame]
+    source.check([frame for _, frame in job.frames] + neutral)
     return source
 
 
-def _player(system: System, driving: FrameSource | Performance | None) -> Player | None:
+def _player(system: System, driving: MotionSource | None) -> Player | None:
     """The footage once more, for a system that reads the driver's own pixels."""
     if "driver_image" not in system.info.needs:
         return None
-    if not isinstance(driving, FrameSource):
+    from engine.motion.footage import Footage
+
+    if not isinstance(driving, Footage):
         raise EngineError(
             "no_footage",
             f"The system {system.name} reads the driver's own pixels, and this driving has none.",
             "Choose the movie or the image sequence itself.",
         )
-    return Player(driving)
+    return Player(driving.source)
 
 
-def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
-    """The job's detector; for a performance the one it was analysed with, since both must see the same points."""
+def _detector(job: Job, driving: MotionSource | None) -> Detector:
+    """The detector that the motion was tracked with, so that portraits have the same points; else the job's."""
     from engine.tracking.registry import create as create_detector
 
-    return create_detector(job.detector if driving is None or isinstance(driving, FrameSource) else driving.detector)
+    return create_detector(driving.detector if driving and driving.detector else job.detector)
 
 
 def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
@@ -173,61 +165,50 @@ def forget() -> None:
 
 
 def _inputs(
-    job: Job, system: System, portraits: list[Portrait], driving: FrameSource | Performance | None
+    job: Job, system: System, portraits: list[Portrait], driving: MotionSource | None
 ) -> list[tuple[str, Path]]:
     """Every file the frames depend on, with its role."""
     inputs = [("portrait", portrait.path) for portrait in portraits]
-    if isinstance(driving, FrameSource):
+    if driving is not None:
         inputs += [("driving", path) for path in driving.files([source for _, source in job.frames])]
-    elif driving is not None:
-        inputs.append(("driving", Path(job.driving.path)))
     models = {portrait.face.model.path for portrait in portraits if portrait.face}
     return inputs + [("weights", path) for path in (*models, *system.weights)]
 
 
 def _perform(
-    job: Job, driving: FrameSource | Performance, detector: Detector, emit: Emit, check: Callable[[], None]
-) -> Performance:
-    """The performance over all source frames asked for, and the neutral frame; analysed once for all takes."""
-    if not isinstance(driving, FrameSource):
-        return driving
-    from engine.motion.analyse import analyse
-    from engine.motion.cache import PerformanceCache
+    job: Job,
+    driving: MotionSource,
+    portraits: list[Portrait],
+    detector: Detector,
+    emit: Emit,
+    check: Callable[[], None],
+) -> Motion:
+    """The motion of the whole driver, or of the range that the job states; footage is analysed once for all takes."""
+    from engine.motion.footage import FOLDER
 
-    wanted = [source for _, source in job.frames]
-    if job.neutral_frame is not None:
-        driving.check([job.neutral_frame])
-        wanted.append(job.neutral_frame)
-    start, stop = min(wanted), max(wanted) + 1
-    progress = Progress(emit, "analyse", stop - start)
-    cache = PerformanceCache(Path(job.output), driving, start, stop, detector.name)
-    known = cache.find()
-    if known is not None:
-        progress.update(stop - start)
-        return known
-
-    def on_frame(done: float) -> None:
-        check()
-        progress.update(int(done))
-
-    with closing(driving.frames(start, stop)) as frames:
-        performance = analyse(frames, driving.fps, detector, str(driving.path), on_frame)
-    progress.update(stop - start)
-    cache.keep(performance)
-    return performance
+    faces = [portrait.face for portrait in portraits if portrait.face]
+    return driving.motion(faces, detector, Path(job.output) / FOLDER, emit, check)
 
 
-def _retarget(performance: Performance, portraits: list[Portrait], sidecar: Sidecar, emit: Emit) -> Retargeter:
-    """The performance on the first portrait's face; what was chosen or lost on the way goes into the sidecar."""
+def _retarget(motion: Motion, portraits: list[Portrait], sidecar: Sidecar, emit: Emit) -> Retargeter:
+    """The motion on the portraits' faces; what was chosen or lost on the way goes into the sidecar."""
     from engine.motion.retarget import Retargeter
 
     job, faces = sidecar.job, [portrait.face for portrait in portraits if portrait.face]
-    retargeter = Retargeter(performance, faces[0], job.motion, job.neutral_frame, job.no_face, job.identity)
+    retargeter = Retargeter(motion, faces, job.motion, job.neutral_frame, job.no_face, job.identity)
     sidecar.notes["neutral_frame"] = retargeter.neutral_frame
     sidecar.notes["motion"] = retargeter.modes
     sidecar.notes["identity"] = retargeter.identity
     sidecar.notes["portrait_residual_percent"] = [round(face.residual, 3) for face in faces]
-    lost = [source for _, source in job.frames if not performance.valid[source - performance.start]]
+    if retargeter.unknown_expressions:
+        emit(
+            sidecar.warn(
+                "unknown_expressions",
+                f"The face model lacks expressions of the motion: {', '.join(retargeter.unknown_expressions[:8])}.",
+                "They are left out; rename them as the face model does.",
+            )
+        )
+    lost = [source for _, source in job.frames if not motion.valid[source - motion.start]]
     if lost:
         emit(
             sidecar.warn(
@@ -244,7 +225,7 @@ def _frame_inputs(subject: Subject, retargeter: Retargeter | None, player: Playe
     if retargeter is None:
         return subject.inputs()
     reach, motion = subject.window, retargeter.frame(source)
-    first, last = retargeter.performance.start, retargeter.performance.stop - 1
+    first, last = retargeter.motion.start, retargeter.motion.stop - 1
     around = (min(max(source + k, first), last) for k in range(-reach, reach + 1))
     window = [motion if frame == source else retargeter.frame(frame) for frame in around]
     return subject.inputs(motion, window, player.frame(source) if player else None)
