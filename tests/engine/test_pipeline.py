@@ -53,7 +53,7 @@ def make_job(desk: Path, **fields: Any) -> Job:
 def run(job: Job) -> tuple[list[dict[str, Any]], Path, dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     assert render(job, messages.append, lambda: False)
-    folder = Path(messages[0]["folder"])
+    folder = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     return messages, folder, json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
 
 
@@ -135,7 +135,7 @@ def test_no_face_in_the_portrait_is_said_before_there_is_a_take(desk: Path) -> N
     assert list((desk / "none").iterdir()) == []
 
 
-def test_no_face_in_the_footage_fails_and_says_so_in_the_sidecar(desk: Path) -> None:
+def test_footage_without_any_face_leaves_no_take(desk: Path) -> None:
     plates = desk / "plates"
     plates.mkdir()
     for i in range(3):
@@ -148,10 +148,7 @@ def test_no_face_in_the_footage_fails_and_says_so_in_the_sidecar(desk: Path) -> 
             lambda: False,
         )
     assert fault.value.code == "no_face"
-    (folder,) = (desk / "faceless").iterdir()
-    record = json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
-    assert (record["state"], record["error"]["code"]) == ("failed", "no_face")
-    assert [row[2] for row in record["frames"]] == ["missing", "missing"]
+    assert list((desk / "faceless").iterdir()) == []
 
 
 def test_frames_without_a_face_hold_the_pose_and_are_listed(desk: Path) -> None:
@@ -172,15 +169,15 @@ def test_cancel_while_analysing_stops_within_a_second(start_engine: Callable[...
     engine = start_engine()
     frames = tuple((1001 + i, i % 48) for i in range(48))
     engine.send({"type": "job", **make_job(desk, frames=frames, output=str(desk / "stopped")).to_json()})
-    messages = engine.until("take")
+    messages = engine.until("progress")
     while messages[-1].get("phase") != "analyse" or messages[-1]["done"] < 4:
         messages.append(engine.receive())
     asked = time.monotonic()
     engine.send({"type": "cancel"})
     done = engine.until("done")[-1]
     assert time.monotonic() - asked < 1.0
-    assert done["cancelled"] and done["frames"] == 0
-    assert json.loads(Path(done["sidecar"]).read_text(encoding="utf-8"))["state"] == "cancelled"
+    assert (done["cancelled"], done["frames"], done["folder"]) == (True, 0, "")
+    assert list((desk / "stopped").iterdir()) == []
 
 
 def test_footage_is_analysed_once_for_all_takes(desk: Path) -> None:
