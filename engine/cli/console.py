@@ -15,7 +15,7 @@ from engine.errors import EngineError
 
 INTERRUPTED = 130  # exit status after Ctrl-C or SIGTERM
 _QUIET = 5.0  # seconds between two lines where the output is not a terminal
-_GRACE = 0.7  # seconds that an interrupted verb may take to end by itself
+_GRACE = 0.5  # seconds that an interrupted verb may take to end by itself
 
 
 class Console:

@@ -57,12 +57,17 @@ def fingerprint(
     weights: Iterable[Mapping[str, Any]],
 ) -> Fingerprint:
     """``motion`` is the dataclass that drives, None without one; ``portraits`` and ``weights`` are hashed inputs."""
-    paths = {option.name for option in catalog.SYSTEMS_BY_NAME[job.system].options if option.kind == "path"}
+    kinds = {option.name: option.kind for option in catalog.SYSTEMS_BY_NAME[job.system].options}
+    options = {
+        name: float(value) if kinds[name] == "number" else value  # 1 and 1.0 are the same option
+        for name, value in system.options.items()
+        if kinds[name] != "path"  # the weights' contents count, not where a host keeps them
+    }
     return Fingerprint(
         {
             "engine": protocol.VERSION,
             "system": job.system,
-            "options": {name: value for name, value in system.options.items() if name not in paths},
+            "options": options,
             "portraits": [entry["sha256"] for entry in portraits],
             "weights": {Path(entry["path"]).name: entry["sha256"] for entry in weights},
             "detector": detector,

@@ -102,8 +102,12 @@ class Record:
             )
         except (KeyError, TypeError, AttributeError) as fault:
             raise ValueError(f"it is malformed: {fault!r}") from fault
-        if record.state not in _STATES:
-            raise ValueError(f"its state is {record.state!r}")
+        if record.state not in _STATES or not isinstance(record.finished, str | None):
+            raise ValueError(f"its state is {record.state!r}, finished {record.finished!r}")
+        if not all(isinstance(item, dict) for item in (*record.inputs, *record.warnings)):
+            raise ValueError("an input or a warning is not an object")
+        if not all(isinstance(seconds, int | float) for seconds in record.seconds.values()):
+            raise ValueError("its seconds are not numbers")
         return record
 
     def seen_state(self, folder: Path) -> str:
@@ -195,6 +199,8 @@ def _typed(data: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def _process_exists(pid: int) -> bool:
+    if pid <= 0:
+        return False
     if sys.platform == "win32":  # where os.kill ends the process that it is asked about
         import ctypes
 
