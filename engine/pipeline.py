@@ -69,11 +69,10 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         if detector is not None and driving is not None:
             with timings.stage("analyse"):
                 motion = _perform(job, driving, detector, emit, check)
-        pictures, files = hashes.wait("portrait", check), hashes.wait("weights", check)
-        name = detector.name if detector else None
-        made_from = fingerprint(job, system, name, motion, pictures, files)
-
-        with TakeWriter(job, made_from, hashes, timings, check) as take:
+        decides = fingerprint(
+            job, system, detector and detector.name, motion, hashes.wait(("portrait", "weights"), check)
+        )
+        with TakeWriter(job, decides, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
             if motion is not None:
                 retargeter = _retarget(_kept(motion, take), portraits, take, emit)
@@ -81,7 +80,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
                 _draw(subject, retargeter, take, emit, check)
             if subject.networks:
                 take.notes["networks"] = subject.networks
-            _prove(take)
+            take.prove()
             hashes.finish(_HASH_SECONDS, cancelled)
         finished = True
     except Cancelled:
@@ -259,17 +258,6 @@ def _draw(
         timings.seconds["write"] = writer.seconds
 
 
-def _prove(take: TakeWriter) -> None:
-    """Done means that every frame asked for is on disk, whoever else works in that folder."""
-    missing = [output for output, _ in take.job.frames if not (take.folder / frame_name(take.name, output)).is_file()]
-    if missing:
-        raise EngineError(
-            "frames_missing",
-            f"{len(missing)} frames have gone from {take.folder} since they were written, the first is {missing[0]}.",
-            "See what else writes to or cleans that folder, then render again.",
-        )
-
-
 def _take_message(folder: Path, subject: Subject, total: int) -> dict[str, object]:
     width, height = subject.size
     return {
@@ -287,12 +275,12 @@ def _frame_message(take: TakeWriter, frame: int, status: str) -> dict[str, objec
 
 
 def _done_message(take: TakeWriter | None, cancelled: bool) -> dict[str, object]:
-    there = take is not None and not take.removed
+    on_disk = take if take and not take.removed else None
     return {
         "type": "done",
         "frames": take.written if take else 0,
         "cancelled": cancelled,
-        "folder": str(take.folder) if there else "",
-        "sidecar": str(take.sidecar) if there else "",
+        "folder": str(on_disk.folder) if on_disk else "",
+        "sidecar": str(on_disk.sidecar) if on_disk else "",
         "device": device_name(),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,12 @@ class Hashes:
         """What is known by now; ``sha256`` is None for files that are not read to their end, or lost."""
         return [dict(entry) for entry in self._entries]
 
-    def wait(self, role: str, check: Callable[[], None]) -> list[dict[str, Any]]:
-        """The entries of a role once all are known; ``check`` may raise to end the wait.
+    def wait(self, roles: Collection[str], check: Callable[[], None]) -> list[dict[str, Any]]:
+        """The entries of these roles once all are known; ``check`` may raise to end the wait.
 
         Raises EngineError ``missing_file`` for a file that cannot be read.
         """
-        entries = [entry for entry in self._entries if entry["role"] == role]
+        entries = [entry for entry in self._entries if entry["role"] in roles]
         while not all(entry["sha256"] or "fault" in entry for entry in entries):
             check()
             time.sleep(_POLL)

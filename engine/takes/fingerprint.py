@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,10 +53,9 @@ def fingerprint(
     system: System,
     detector: str | None,
     motion: Any,
-    portraits: Iterable[Mapping[str, Any]],
-    weights: Iterable[Mapping[str, Any]],
+    inputs: Sequence[Mapping[str, Any]],
 ) -> Fingerprint:
-    """``motion`` is the dataclass that drives, None without one; ``portraits`` and ``weights`` are hashed inputs."""
+    """``motion`` is the dataclass that drives, None without one; ``inputs`` are the hashed portraits and weights."""
     kinds = {option.name: option.kind for option in catalog.SYSTEMS_BY_NAME[job.system].options}
     options = {
         name: float(value) if kinds[name] == "number" else value  # 1 and 1.0 are the same option
@@ -68,8 +67,8 @@ def fingerprint(
             "engine": protocol.VERSION,
             "system": job.system,
             "options": options,
-            "portraits": [entry["sha256"] for entry in portraits],
-            "weights": {Path(entry["path"]).name: entry["sha256"] for entry in weights},
+            "portraits": [entry["sha256"] for entry in inputs if entry["role"] == "portrait"],
+            "weights": {Path(entry["path"]).name: entry["sha256"] for entry in inputs if entry["role"] == "weights"},
             "detector": detector,
             "driver": None if motion is None else content_hash(motion),
             "motion": job.motion,

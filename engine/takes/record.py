@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import socket
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from engine import protocol
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
 from engine.media.image import write_atomic
+from engine.processes import process_exists
 from engine.protocol import Job
 from engine.takes.fingerprint import Fingerprint
 from engine.takes.frame import DRAWN
@@ -26,7 +26,7 @@ from engine.takes.frame import DRAWN
 FORMAT = 2
 RUNNING, DONE, CANCELLED, FAILED, INTERRUPTED = "running", "done", "cancelled", "failed", "interrupted"
 _STATES = (RUNNING, DONE, CANCELLED, FAILED)  # of a file; ``interrupted`` is concluded by who reads it
-_SILENCE = 600.0  # seconds without a sign of life after which a writer on another host counts as gone
+_SILENCE = 600.0  # seconds without a sign of life after which a writer counts as gone, wherever it runs
 _PACKAGES = ("numpy", "opencv-python-headless", "av", "mediapipe")
 _ROWS = ("frames", "inputs", "writers")  # one line for each of their items
 
@@ -119,7 +119,7 @@ class Record:
         except OSError:
             silent = True
         here = self.host == socket.gethostname()
-        return INTERRUPTED if silent or (here and not _process_exists(self.pid)) else RUNNING
+        return INTERRUPTED if silent or (here and not process_exists(self.pid)) else RUNNING
 
 
 _TYPES: dict[str, type] = {
@@ -196,24 +196,3 @@ def _typed(data: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, Iterable) and "\0" in value:
         raise TypeError(f"{name} is {value!r}")
     return value
-
-
-def _process_exists(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    if sys.platform == "win32":  # where os.kill ends the process that it is asked about
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x0010_0000, False, pid)  # SYNCHRONIZE
-        if not handle:
-            return False
-        running = ctypes.windll.kernel32.WaitForSingleObject(handle, 0) == 0x102  # WAIT_TIMEOUT
-        ctypes.windll.kernel32.CloseHandle(handle)
-        return running
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

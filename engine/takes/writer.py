@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from engine.errors import Cancelled
+from engine.errors import Cancelled, EngineError
 from engine.media.hashing import Hashes
 from engine.protocol import NEW, Job
 from engine.takes.fingerprint import Fingerprint
@@ -50,7 +50,11 @@ class TakeWriter:
     def __enter__(self) -> TakeWriter:
         self._record.inputs = self._hashes.entries()
         self._take = self._join()
-        merge(self._take)
+        try:
+            merge(self._take)
+        except BaseException as fault:
+            self.__exit__(type(fault), fault, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
@@ -95,6 +99,17 @@ class TakeWriter:
         Raises EngineError ``other_frames`` for a file that is something else.
         """
         return self._find(self._take, frame, source)
+
+    def prove(self) -> None:
+        """Raise EngineError ``frames_missing`` unless every frame asked for is on disk, whoever else works there."""
+        missing = [frame for frame, _ in self.job.frames if not self._take.frame(frame).is_file()]
+        if missing:
+            raise EngineError(
+                "frames_missing",
+                f"{len(missing)} frames have gone from {self.folder} since they were written, the first is "
+                f"{missing[0]}.",
+                "See what else writes to or cleans that folder, then render again.",
+            )
 
     def frame_done(self, frame: int, status: str) -> None:
         """``frame`` is on disk."""
