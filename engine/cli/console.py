@@ -81,6 +81,13 @@ class Interrupt:
             signal.signal(number, lambda *_: self.asked.set())
         threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
 
+    def end(self, status: int) -> int:
+        """``status``; where the user waits for the end, the process ends here, before libraries are taken down."""
+        if self.asked.is_set():
+            sys.stdout.flush()
+            os._exit(status)
+        return status
+
     def _watch(self, reader: socket.socket) -> None:
         while reader.recv(1)[0] not in (signal.SIGINT, signal.SIGTERM):
             pass  # another signal

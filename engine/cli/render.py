@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     """Exit status 0 only when every frame asked for is on disk, 1 after an error, 130 when interrupted."""
     console = Console()
     interrupt = Interrupt(before_exit=lambda: _close(console.folder))
-    return reported(lambda: _render(_arguments(argv), console, interrupt))
+    return interrupt.end(reported(lambda: _render(_arguments(argv), console, interrupt)))
 
 
 def _render(arguments: argparse.Namespace, console: Console, interrupt: Interrupt) -> int:

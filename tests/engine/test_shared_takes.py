@@ -30,7 +30,7 @@ from tests.engine.faces import SAMPLE, analysed, sample_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "s_understudy_v001"
-A_SECOND = 1.5  # on a busy machine
+A_SECOND = 3.0  # as long as it takes on a machine that many share; alone it is less than one
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
@@ -299,7 +299,7 @@ def test_an_interrupt_while_analysing_stops_within_a_second(shot: tuple[str | Pa
 @posix
 def test_an_interrupt_ends_what_does_not_listen_and_the_sidecar_says_so(folder: Path, portrait: Path) -> None:
     take = folder / "out" / NAME
-    process = start(*null(portrait, folder / "out", "--option", "delay_ms=4000"))
+    process = start(*null(portrait, folder / "out", "--option", "delay_ms=30000"))
     until(take.is_dir)
     time.sleep(0.2)  # in the middle of a long frame
     process.send_signal(signal.SIGINT)
