@@ -13,7 +13,7 @@ USAGE = """usage: python -m engine VERB …
 
   render    make a take without Blender, or finish one
   verify    merge the records of a take's writers, and list what is missing
-  analyse   read the performance out of footage, once, into a file
+  analyse   track the motion in footage, once, into a file
   doctor    say what this engine can do here, and what is missing
   serve     speak the protocol on stdin and stdout (for Blender)
   evaluate  measure the systems on footage

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import catalog, runtime, weights
+from engine import runtime
 from engine.device import device_name
 from engine.errors import Cancelled, EngineError
-from engine.media.hashing import Hashes
+from engine.media.hashes import Hashes
 from engine.media.image import read_image
-from engine.media.source import FrameSource, open_source
 from engine.media.writer import FrameWriter
 from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
@@ -26,8 +24,9 @@ from engine.takes.writer import TakeWriter
 from engine.timings import Timings
 
 if TYPE_CHECKING:
-    from engine.motion.performance import Performance
+    from engine.motion.motion import Motion
     from engine.motion.retarget import Retargeter
+    from engine.motion.source import MotionSource
     from engine.tracking.detector import Detector
 
 _HASH_SECONDS = 2.0  # that a take whose frames are all drawn waits for the hashes of its footage
@@ -58,7 +57,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         check()
         if system.driven:
             detector = _detector(job, driving)
-        hashes = Hashes(_inputs(job, system, driving, detector))
+        inputs = _inputs(job, system, driving, detector)
         if detector is not None:
             with timings.stage("portraits"):
                 portraits = fitted(portraits, detector)
@@ -68,7 +67,8 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         check()
         if detector is not None and driving is not None:
             with timings.stage("analyse"):
-                motion = _perform(job, driving, detector, emit, check)
+                motion = _perform(job, driving, portraits, detector, emit, check)
+        hashes = Hashes(inputs)  # not before: the analysis has hashed the footage
         decides = fingerprint(
             job, system, detector and detector.name, motion, hashes.wait(("portrait", "weights"), check)
         )
@@ -95,37 +95,27 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     return finished
 
 
-def _open_driving(job: Job, system: System) -> FrameSource | Performance | None:
-    """The footage, or the performance analysed before; all source frames asked for are inside it."""
-    wanted = [source for _, source in job.frames]
+def _open_driving(job: Job, system: System) -> MotionSource | None:
+    """The source of the motion; all source frames asked for are inside it."""
     if job.driving.kind == "none":
         if system.driven:
             raise EngineError(
-                "no_driving", f"The system {job.system} needs a performance.", "Choose a driving movie or sequence."
+                "no_driving", f"The system {job.system} needs motion.", "Choose a driving movie or sequence."
             )
         return None
-    if job.driving.kind == "performance":
-        from engine.motion.performance import Performance
+    from engine.motion.registry import open_motion
 
-        performance = Performance.load(Path(job.driving.path))
-        if min(wanted) < performance.start or max(wanted) >= performance.stop:
-            raise EngineError(
-                "frame_out_of_range",
-                f"{job.driving.path} holds source frames {performance.start} to {performance.stop - 1}, "
-                f"{min(wanted)} to {max(wanted)} were asked for.",
-                "Shorten the frame range, or analyse more of the footage.",
-            )
-        return performance
-    source = open_source(job.driving, Fraction(*job.fps))
-    source.check(wanted)
+    source = open_motion(job.driving, Fraction(*job.fps), job.analysed)
+    neutral = [] if job.neutral_frame is None else [job.neutral_frame]
+    source.check([frame for _, frame in job.frames] + neutral)
     return source
 
 
-def _detector(job: Job, driving: FrameSource | Performance | None) -> Detector:
-    """The job's detector; for a performance the one it was analysed with, since both must see the same points."""
+def _detector(job: Job, driving: MotionSource | None) -> Detector:
+    """The detector that the motion was tracked with, so that portraits have the same points; else the job's."""
     from engine.tracking.registry import create as create_detector
 
-    return create_detector(job.detector if driving is None or isinstance(driving, FrameSource) else driving.detector)
+    return create_detector(driving.detector if driving and driving.detector else job.detector)
 
 
 def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
@@ -145,69 +135,57 @@ def forget() -> None:
 
 
 def _inputs(
-    job: Job, system: System, driving: FrameSource | Performance | None, detector: Detector | None
+    job: Job, system: System, driving: MotionSource | None, detector: Detector | None
 ) -> list[tuple[str, Path]]:
     """Every file the frames depend on, with its role."""
     inputs = [("portrait", Path(path)) for path in job.portraits]
-    if isinstance(driving, FrameSource):
+    if driving is not None:
         inputs += [("driving", path) for path in driving.files([source for _, source in job.frames])]
-    elif driving is not None:
-        inputs.append(("driving", Path(job.driving.path)))
     models = []
     if detector is not None:
         from engine.face import model as face_model
 
-        models = [face_model.load().path]
-        models += [weights.FOLDER / file for file in catalog.DETECTORS_BY_NAME[detector.name].weights]
+        models = [face_model.load().path, *detector.weights]
     return inputs + [("weights", path) for path in (*models, *system.weights)]
 
 
 def _perform(
-    job: Job, driving: FrameSource | Performance, detector: Detector, emit: Emit, check: Callable[[], None]
-) -> Performance:
-    """The performance over all source frames asked for, and the neutral frame; analysed once for all takes."""
-    if not isinstance(driving, FrameSource):
-        return driving
-    from engine.motion.analyse import analyse
-    from engine.motion.cache import PerformanceCache
+    job: Job,
+    driving: MotionSource,
+    portraits: list[Portrait],
+    detector: Detector,
+    emit: Emit,
+    check: Callable[[], None],
+) -> Motion:
+    """The motion of the whole driver, or of the range that the job states; footage is analysed once for all takes."""
+    from engine.motion.footage import FOLDER
 
-    wanted = [source for _, source in job.frames]
-    if job.neutral_frame is not None:
-        driving.check([job.neutral_frame])
-        wanted.append(job.neutral_frame)
-    start, stop = min(wanted), max(wanted) + 1
-    progress = Progress(emit, "analyse", stop - start)
-    cache = PerformanceCache(Path(job.output), driving, start, stop, detector.name)
-    known = cache.find()
-    if known is not None:
-        progress.update(stop - start)
-        return known
-
-    def on_frame(done: float) -> None:
-        check()
-        progress.update(int(done))
-
-    with closing(driving.frames(start, stop)) as frames:
-        performance = analyse(frames, driving.fps, detector, str(driving.path), on_frame)
-    progress.update(stop - start)
-    cache.keep(performance)
-    return performance
+    faces = [portrait.face for portrait in portraits if portrait.face]
+    return driving.motion(faces, detector, Path(job.output) / FOLDER, emit, check)
 
 
-def _retarget(performance: Performance, portraits: list[Portrait], sidecar: TakeWriter, emit: Emit) -> Retargeter:
-    """The performance on the first portrait's face; what was chosen or lost on the way goes into the sidecar."""
+def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit: Emit) -> Retargeter:
+    """The motion on the portraits' faces; what was chosen or lost on the way goes into the take's record."""
     from engine.motion.retarget import Retargeter
 
-    job, faces = sidecar.job, [portrait.face for portrait in portraits if portrait.face]
-    retargeter = Retargeter(performance, faces[0], job.motion, job.neutral_frame, job.no_face, job.identity)
-    sidecar.notes["neutral_frame"] = retargeter.neutral_frame
-    sidecar.notes["motion"] = retargeter.modes
-    sidecar.notes["identity"] = retargeter.identity
-    sidecar.notes["portrait_residual_percent"] = [round(face.residual, 3) for face in faces]
-    lost = [source for _, source in job.frames if not performance.valid[source - performance.start]]
+    job, faces = take.job, [portrait.face for portrait in portraits if portrait.face]
+    retargeter = Retargeter(motion, faces, job.motion, job.neutral_frame, job.no_face, job.identity)
+    take.notes["neutral_frame"] = retargeter.neutral_frame
+    take.notes["motion"] = retargeter.modes
+    take.notes["identity"] = retargeter.identity
+    take.notes["portrait_residual_percent"] = [round(face.residual, 3) for face in faces]
+    if retargeter.unknown_expressions:
+        emit(
+            take.warn(
+                "unknown_expressions",
+                f"The face model lacks expressions of the motion: {', '.join(retargeter.unknown_expressions[:8])}.",
+                "They are left out; rename them as the face model does.",
+            )
+        )
+    lost = [source for _, source in job.frames if not motion.valid[source - motion.start]]
     if lost:
         emit(
-            sidecar.warn(
+            take.warn(
                 "frames_without_face",
                 f"{len(lost)} of {len(job.frames)} frames show no face, the first is source frame {lost[0]}.",
                 f"They follow the policy {job.no_face!r}; the sidecar lists them.",
@@ -216,9 +194,11 @@ def _retarget(performance: Performance, portraits: list[Portrait], sidecar: Take
     return retargeter
 
 
-def _kept(motion: Performance, take: TakeWriter) -> Performance:
+def _kept(motion: Motion, take: TakeWriter) -> Motion:
     """The motion as the take's own file has it, so that this file draws the same take again."""
-    file = take.folder / f"{take.name}.performance"
+    from engine.motion.motion import SUFFIX
+
+    file = take.folder / f"{take.name}{SUFFIX}"
     if not file.is_file():
         motion.save(file)
     return motion.load(file)

@@ -5,7 +5,8 @@ From the engine (stdout) for one job::
 
     hello     protocol, version, python, pid              once, before anything is read
     take      folder, name, width, height, total          after the analysis; a take without a frame goes again
-    progress  phase (analyse|render), done, total, fps, seconds_left (null while unknown)
+    progress  phase (wait|analyse|render), done, total, fps, seconds_left (null while unknown);
+              ``wait`` while another process analyses the same footage
     frame     frame (output number), file (name), status  the file is whole on disk; ``kept``: it was there before
     warning   code, text, remedy
     error     code, text, remedy                          ends the job; frames already announced stay
@@ -23,6 +24,7 @@ PROTOCOL = 2
 VERSION = "0.1.0"
 MAX_LINE = 32 * 1024 * 1024
 
+DRIVING_KINDS = ("movie", "sequence", "motion", "curves", "none")
 MOTION_PRESETS = ("absolute", "relative", "mixed")
 MOTION_PARTS = ("expression", "rotation", "translation")
 IDENTITIES = ("portrait", "driver")
@@ -41,10 +43,11 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Driving:
-    """Where the performance comes from.
+    """Where the motion comes from.
 
     ``kind`` is ``movie`` (``path`` is the file), ``sequence`` (``path`` is the folder, ``files`` the names in order),
-    ``performance`` (``path`` is an analysed ``.performance`` file) or ``none`` (systems that need no performance).
+    ``motion`` or ``curves`` (``path`` is a ``.motion.npz`` or ``.curves.npz`` file), or ``none`` (for systems that need
+    no motion).
     """
 
     kind: str
@@ -136,7 +139,7 @@ class Job:
             raise ProtocolError("fps: both numbers must be positive")
         if not _SHOT.fullmatch(self.shot) or self.shot.strip(".") == "":
             raise ProtocolError(f"shot: {self.shot!r} may hold only letters, digits, '.', '_' and '-'")
-        if self.driving.kind not in ("movie", "sequence", "performance", "none"):
+        if self.driving.kind not in DRIVING_KINDS:
             raise ProtocolError(f"driving: unknown kind {self.driving.kind!r}")
         if any("/" in name or "\\" in name or name in ("", ".", "..") for name in self.driving.files):
             raise ProtocolError("driving: files must be plain names inside the folder")

@@ -61,7 +61,7 @@ def _close(folder: str) -> None:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    from engine.cli.footage import rate
+    from engine.cli.footage import frame_range, rate
     from engine.tracking.registry import terms
 
     parser = argparse.ArgumentParser(
@@ -69,16 +69,25 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--system", default="mesh_warp", help="the reenactment system (default: %(default)s)")
     parser.add_argument("--portrait", type=Path, nargs="+", action="extend", help="one or more images of one person")
-    parser.add_argument("--driving", type=Path, metavar="V", help="a movie, a folder of images or a .performance file")
+    parser.add_argument(
+        "--driving",
+        type=Path,
+        metavar="V",
+        help="a movie, a folder of images, or a file that ends in .motion.npz or .curves.npz",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the folder that receives the take")
     parser.add_argument(
         "--take", default=NEW, help="new, latest, or a version like v003: the take that receives the frames"
     )
-    parser.add_argument(
-        "--job", type=Path, metavar="JSON", help="make the take of this sidecar again, in --out if given"
-    )
+    parser.add_argument("--job", type=Path, metavar="JSON", help="make the take of this sidecar again")
     parser.add_argument("--shot", help="the name in front (default: the driving's)")
     parser.add_argument("--frames", help="source frames like 0-99, 0-99x2 or 3,7 (default: all)")
+    parser.add_argument(
+        "--analyse",
+        type=frame_range,
+        metavar="A-B",
+        help="source frames to analyse, whichever are drawn; parts of one shot must agree (default: all footage)",
+    )
     parser.add_argument("--first-frame", type=int, default=FIRST_FRAME, help="(default: %(default)s)")
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
     parser.add_argument(
@@ -120,7 +129,7 @@ def _job(arguments: argparse.Namespace) -> Job:
     from engine.cli.system_option import system_option
 
     driving = driving_from(arguments.driving) if arguments.driving else Driving("none")
-    start, stop, fps = _extent(driving, arguments.fps)
+    start, stop, fps = _extent(driving, arguments.fps, arguments.analyse)
     frames = source_frames(arguments.frames, stop, start)
     job = Job(
         system=arguments.system,
@@ -136,6 +145,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         no_face=arguments.no_face,
         identity=arguments.identity,
         options=dict(system_option(text) for text in arguments.option),
+        analysed=arguments.analyse,
         take=arguments.take,
     )
     return _checked(job)
@@ -149,19 +159,14 @@ def _checked(job: Job) -> Job:
     return job
 
 
-def _extent(driving: Driving, fps: Fraction) -> tuple[int, int, Fraction]:
-    """First source frame, the one after the last, and the rate."""
+def _extent(driving: Driving, fps: Fraction, analysed: tuple[int, int] | None) -> tuple[int, int, Fraction]:
+    """First source frame of the motion, the one after the last, and the rate."""
     if driving.kind == "none":
         return 0, 1, fps
-    if driving.kind == "performance":
-        from engine.motion.performance import Performance
+    from engine.motion.registry import open_motion
 
-        performance = Performance.load(Path(driving.path))
-        return performance.start, performance.stop, performance.fps
-    from engine.media.source import open_source
-
-    source = open_source(driving, fps)
-    return 0, source.count, source.fps
+    source = open_motion(driving, fps, analysed)
+    return source.start, source.stop, source.rate
 
 
 def _motion(text: str) -> str | dict[str, str]:

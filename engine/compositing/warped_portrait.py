@@ -11,7 +11,7 @@ from engine.compositing.plate import Plate
 from engine.face.camera import Pose
 from engine.geometry.flow import FlowBuilder, GeometryFlow
 from engine.geometry.source_geometry import SourceGeometry
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait, Subject
 from engine.tracking.person_matte import PersonMatte
 

@@ -13,7 +13,7 @@ from engine import catalog
 
 if TYPE_CHECKING:
     from engine.face.subject import FaceFit
-    from engine.motion.performance import MotionFrame
+    from engine.motion.motion import MotionFrame
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine import weights
 from engine.errors import EngineError
-from engine.media.hashing import sha256
+from engine.media.hashes import sha256
 from engine.protocol import Job
 
 
@@ -32,9 +32,11 @@ def read_job(path: Path, output: Path | None, take: str) -> tuple[Job, list[str]
     named = {driving, *(driving / name for name in job.driving.files), *map(Path, job.portraits)}
     changed = []
     for role, file, size, digest in inputs:
-        if role == "weights":  # the writer's; this engine has its own
-            file = file if file.is_file() else weights.FOLDER / file.name
-        elif file not in named:
+        if role == "weights" and not file.is_file():  # made elsewhere: this engine has its own
+            file = weights.FOLDER / file.name
+            if not file.is_file():
+                continue
+        elif role != "weights" and file not in named:
             continue  # another writer's path of the same file
         if not file.is_file():
             raise EngineError("missing_file", f"{file}, from which {path.stem} was made, is missing.", "Put it back.")

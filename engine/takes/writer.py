@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.errors import Cancelled, EngineError
-from engine.media.hashing import Hashes
+from engine.media.hashes import Hashes
 from engine.protocol import NEW, Job
 from engine.takes.fingerprint import Fingerprint
 from engine.takes.frame import DRAWN, FOREIGN, FrameTag, inspect

@@ -23,7 +23,7 @@ from engine.face.model import FaceModel
 from engine.face.subject import FaceFit, fit_face
 from engine.geometry.conditions import Conditioner
 from engine.geometry.framing import Square
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait
 from engine.tracking.detector import Detector, Observation
 from engine.training.sample import Frame, Pair, Samples, Warp

@@ -17,7 +17,7 @@ from engine.errors import EngineError
 from engine.face.maths import rotation_from_vector
 from engine.geometry.conditions import EYE, MOUTH, Conditioner, Conditions
 from engine.geometry.framing import Square
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait, Subject
 from engine.systems.identity_matched.system import head_square
 from tests.engine.faces import portrait_face, portrait_rgb

@@ -16,7 +16,7 @@ from engine.face.fitting import INNER_LIPS, Fitter
 from engine.face.model import load
 from engine.face.subject import FaceFit, fit_face
 from engine.media.image import encode_png, read_image
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems import create

@@ -14,7 +14,7 @@ from engine.face.camera import Pose
 from engine.geometry.flow import FlowBuilder
 from engine.geometry.source_geometry import SourceGeometry
 from engine.media.image import encode_png, read_image
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems import create

@@ -17,7 +17,7 @@ from engine.compositing.warped_portrait import WarpedPortrait
 from engine.face.camera import Pose
 from engine.geometry.conditions import Conditioner
 from engine.geometry.flow import GeometryFlow
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.system import head_square
 from tests.engine.faces import fitted, portrait_rgb, turn, weights

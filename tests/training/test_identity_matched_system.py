@@ -18,7 +18,7 @@ from engine.errors import EngineError
 from engine.face.maths import rotation_from_vector
 from engine.face.subject import FaceFit, fit_portraits
 from engine.media.image import encode_png, read_image
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait

@@ -22,7 +22,7 @@ from engine.face.maths import smoothstep
 from engine.geometry.conditions import EYE, MOUTH, SKIN, Conditioner, Conditions
 from engine.geometry.flow import GeometryFlow
 from engine.geometry.framing import Square, framed
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait, Subject, System
 
 FILES = {"fast": "identity_matched", "paper": "identity_matched_paper"}  # what the names of their weights begin with

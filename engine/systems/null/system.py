@@ -11,7 +11,7 @@ from engine.errors import EngineError
 from engine.systems.base import Portrait, Subject, System
 
 if TYPE_CHECKING:
-    from engine.motion.performance import MotionFrame
+    from engine.motion.motion import MotionFrame
 
 
 class Null(System):
