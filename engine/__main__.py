@@ -11,7 +11,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 USAGE = """usage: python -m engine VERB …
 
-  render    make a take without Blender
+  render    make a take without Blender, or finish one
+  verify    merge the records of a take's writers, and list what is missing
   analyse   track the motion in footage, once, into a file
   doctor    say what this engine can do here, and what is missing
   systems   print the systems with their options, and the detectors
@@ -33,6 +34,8 @@ def main(argv: list[str]) -> int:
         from engine.cli.serve import main as run
     elif verb == "render":
         from engine.cli.render import main as run
+    elif verb == "verify":
+        from engine.cli.verify import main as run
     elif verb == "analyse":
         from engine.cli.analyse import main as run
     elif verb == "doctor":

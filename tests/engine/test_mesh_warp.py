@@ -56,7 +56,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     messages: list[dict] = []
     assert render(job, messages.append, lambda: False)
     assert not [m for m in messages if m["type"] == "warning"]
-    out = Path(messages[0]["folder"])
+    out = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     return np.stack([read_image(out / f"{out.name}.{1001 + i}.png") for i in FRAMES])
 
 

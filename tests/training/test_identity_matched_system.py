@@ -172,7 +172,7 @@ def test_a_take_records_what_drew_it(loud: str, tmp_path: Path) -> None:
     )
     messages: list[dict] = []
     assert render(job, messages.append, lambda: False)
-    take = Path(messages[0]["folder"])
+    take = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     record = json.loads((take / f"{take.name}.json").read_text("utf-8"))
     networks = {entry["path"] for entry in record["inputs"] if entry["role"] == "weights"}
     assert {f"{loud}_source.onnx", f"{loud}_frame.onnx"} < networks
