@@ -20,16 +20,11 @@ USAGE = """usage: python -m engine VERB …
   evaluate  measure the systems on footage
   train     make the weights
 
-python -m engine VERB --help says more, --version which version this is."""
+python -m engine VERB --help says more."""
 
 
 def main(argv: list[str]) -> int:
     verb, rest = (argv[0], argv[1:]) if argv else ("", [])
-    if verb == "--version":
-        from engine.protocol import VERSION
-
-        print(f"understudy {VERSION}")
-        return 0
     if verb == "serve":
         from engine.cli.serve import main as run
     elif verb == "render":
@@ -46,6 +41,11 @@ def main(argv: list[str]) -> int:
         from engine.evaluation.cli import main as run
     elif verb == "train":
         from engine.training.cli import main as run
+    elif verb == "--version":
+        from engine import protocol
+
+        print(f"understudy {protocol.VERSION}")
+        return 0
     else:
         print(USAGE, file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
         return 0 if verb in ("-h", "--help") else 2
