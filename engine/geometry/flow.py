@@ -31,16 +31,14 @@ class GeometryFlow:
     """Buffers of (h, w), the portrait's aspect at flow resolution.
 
     ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
-    of what is looked up the portrait does not really show, or must be opaque since the head has turned; ``vacated``
-    (h, w) 0…1 how surely that piece of the portrait has turned away from here, so that what lay beside it shows;
-    ``fragments`` of the drawn mesh, their part ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2),
+    of what is looked up the portrait does not really show, or must be opaque since the head has turned; ``fragments``
+    of the drawn mesh, their part ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2),
     how much of these the portrait does not show ``fragment_hidden`` (P,) 0…1, and the ``triangles`` they index;
     ``vertices`` (N, 2) pixels at flow resolution, ``camera_points`` (N, 3) cm; ``scale`` flow pixels a portrait pixel.
     """
 
     source: np.ndarray
     hidden: np.ndarray
-    vacated: np.ndarray
     fragments: Fragments
     fragment_part: np.ndarray
     fragment_source: np.ndarray
@@ -111,7 +109,6 @@ class FlowBuilder:
         return GeometryFlow(
             source=coordinates,
             hidden=hidden,
-            vacated=self._vacated(fragments, coordinates, turn_weight(turn)),
             fragments=fragments,
             fragment_part=part,
             fragment_source=values[:, :2],
@@ -149,17 +146,6 @@ class FlowBuilder:
         source, far = self.source, turn_weight(turn)
         firm = source.anatomy.neck_weight * ~source.anatomy.scalp
         return turn_weight(turn, _UNHIDES) * source.hidden_hard + far * source.hidden_soft, far * firm
-
-    def _vacated(self, fragments: Fragments, coordinates: np.ndarray, turn: float) -> np.ndarray:
-        """Outside the mesh, yet looked up inside the portrait's face: a cheek or ear that is behind the head now."""
-        if turn == 0:
-            return np.zeros(self.shape, np.float32)
-        scale = self.source.solid_scale
-        at = coordinates * scale - 0.5
-        solid = cv2.remap(self.source.solid, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-        outside = np.ones(self.shape[0] * self.shape[1], np.float32)
-        outside[fragments.pixel] = 0
-        return turn * solid * cv2.GaussianBlur(outside.reshape(self.shape), (0, 0), 1.0)
 
     def _trust(self, camera_points: np.ndarray) -> np.ndarray:
         """Weight of the mesh against the outer layer: full on the face, fading on the scalp at the silhouette."""

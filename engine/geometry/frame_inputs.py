@@ -16,6 +16,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from engine.compositing.layers.outline import HeadOutline, fit_outline
 from engine.compositing.warped_portrait import WarpedPortrait
 from engine.face.camera import Pose
 from engine.face.model import Anchors
@@ -153,8 +154,14 @@ class PortraitInputs(_Arrays):
         return person_matte(self.rgb)
 
     @cached_property
+    def _outlined(self) -> tuple[SourceGeometry, HeadOutline]:
+        source = SourceGeometry(self.face, self.matte)
+        return source, fit_outline(source, self.rgb, self.matte)
+
+    @property
     def geometry(self) -> SourceGeometry:
-        return SourceGeometry(self.face, self.matte)
+        """The fitted head, which follows the head's outline in the picture."""
+        return self._outlined[0]
 
     @cached_property
     def build(self) -> FlowBuilder:
@@ -162,7 +169,7 @@ class PortraitInputs(_Arrays):
 
     @cached_property
     def drawing(self) -> WarpedPortrait:
-        return WarpedPortrait(self.rgb, self.matte, self.geometry)
+        return WarpedPortrait(self.rgb, self.build, self._outlined[1])
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -343,7 +350,7 @@ class FrameInputs(_Arrays):
                 return self._cut(cv2.remap(portrait.matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
             case "frame":
                 turn = self.motion.gaze - portrait.face.gaze
-                return portrait.drawing.draw(self.geometry, self._head.vertices, turn)
+                return portrait.drawing.draw(self._head, self.geometry, turn)
             case "warped":
                 return portrait.picture(self._made_once("frame"))
             case "driver_image":

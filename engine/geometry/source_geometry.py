@@ -32,8 +32,7 @@ class SourceGeometry:
     """A portrait's head in its own frame, with the portrait's pixel for every vertex.
 
     ``vertices`` (N, 3) cm; ``pixels`` (N, 2) where each vertex truly lies in the portrait and ``filled`` (N, 2) where
-    to look instead if the portrait hides it; ``solid`` (h, w) where the portrait shows face, ears or jaw, at
-    ``solid_scale`` pixels a portrait pixel; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: once the
+    to look instead if the portrait hides it; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: once the
     head has turned a little, and only once it has turned far.
     """
 
@@ -53,7 +52,6 @@ class SourceGeometry:
         if self._inside is not None:
             self._shrink_into_matte(self._inside)
         self.settle()
-        self.solid = self._solid()
 
     def correct(self, offset: np.ndarray) -> None:
         """Add ``offset`` (N, 3) cm to every head that is placed from now on; :meth:`settle` when all is corrected."""
@@ -183,20 +181,6 @@ class SourceGeometry:
         average = self.anatomy.neighbours[hidden]
         for _ in range(_SETTLE):
             self.filled[hidden] = 0.03 * target + 0.97 * (average @ self.filled)
-
-    def _solid(self) -> np.ndarray:
-        """Where the portrait shows what the mesh carries as a whole; hair and neck hang less strictly on it."""
-        anatomy, scale = self.anatomy, self._scale
-        firm = anatomy.skin & ~anatomy.scalp & (np.abs(anatomy.height - 6) < 6.5)  # chin to brow
-        triangles = anatomy.skin_triangles[firm[anatomy.skin_triangles].all(axis=1)]
-        shape = (int(self.camera.height * scale) + 1, int(self.camera.width * scale) + 1)
-        drawn = np.isfinite(depth_image(self.pixels * scale, self.depth, triangles, shape)).astype(np.float32)
-        margin = max(1, round(0.025 * self.diagonal * scale))
-        return cv2.GaussianBlur(cv2.dilate(drawn, np.ones((2 * margin + 1,) * 2)), (0, 0), margin / 2)
-
-    @property
-    def solid_scale(self) -> float:
-        return self._scale
 
     def _near(self, wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Mean portrait pixel of the ``known`` vertices nearest to each ``wanted`` one on the mean head."""

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from engine.compositing.layers.fill import ellipse, nearest
+from engine.compositing.layers.head_mask import head_mask
+from engine.compositing.layers.materials import tightened
+from engine.compositing.layers.relief import head_weights, relief
+from engine.compositing.plate import background_plate
 from engine.face.maths import smoothstep
+from engine.geometry.flow import FlowBuilder
 from engine.geometry.source_geometry import SourceGeometry
 
 _REACH = 0.13  # of the face's diagonal: an outline further away is another thing's
 _LOWEST = 4.5  # nominal cm above the chin; below it the jaw's own outline is right
 _FLAT, _HARMONIC = 60, 150  # neighbour averages that flatten an ear, and that spread the outline's pull
 _MOST = 3.0  # cm
+
+
+@dataclass(frozen=True)
+class HeadOutline:
+    """What the outline of a portrait's head was found with.
+
+    ``background`` (H, W, 3) float32 the plate, ``matte`` (H, W) float32 without background at its rim; ``mask`` (h, w)
+    bool which pixels are head, at flow resolution; ``weights`` (N,) of the head against the neck, ``ear`` (N,) bool.
+    """
+
+    background: np.ndarray
+    matte: np.ndarray
+    mask: np.ndarray
+    weights: np.ndarray
+    ear: np.ndarray
+
+
+def fit_outline(source: SourceGeometry, rgb: np.ndarray, matte: np.ndarray) -> HeadOutline:
+    """Correct ``source`` so that its mesh follows the outline of the head in ``rgb`` (H, W, 3) uint8, ``matte`` (H, W)."""
+    background = background_plate(rgb, matte)
+    build = FlowBuilder(source)
+    matte = tightened(rgb, matte, background, build.shape, source.diagonal * build.scale)
+    small_rgb, small_matte = (
+        cv2.resize(image, build.shape[::-1], interpolation=cv2.INTER_AREA) for image in (rgb, matte)
+    )
+    weights = head_weights(source)
+    mask = head_mask(small_rgb, small_matte, relief(build, weights))
+    return HeadOutline(background, matte, mask, weights, follow_outline(source, weights, mask, build.scale))
 
 
 def ears(source: SourceGeometry) -> np.ndarray:
