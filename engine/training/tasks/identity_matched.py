@@ -22,12 +22,12 @@ from engine.systems.identity_matched.network.generator import (
     SOURCE_INPUTS,
     Answer,
     Config,
-    FrameHalf,
+    FrameDecoder,
     Generator,
-    SourceHalf,
+    SourceEncoder,
     composite,
 )
-from engine.systems.identity_matched.network.geometry import look_up
+from engine.systems.identity_matched.network.geometry import warp
 from engine.training import adversarial, augment, losses, perceptual
 from engine.training.batch import Batch
 from engine.training.curves import grid
@@ -168,15 +168,15 @@ class IdentityMatched(Task):
         config = self.net.config
         source = {name: torch.zeros(1, CHANNELS[name], size, size) for name in SOURCE_INPUTS}
         with torch.no_grad():
-            known = self.net.cpu().remember(*source.values())
-        graphs = {"source": Graph(SourceHalf(self.net), source, config.source_outputs)}
+            known = self.net.cpu().encode_source(*source.values())
+        graphs = {"source": Graph(SourceEncoder(self.net), source, config.source_outputs)}
         for kind in dict.fromkeys((config.correspondence, "analytic")):
             net = Generator(replace(config, correspondence=kind)).eval()
             net.load_state_dict(self.net.state_dict())
-            frame = {name: known[name] for name in net.config.remembered}
+            frame = {name: known[name] for name in net.config.frame_features}
             frame |= {name: torch.zeros(1, CHANNELS[name], size, size) for name in net.config.frame_inputs}
             name = "frame" if kind == config.correspondence else f"frame_{kind}"
-            graphs[name] = Graph(FrameHalf(net), frame, OUTPUTS)
+            graphs[name] = Graph(FrameDecoder(net), frame, OUTPUTS)
         return graphs
 
     def _base(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -219,7 +219,7 @@ class IdentityMatched(Task):
     def _motion(self, batch: Batch, inputs: dict[str, Tensor], answer: Answer) -> dict[str, Tensor]:
         """What can be said of the parts, since the motion is known."""
         given, visible = self.options, batch["flow_visible"]
-        drawn = look_up(self._base(inputs), answer.offset)
+        drawn = warp(self._base(inputs), answer.offset)
         shown = visible * (1 - batch["inputs_hidden"])
         made = {"moved": given.moved * losses.l1(drawn, batch["driving_image"], shown)}
         if answer.match.attention is None:
