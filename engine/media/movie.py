@@ -23,7 +23,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from av.video.stream import VideoStream
 
 from engine.errors import EngineError
-from engine.media.source import FrameSource, out_of_range
+from engine.media.frame_source import FrameSource, out_of_range
 
 _UNSPECIFIED, _RGB = 2, 0  # AVColorSpace
 # Without full chroma swscale darkens every pixel by 1 to 2 of 255, with accurate rounding even more than without.

@@ -37,8 +37,7 @@ from engine.training.portrait import Portrait, portrait_of
 from engine.training.records import Layout, Parts
 from engine.training.resize import smaller_frame
 from engine.training.sample import Frame, Pair, Samples
-from engine.training.shard_writer import write
-from engine.training.shards import Plan, Records
+from engine.training.shards import Plan, Records, write
 from engine.training.studio.randomness import draws
 
 MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mxf", ".mpg", ".mts"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,26 @@ def test_a_system_never_imports_another():
         return len(parts) > 1 and within(name, "engine.systems") and others not in allowed
 
     assert not offences("engine/systems", forbidden)
+
+
+def test_what_systems_share_knows_none_of_them():
+    shared = ("compositing", "face", "geometry", "media", "motion", "raster", "runtime", "tracking")
+    found = [
+        text for room in shared for text in offences(f"engine/{room}", lambda _, name: within(name, "engine.systems"))
+    ]
+    assert not found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports inside functions count."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources("engine")}
+    graph = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in imports(path)}
+        & set(modules) - {module}
+        for module, path in modules.items()
+        if not within(module, "engine.training.studio")
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
 def test_nothing_below_reaches_up_to_the_pipeline():

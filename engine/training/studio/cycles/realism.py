@@ -23,8 +23,8 @@ from engine.media.image import write_fault
 from engine.progress import Progress
 from engine.training.records import Parts
 from engine.training.sample import Pair
-from engine.training.shard_writer import plan_of, write
-from engine.training.shards import Plan, Records
+from engine.training.shard_writer import plan_of
+from engine.training.shards import Plan, Records, write
 from engine.training.studio.cycles import export
 from engine.training.studio.dataset import Options, StudioSamples, labelled
 from engine.training.studio.renderer.render import render
