@@ -1,4 +1,4 @@
-"""The portrait taken apart: the person, premultiplied by the matte, and a plate of what may stand behind."""
+"""The portrait in layers: the person, premultiplied by the matte, and a clean plate of the background."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILL_KERNELS = (5, 11, 23, 47, 95, 191, 383)
 
 
 class Plate:
-    """Person and background of one portrait; composing them unmoved gives the portrait back exactly.
+    """Person and background of one portrait; composed without motion they give exactly the portrait.
 
     ``background`` (H, W, 3) float32 is the portrait with the person filled in from what is around.
     """
@@ -29,11 +29,11 @@ class Plate:
         self._faceless = _without_face(self._layers, solid)
 
     def compose(self, source: np.ndarray, hidden: np.ndarray, vacated: np.ndarray) -> np.ndarray:
-        """Look the person up at ``source`` (H, W, 2), pixel centres at +.5, over the background: (H, W, 3) float32.
+        """The person sampled at ``source`` (H, W, 2), pixel centres at +.5, over the background: (H, W, 3) float32.
 
-        Where ``hidden`` (H, W) the head stays opaque although the matte is empty there: the portrait does not show
-        that surface, and the person's nearest colours stand in. Where ``vacated`` (H, W) the face has turned away:
-        what is next to it shows instead, be it hair, neck or background.
+        Where ``hidden`` (H, W) is 1 the portrait does not show the surface: the head is opaque there even if the matte
+        is empty, in the person's nearest colours. Where ``vacated`` (H, W) is 1 the face has turned away, and what is
+        next to it shows: hair, neck or background.
         """
         x, y = source[..., 0] - 0.5, source[..., 1] - 0.5
         layers = cv2.remap(self._layers, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -50,7 +50,7 @@ class Plate:
 
 
 def _clean_background(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The portrait with the person filled from the surroundings, nearest first (push–pull at reduced size)."""
+    """The portrait with the person filled from the surroundings, nearest first, by blurs of growing size."""
     height, width = matte.shape
     shrink = min(1.0, _FILL_SIDE / max(height, width))
     small = cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -1,8 +1,8 @@
 """Mesh motion → dense flow: for every pixel of the new frame, where in the portrait to look, and how far to trust it.
 
-Two layers. The *outer* layer moves hair, neck and surroundings as a soft rigid body on a coarse grid. The *face* layer
-is the rasterised mesh; its difference from the outer layer is carried beyond its edge with decay, so no seam shows.
-All later systems read the same buffers.
+There are two layers. The *outer* layer moves hair, neck and surroundings as a soft rigid body on a coarse grid. The
+*face* layer is the rasterised mesh. Its difference from the outer layer is extrapolated beyond its edge with decay, so
+that there is no seam.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from engine.face.maths import rotation_from_vector, smoothstep, vector_from_rota
 from engine.geometry.source_geometry import SourceGeometry, turn_weight
 from engine.raster.opencv import Fragments, depth_image, rasterise
 
-NOTHING = 255  # the part of pixels that show no mesh
 _GRID_SIDE = 160
 _SOFT_TURN = 0.12  # radians out of plane beyond which the outer layer stops following
-_EYE_BIAS = 0.12  # cm: eyeballs are drawn this much deeper than they lie, or they pierce the lids
-_UNHIDES = 0.12  # radians out of plane after which what the portrait hides is filled wholly
+_EYE_BIAS = 0.12  # cm by which eyeballs are drawn deeper than they are, so that they do not pierce the lids
+_UNHIDES = 0.12  # radians out of plane from which on what the portrait hides is filled completely
 _INVERSIONS = 10
 
 
@@ -30,12 +29,12 @@ _INVERSIONS = 10
 class GeometryFlow:
     """Buffers of (h, w), the portrait's aspect at flow resolution.
 
-    ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
-    of what is looked up the portrait does not really show, or must be opaque since the head has turned; ``vacated``
-    (h, w) 0…1 how surely that piece of the portrait has turned away from here, so that what lay beside it shows;
-    ``fragments`` of the drawn mesh, their part ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2),
-    how much of these the portrait does not show ``fragment_hidden`` (P,) 0…1, and the ``triangles`` they index;
-    ``vertices`` (N, 2) pixels at flow resolution, ``camera_points`` (N, 3) cm; ``scale`` flow pixels a portrait pixel.
+    ``source`` (h, w, 2) float32: where to look, in portrait pixels with centres at +.5. ``hidden`` (h, w) 0…1: the
+    portrait does not show that surface, or it must be opaque since the head has turned. ``vacated`` (h, w) 0…1: the
+    face has turned away from that pixel, so that what is next to it in the portrait shows. ``fragments`` of the drawn
+    mesh, with their part ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2), how much the portrait
+    hides them ``fragment_hidden`` (P,) 0…1, and the ``triangles`` they index. ``vertices`` (N, 2) pixels at flow
+    resolution, ``camera_points`` (N, 3) cm, ``scale`` flow pixels per portrait pixel.
     """
 
     source: np.ndarray
@@ -50,20 +49,10 @@ class GeometryFlow:
     camera_points: np.ndarray
     scale: float
 
-    @property
-    def part(self) -> np.ndarray:
-        """The mesh part drawn at each pixel, (h, w) uint8, or ``NOTHING``."""
-        return self.fragments.image(self.fragment_part.astype(np.uint8), NOTHING)
-
-    @property
-    def stretch(self) -> np.ndarray:
-        """:func:`stretch` at flow resolution."""
-        return stretch(self.source * self.scale)
-
 
 def stretch(places: np.ndarray) -> np.ndarray:
-    """log2 of area in the new frame per area looked up, (h, w), of ``places`` (h, w, 2) to look, in pixels of this very
-    picture: above 0 the portrait's pixels are magnified."""
+    """(h, w) log2 of the area in the new frame per area of the portrait, for ``places`` (h, w, 2) to look, in pixels of
+    the new frame; above 0 the portrait's pixels are magnified."""
     (xx, xy), (yx, yy) = (np.gradient(places[..., k]) for k in range(2))
     area = np.abs(xy * yx - xx * yy)
     return -np.log2(np.clip(area, 1e-3, 1e3))
@@ -145,13 +134,13 @@ class FlowBuilder:
         return float(np.linalg.norm(turn[:2]))
 
     def _hiding(self, turn: float) -> tuple[np.ndarray, np.ndarray]:
-        """Per vertex: how much the portrait hides it, and how surely it must be opaque since the head has turned."""
+        """Per vertex: how much the portrait hides it, and how opaque it must be since the head has turned."""
         source, far = self.source, turn_weight(turn)
         firm = source.anatomy.neck_weight * ~source.anatomy.scalp
         return turn_weight(turn, _UNHIDES) * source.hidden_hard + far * source.hidden_soft, far * firm
 
     def _vacated(self, fragments: Fragments, coordinates: np.ndarray, turn: float) -> np.ndarray:
-        """Outside the mesh, yet looked up inside the portrait's face: a cheek or ear that is behind the head now."""
+        """Pixels outside the mesh that look up the portrait's face: a cheek or ear that is behind the head now."""
         if turn == 0:
             return np.zeros(self.shape, np.float32)
         scale = self.source.solid_scale
