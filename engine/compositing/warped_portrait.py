@@ -15,10 +15,10 @@ from engine.geometry.source_geometry import SourceGeometry
 class WarpedPortrait:
     """What of one portrait's pixels does not depend on the frame."""
 
-    def __init__(self, rgb: np.ndarray, matte: np.ndarray, source: SourceGeometry) -> None:
-        """``rgb`` (H, W, 3) uint8, ``matte`` (H, W) float32 in 0…1."""
+    def __init__(self, rgb: np.ndarray, plate: Plate, source: SourceGeometry) -> None:
+        """``rgb`` (H, W, 3) uint8 is the portrait, ``plate`` its layers."""
         self._size = (rgb.shape[1], rgb.shape[0])
-        self._plate = Plate(rgb, matte, source.solid)
+        self._plate = plate
         self._eyes = Eyes(rgb, source)
         self._mouth = Mouth(rgb, source)
 

@@ -16,6 +16,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from engine.compositing.plate import Plate
 from engine.compositing.warped_portrait import WarpedPortrait
 from engine.face.camera import Pose
 from engine.face.model import Anchors
@@ -43,6 +44,7 @@ FIELDS: dict[str, Field] = {
     # Of the portrait itself.
     "source_image": Field(Picture(), ("S", "S", 3), "the portrait, uint8 sRGB"),
     "source_matte": Field(Share(), ("S", "S"), "how much of each pixel is person, 0…1"),
+    "source_background": Field(Picture(), ("S", "S", 3), "the portrait with the person filled in, uint8 sRGB"),
     "source_pncc": Field(Code(), ("S", "S", 3), "PNCC of the head as the portrait shows it, 0…1, 0 without mesh"),
     "source_depth": Field(Depth(), ("S", "S"), "depth of that head, cm, infinity without mesh"),
     "source_landmarks68": Field(Points(), (68, 2), "its landmarks, pixels of the square"),
@@ -115,10 +117,9 @@ class _Arrays:
 
 
 class PortraitInputs(_Arrays):
-    """The arrays ``source_…`` of one portrait, and the geometry that its frames share.
+    """The arrays ``source_…`` of one portrait, and what its frames share.
 
-    ``side`` is S; ``size`` (width, height) is the portrait's. What only a fitted face can give raises AttributeError
-    where the portrait has none.
+    ``side`` is S; ``size`` (width, height) is the portrait's. All but ``rgb`` and ``size`` needs a fitted face.
     """
 
     def __init__(
@@ -137,6 +138,11 @@ class PortraitInputs(_Arrays):
             self.square = square
         if matte is not None:
             self.matte = matte
+
+    def prepare(self) -> None:
+        """Make what every frame needs, so that the first frame takes no longer than others."""
+        if self.needs & {"frame", "warped"}:
+            _ = self.drawing
 
     @property
     def face(self) -> FaceFit:
@@ -161,8 +167,13 @@ class PortraitInputs(_Arrays):
         return FlowBuilder(self.geometry)
 
     @cached_property
+    def plate(self) -> Plate:
+        """Person and background."""
+        return Plate(self.rgb, self.matte, self.geometry.solid)
+
+    @cached_property
     def drawing(self) -> WarpedPortrait:
-        return WarpedPortrait(self.rgb, self.matte, self.geometry)
+        return WarpedPortrait(self.rgb, self.plate, self.geometry)
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -266,6 +277,8 @@ class PortraitInputs(_Arrays):
                 return self.picture(self.rgb)
             case "matte":
                 return self.square.cut(self.matte, self.side)
+            case "background":
+                return self.picture(np.clip(np.rint(self.plate.background), 0, 255).astype(np.uint8))
             case of_head:
                 return self.of_head(of_head, self._own_head)
 
