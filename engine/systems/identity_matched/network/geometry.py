@@ -87,7 +87,8 @@ class GeometryEncoder(nn.Module):
         cells = functional.avg_pool2d(pncc, self.stride)  # (B, 4, h, w)
         covered = cells[:, 3:]
         point = cells[:, :3] / covered.clamp(min=1e-3) * math.pi
-        place = (cell_centres(*cells.shape[2:], self.stride, cells) + 1).expand(len(cells), -1, -1, -1) * (math.pi / 2)
+        place = cell_centres(cells.shape[2], cells.shape[3], self.stride, cells)  # (1, 2, h, w)
+        place = (place + 1).expand(len(cells), -1, -1, -1) * (math.pi / 2)
         code = torch.cat(
             [covered * point.cos(), covered * point.sin(), (1 - covered) * place.cos(), (1 - covered) * place.sin()], 1
         )
