@@ -1,15 +1,16 @@
 """What the add-on and the engine say to each other: one JSON object a line. Standard library only; both sides read it.
 
 To the engine (stdin):    ``job`` (a :class:`Job`), ``cancel``, ``exit``. End of file means ``cancel`` then ``exit``.
-From the engine (stdout), in this order for one job::
+From the engine (stdout) for one job::
 
     hello     protocol, version, python, pid              once, before anything is read
-    take      folder, name, width, height, total          the folder exists from here on
-    progress  phase (analyse|render), done, total, fps, seconds_left (null while unknown)
+    take      folder, name, width, height, total          after the analysis; a take without a frame goes again
+    progress  phase (wait|analyse|render), done, total, fps, seconds_left (null while unknown);
+              ``wait`` while another process analyses the same footage
     frame     frame (output number), file (name), status  the file is whole on disk; ``kept``: it was there before
     warning   code, text, remedy
     error     code, text, remedy                          ends the job; frames already announced stay
-    done      frames (written), cancelled, folder, sidecar, device
+    done      frames (asked for and on disk), cancelled, folder (empty without a take), sidecar, device
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PROTOCOL = 2
-VERSION = "0.1.0"
+VERSION = "0.1.0"  # repeated in blender_manifest.toml and pyproject.toml, which a test compares
 MAX_LINE = 32 * 1024 * 1024
 
+DRIVING_KINDS = ("movie", "sequence", "motion", "curves", "none")
 MOTION_PRESETS = ("absolute", "relative", "mixed")
 MOTION_PARTS = ("expression", "rotation", "translation")
 IDENTITIES = ("portrait", "driver")
@@ -41,10 +43,11 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Driving:
-    """Where the performance comes from.
+    """Where the motion comes from.
 
     ``kind`` is ``movie`` (``path`` is the file), ``sequence`` (``path`` is the folder, ``files`` the names in order),
-    ``performance`` (``path`` is an analysed ``.performance`` file) or ``none`` (systems that need no performance).
+    ``motion`` or ``curves`` (``path`` is a ``.motion.npz`` or ``.curves.npz`` file), or ``none`` (for systems that need
+    no motion).
     """
 
     kind: str
@@ -136,7 +139,7 @@ class Job:
             raise ProtocolError("fps: both numbers must be positive")
         if not _SHOT.fullmatch(self.shot) or self.shot.strip(".") == "":
             raise ProtocolError(f"shot: {self.shot!r} may hold only letters, digits, '.', '_' and '-'")
-        if self.driving.kind not in ("movie", "sequence", "performance", "none"):
+        if self.driving.kind not in DRIVING_KINDS:
             raise ProtocolError(f"driving: unknown kind {self.driving.kind!r}")
         if any("/" in name or "\\" in name or name in ("", ".", "..") for name in self.driving.files):
             raise ProtocolError("driving: files must be plain names inside the folder")

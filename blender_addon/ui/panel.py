@@ -16,7 +16,7 @@ from ..tool.sequencer import driving_strip
 from . import engine, render
 from .portraits import UNDERSTUDY_UL_portraits
 
-PHASES = {"analyse": "Reading the performance", "render": "Drawing"}
+PHASES = {"wait": "Waiting for another analysis", "analyse": "Tracking the motion", "render": "Drawing"}
 
 
 class _Panel:

@@ -1,4 +1,4 @@
-"""``python -m engine analyse``: footage in, performance file out."""
+"""``python -m engine analyse``: footage in, motion file out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from engine.cli.footage import driving_from, rate, source_frames
 from engine.errors import EngineError
 from engine.media.image import write_fault
 from engine.media.source import open_source
+from engine.motion.motion import SUFFIX
 from engine.progress import Progress
 from engine.tracking.registry import terms
 
@@ -19,10 +20,10 @@ from engine.tracking.registry import terms
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "python -m engine analyse",
-        description="Read the performance out of footage, once, into a file that `render --driving` takes.",
+        description="Track the motion of a face in footage, once, into a file that `render --driving` takes.",
     )
     parser.add_argument("footage", type=Path, metavar="V", help="a movie or a folder of images")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="V.performance")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=f"V{SUFFIX}")
     parser.add_argument("--frames", help="source frames like 0-99, counted from 0 (default: all)")
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
     parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
@@ -31,8 +32,8 @@ def main(argv: list[str]) -> int:
 
 
 def _analyse(arguments: argparse.Namespace) -> int:
-    if arguments.out.suffix.lower() != ".performance":
-        raise EngineError("arguments", f"{arguments.out} does not end in .performance.", "Name the file so.")
+    if not arguments.out.name.lower().endswith(SUFFIX):
+        raise EngineError("arguments", f"{arguments.out} does not end in {SUFFIX}.", f"Name the file V{SUFFIX}.")
     try:
         arguments.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -47,8 +48,8 @@ def _analyse(arguments: argparse.Namespace) -> int:
 
     progress = Progress(Console(stop - start), "analyse", stop - start)
     with closing(create(arguments.detector)) as detector, closing(source.frames(start, stop)) as frames:
-        performance = analyse(frames, source.fps, detector, str(source.path), lambda done: progress.update(int(done)))
+        motion = analyse(frames, source.fps, detector, str(source.path), lambda done: progress.update(int(done)))
     progress.update(stop - start)
-    performance.save(arguments.out)
+    motion.save(arguments.out)
     print(arguments.out)
     return 0

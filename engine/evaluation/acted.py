@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.evaluation.exact import exact_performance, kept
+from engine.evaluation.exact import exact_motion, kept
 from engine.evaluation.motion_scores import BIN, REACH
 from engine.evaluation.pictures import Moment, Picture
 from engine.evaluation.testsets import Shot, TestSet
@@ -112,7 +112,7 @@ class Takes(TestSet):
         portrait = folder / f"{label}_portrait.png"
         write_atomic(portrait, encode_png(truth.frames[rest].image))
         source = Picture(truth.frames[rest].image)
-        exact = exact_performance(truth.frames, detector, points, rest)
+        exact = exact_motion(truth.frames, detector, points, rest)
         answers = []
         for k, (frame, seen, flow) in enumerate(zip(truth.frames, driver.frames, truth.flows)):
             if k != rest:
@@ -136,7 +136,7 @@ class Takes(TestSet):
             label=label,
             portrait=portrait,
             driving=Driving("sequence", str(place), names),
-            exact_driving=kept(exact, folder / f"{label}_exact.performance"),
+            exact_driving=kept(exact, folder / f"{label}_exact.motion.npz"),
             frames=tuple(answer.index for answer in answers),
             motion="relative",
             neutral=rest,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.errors import EngineError
-from engine.evaluation.exact import RATE, exact_performance, kept, labelled
+from engine.evaluation.exact import RATE, exact_motion, kept, labelled
 from engine.evaluation.pictures import Moment, Picture
 from engine.evaluation.testsets import Shot, TestSet
 from engine.face.subject import FaceFit, fit_portraits
 from engine.media.image import encode_png, write_atomic
-from engine.motion.performance import Performance
+from engine.motion.motion import Motion, Tracked
 from engine.tracking.detector import Detector
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.warped import placed
@@ -102,12 +102,12 @@ class Pairs(TestSet):
             fitted = replace(fitted, translation=np.stack([placed(frame) for frame in (source, truth)]))
         exact = None
         if labelled(source) and labelled(truth):
-            exact = exact_performance([source, truth], detector.name, fitted.offsets.shape[1], neutral=0)
+            exact = exact_motion([source, truth], detector.name, own.offsets.shape[0], neutral=0)
         return PairShot(
             label=label,
             portrait=portrait,
-            driving=kept(fitted, folder / f"{label}_fitted.performance"),
-            exact_driving=None if exact is None else kept(exact, folder / f"{label}_exact.performance"),
+            driving=kept(fitted, folder / f"{label}_fitted.motion.npz"),
+            exact_driving=None if exact is None else kept(exact, folder / f"{label}_exact.motion.npz"),
             frames=(1,),
             motion="relative",
             neutral=0,
@@ -134,26 +134,28 @@ def _answer(pair: Pair, mode: str) -> tuple[Frame, Frame] | None:
     return pair.cross_source, pair.cross
 
 
-def _fitted(driver: list[FaceFit], own: FaceFit, detector: str, size: int) -> Performance:
+def _fitted(driver: list[FaceFit], own: FaceFit, detector: str, size: int) -> Motion:
     """From the portrait's own state to the driver's; ``driver`` has the fits of its two frames, as they are."""
     fits, model = [own, driver[1]], own.model
-    return Performance(
+    return Motion(
         expression_names=model.expression_names,
         expression=np.stack([fit.expression for fit in fits]),
         rotation=np.stack([fit.pose.rotation for fit in fits]),
         translation=np.stack([fit.pose.translation for fit in fits]),
         gaze=np.stack([fit.gaze for fit in fits]),
-        offsets=np.stack([fit.offsets for fit in driver]),  # of one person's skin: never from another's
-        confidence=np.array([fit.observation.confidence for fit in fits]),
-        residual=np.array([fit.residual for fit in fits]),
         valid=np.ones(len(fits), bool),
-        identity=driver[1].identity,
         start=0,
-        fps=RATE,
-        size=(size, size),
+        rate=RATE,
         neutral=0,
-        detector=detector,
-        model=model.sha256,
+        tracked=Tracked(
+            offsets=np.stack([fit.offsets for fit in driver]),  # of one person's skin: never from another's
+            residual=np.array([fit.residual for fit in fits]),
+            confidence=np.array([fit.observation.confidence for fit in fits]),
+            identity=driver[1].identity,
+            detector=detector,
+            model=model.sha256,
+            size=(size, size),
+        ),
     )
 
 

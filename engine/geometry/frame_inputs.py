@@ -28,7 +28,7 @@ from engine.geometry.framing import Square, head_square
 from engine.geometry.landmark_image import landmark_image
 from engine.geometry.pncc import eyes_in_code, normalised_coordinates
 from engine.geometry.source_geometry import SourceGeometry
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.tracking.person_matte import person_matte
 
 NO_MESH, SKIN, EYE, MOUTH = range(4)  # values of ``parts``

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from engine.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something done to the footage that its user should know; the parts are those of a protocol ``warning``."""
+
+    code: str
+    text: str
+    remedy: str
 
 
 class FrameSource(ABC):
@@ -23,6 +33,7 @@ class FrameSource(ABC):
     """Frames a second, exact."""
     size: tuple[int, int]
     """Width and height of the upright picture, pixels."""
+    remarks: tuple[Remark, ...] = ()
 
     @property
     @abstractmethod

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import EngineError
-from engine.media.frame_source import FrameSource, Player
+from engine.media.frame_source import FrameSource, Player, Remark
 from engine.media.image import read_image
 from engine.protocol import Driving
 
-__all__ = ["FrameSource", "Player", "open_source"]
+__all__ = ["FrameSource", "Player", "Remark", "open_source"]
 
 
 def open_source(driving: Driving, fps: Fraction) -> FrameSource:

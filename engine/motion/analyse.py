@@ -1,8 +1,9 @@
-"""Footage → performance: detect every frame in order, learn who it is, fit every frame, smooth."""
+"""Footage → motion: detect the face in every frame, find the driver's identity, fit every frame, smooth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -12,27 +13,42 @@ from engine.face import model as face_model
 from engine.face.camera import Camera
 from engine.face.fitting import Fitter, FrameFit
 from engine.face.gaze import gaze_angles
-from engine.motion.performance import Performance
+from engine.motion.motion import Motion, Tracked
 from engine.motion.smoothing import fill_gaps, interpolate, smooth, smooth_pose
 from engine.tracking.detector import Detector, Observation
 
+VERSION = 1
+"""Raise it whenever the same footage gives other motion: with the detectors, the fitter or what is done here."""
+
 _KEY_FRAMES = 10  # enough for an identity; more cost time and change nothing
 _WORST_RESIDUAL = 4.0  # percent: beyond this the landmarks are no face
-_SHUT = 0.55  # blink weight beyond which an iris is a guess
+_SHUT = 0.55  # blink weight beyond which the position of an iris is a guess
 _WARM_UP = 2  # the first frame is tracked again until its crop has settled
+
+OnFrame = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class FittedFrame:
+    """One frame explained by the face model, before smoothing; the terms are those of :class:`Tracked`."""
+
+    fit: FrameFit
+    offsets: np.ndarray
+    gaze: np.ndarray
+    confidence: float
 
 
 def analyse(
     frames: Iterable[tuple[int, np.ndarray]],
-    fps: Fraction,
+    rate: Fraction,
     detector: Detector,
     name: str,
-    on_frame: Callable[[float], None] = lambda done: None,
-) -> Performance:
-    """Analyse consecutive ``frames`` (index, rgb), streamed; ``name`` is the footage's, for messages.
+    on_frame: OnFrame = lambda done: None,
+) -> Motion:
+    """The motion in consecutive ``frames`` (index, (H, W, 3) uint8 sRGB), streamed.
 
-    ``on_frame`` hears how many frames are done, a detected one counting half until it is fitted, and may raise to
-    cancel. Raises EngineError ``no_face`` when no frame shows one.
+    ``name`` is the footage's, for errors. ``on_frame`` hears how many frames are done (a detected frame counts half
+    until it is fitted) and may raise to cancel. Raises EngineError ``no_face`` when no frame shows one.
     """
     observations, start, camera = _observe(frames, detector, on_frame)
     seen = [o for o in observations if o is not None]
@@ -45,12 +61,21 @@ def analyse(
     fitter = Fitter(face_model.load(), camera, seen[0].dense is not None)
     keys = np.unique(np.linspace(0, len(seen) - 1, min(_KEY_FRAMES, len(seen))).astype(int))
     identity = fitter.subject([seen[k] for k in keys])
-    return _fit_all(fitter, identity, observations, start, fps, detector.name, on_frame)
+    count = len(observations)
+    fits = fit_frames(fitter, identity, observations, lambda done: on_frame((count + done) / 2))
+    if not any(fits):
+        raise EngineError(
+            "no_face",
+            f"What the detector found in {name} does not fit a face in any frame.",
+            "Choose footage in which one face is large, lit and not covered.",
+        )
+    return _smoothed(fitter, identity, fits, start, rate, detector.name)
 
 
 def _observe(
-    frames: Iterable[tuple[int, np.ndarray]], detector: Detector, on_frame: Callable[[float], None]
+    frames: Iterable[tuple[int, np.ndarray]], detector: Detector, on_frame: OnFrame
 ) -> tuple[list[Observation | None], int, Camera | None]:
+    """What the detector sees in every frame, the number of the first frame, and the camera of its picture."""
     detector.restart()
     observations: list[Observation | None] = []
     start, camera = 0, None
@@ -64,74 +89,90 @@ def _observe(
     return observations, start, camera
 
 
-def _fit_all(
-    fitter: Fitter,
-    identity: np.ndarray,
-    observations: list[Observation | None],
-    start: int,
-    fps: Fraction,
-    detector: str,
-    on_frame: Callable[[float], None],
-) -> Performance:
+def fit_frames(
+    fitter: Fitter, identity: np.ndarray, observations: Sequence[Observation | None], on_frame: OnFrame
+) -> list[FittedFrame | None]:
+    """Fit consecutive frames of the person with ``identity`` (K,), each starting from the one before.
+
+    None where nothing was observed or where it does not look like a face. ``on_frame`` hears how many frames are done.
+    """
     points, neutral = fitter.neutral_points(identity), fitter.model.neutral(identity)
-    count, width = len(observations), len(fitter.upper)
-    expression, rotation = np.zeros((count, width)), np.tile(np.eye(3), (count, 1, 1))
-    translation, gaze = np.zeros((count, 3)), np.zeros((count, 2, 2))
-    offsets, residual = np.zeros((count, len(points), 3)), np.zeros(count)
-    confidence, valid = np.zeros(count), np.zeros(count, bool)
+    fits: list[FittedFrame | None] = []
     previous: FrameFit | None = None
     for i, observation in enumerate(observations):
-        on_frame((count + i) / 2)
-        if observation is None:
-            previous = None
-            continue
-        fit = fitter.frame(observation, points, previous)
-        if fit.residual > _WORST_RESIDUAL and previous is not None:
+        on_frame(i)
+        fit = None if observation is None else fitter.frame(observation, points, previous)
+        if observation and fit and previous and fit.residual > _WORST_RESIDUAL:
             fit = fitter.frame(observation, points, None)
-        previous = fit if fit.residual <= _WORST_RESIDUAL else None
-        if previous is None:
+        previous = fit if fit and fit.residual <= _WORST_RESIDUAL else None
+        if observation is None or previous is None:
+            fits.append(None)
             continue
-        expression[i], rotation[i], translation[i] = fit.expression, fit.pose.rotation, fit.pose.translation
-        offsets[i] = fitter.offsets(observation, points, fit)
-        gaze[i] = gaze_angles(fitter, observation, neutral, fit, offsets[i])
-        residual[i], confidence[i], valid[i] = fit.residual, observation.confidence, True
-    if not valid.any():
-        raise EngineError(
-            "no_face",
-            "What the detector found in the footage does not fit a face in any frame.",
-            "Choose footage in which one face is large, lit and not covered.",
-        )
-    names = fitter.model.expression_names
-    blinks = [names.index(n) for n in ("eyeBlink_L", "eyeBlink_R") if n in names]
-    shut = expression[:, blinks].mean(axis=1) if blinks else np.zeros(count)
-    gaze = interpolate(gaze, valid & (shut < _SHUT))
-    expression, offsets, gaze = (fill_gaps(a, valid) for a in (expression, offsets, gaze))
-    rotation, translation = smooth_pose(fill_gaps(rotation, valid), fill_gaps(translation, valid))
-    expression, offsets = smooth(expression, 0.5), smooth(offsets, 0.5)
-    return Performance(
-        expression_names=names,
+        offsets = fitter.offsets(observation, points, previous)
+        gaze = gaze_angles(fitter, observation, neutral, previous, offsets)
+        fits.append(FittedFrame(previous, offsets, gaze, observation.confidence))
+    return fits
+
+
+def stacked(fits: Sequence[FittedFrame | None], read: Callable[[FittedFrame], np.ndarray | float]) -> np.ndarray:
+    """A value of every frame, (T, …) float64; zero where the frame was not fitted. At least one frame was."""
+    zero = np.zeros_like(read(next(fit for fit in fits if fit)), np.float64)
+    return np.stack([read(fit) if fit else zero for fit in fits]).astype(np.float64, copy=False)
+
+
+def _smoothed(
+    fitter: Fitter,
+    identity: np.ndarray,
+    fits: Sequence[FittedFrame | None],
+    start: int,
+    rate: Fraction,
+    detector: str,
+) -> Motion:
+    valid = np.array([fit is not None for fit in fits])
+    expression = stacked(fits, lambda f: f.fit.expression)
+    residual = stacked(fits, lambda f: f.fit.residual)
+    shut = eyes_shut(fitter.model.expression_names, expression)
+    gaze = interpolate(stacked(fits, lambda f: f.gaze), valid & (shut < _SHUT))
+    rotation, translation = smooth_pose(
+        fill_gaps(stacked(fits, lambda f: f.fit.pose.rotation), valid),
+        fill_gaps(stacked(fits, lambda f: f.fit.pose.translation), valid),
+    )
+    expression = smooth(fill_gaps(expression, valid), 0.5)
+    return Motion(
+        expression_names=fitter.model.expression_names,
         expression=expression,
         rotation=rotation,
         translation=translation,
-        gaze=smooth(gaze, 0.7),
-        offsets=offsets,
-        confidence=confidence,
-        residual=residual,
+        gaze=smooth(fill_gaps(gaze, valid), 0.7),
         valid=valid,
-        identity=identity,
         start=start,
-        fps=fps,
-        size=(fitter.camera.width, fitter.camera.height),
+        rate=rate,
         neutral=start + neutral_frame(expression, rotation, residual, valid, shut),
-        detector=detector,
-        model=fitter.model.sha256,
+        tracked=Tracked(
+            offsets=smooth(fill_gaps(stacked(fits, lambda f: f.offsets), valid), 0.5),
+            residual=residual,
+            confidence=stacked(fits, lambda f: f.confidence),
+            identity=identity,
+            detector=detector,
+            model=fitter.model.sha256,
+            size=(fitter.camera.width, fitter.camera.height),
+        ),
     )
+
+
+def eyes_shut(names: Sequence[str], expression: np.ndarray) -> np.ndarray:
+    """Mean blink weight (T,) of the expression weights (T, E)."""
+    blinks = [names.index(name) for name in ("eyeBlink_L", "eyeBlink_R") if name in names]
+    return expression[:, blinks].mean(axis=1) if blinks else np.zeros(len(expression))
 
 
 def neutral_frame(
     expression: np.ndarray, rotation: np.ndarray, residual: np.ndarray, valid: np.ndarray, shut: np.ndarray
 ) -> int:
-    """The least expressive good frame: well fitted, eyes not closing, and among equals the more frontal one."""
+    """The index of the least expressive good frame: well fitted, eyes open, and the more frontal one among equals.
+
+    ``expression`` (T, E), ``rotation`` (T, 3, 3), ``residual``, ``valid`` and ``shut`` (T,).
+    """
     frontal = np.arccos(np.clip(rotation[:, 2, 2], -1, 1))
     good = valid & (residual <= 1.5 * np.median(residual[valid]) + 1e-9)
     open_eyes = good & (shut <= np.percentile(shut[good], 60) + 1e-9)

@@ -1,4 +1,4 @@
-"""Smoothing that adapts to speed: strong while the head rests, light while it moves, without delay (zero phase).
+"""Smoothing that adapts to speed: strong while the head rests, light while it moves, zero phase.
 
 A fixed filter is either too weak for a still head, which then trembles, or too strong for a moving one.
 """

@@ -14,7 +14,7 @@ from engine.face.portrait import Portrait
 
 if TYPE_CHECKING:
     from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
-    from engine.motion.performance import MotionFrame
+    from engine.motion.motion import MotionFrame
 
 __all__ = ["Portrait", "Subject", "System", "WarpedSubject"]
 

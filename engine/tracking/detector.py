@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -47,6 +48,8 @@ class Detector(ABC):
     """Finds the most prominent face. Not safe to share between threads."""
 
     name: str
+    weights: tuple[Path, ...] = ()
+    """The files of its networks; another content gives other landmarks."""
 
     @abstractmethod
     def detect(self, rgb: np.ndarray) -> Observation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,11 @@ from engine.errors import EngineError
 from engine.tracking.detector import Detector, Observation, average
 
 DENSE = 468
+_NETWORKS = (
+    "face_landmark/face_landmark.tflite",
+    "face_landmark/face_landmark_with_attention.tflite",
+    "face_detection/face_detection_short_range.tflite",
+)
 _SETTLING, _AVERAGED = 2, 5  # looks at a still: the crop follows its landmarks, as in a clip; then noise is averaged
 _SAME_FACE = 0.1  # of the face's diagonal: two crops further apart show two people
 # MediaPipe's mesh indices for the 68 iBUG points; a tuple is averaged.
@@ -43,6 +49,7 @@ class MediaPipeDetector(Detector):
                 f"The face detector mediapipe cannot be imported ({fault}).",
                 "Install the engine's locked requirements again.",
             ) from fault
+        self.weights = tuple(Path(mediapipe.__path__[0]) / "modules" / name for name in _NETWORKS)
         self._solutions: Any = getattr(mediapipe, "solutions")
         self._still: Any = None
         self._clip: Any = None

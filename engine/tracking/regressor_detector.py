@@ -24,6 +24,7 @@ class RegressorDetector(Detector):
     def __init__(self, regressor: Regressor | None = None) -> None:
         """Raises EngineError as :func:`engine.runtime.open` does."""
         self._regressor = regressor or Regressor()
+        self.weights = (self._regressor.path,)
         self._last: Crop | None = None
 
     def detect(self, rgb: np.ndarray) -> Observation | None:

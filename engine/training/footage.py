@@ -29,9 +29,8 @@ from engine.face.maths import look
 from engine.geometry import pncc
 from engine.media.image import IMAGE_SUFFIXES
 from engine.media.source import FrameSource, open_source
-from engine.motion.analyse import analyse
-from engine.motion.cache import PerformanceCache
-from engine.motion.performance import Performance
+from engine.motion.footage import CachedAnalysis
+from engine.motion.motion import Motion
 from engine.training import shards
 from engine.training.portrait import Portrait, portrait_of
 from engine.training.records import Layout, Parts
@@ -187,39 +186,37 @@ def drawn(frame: Frame, vertices: np.ndarray):
 def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
     """The kept frames of one clip, from the cache or made now."""
     source = open_source(driving_from(path), _SEQUENCE_RATE)
-    known = PerformanceCache(cache, source, 0, source.count, detector)
-    performance = known.find()
-    if performance is None:
-        performance = _analysed(source, detector)
-        cache.mkdir(exist_ok=True)
-        known.keep(performance)
-    key = hashlib.sha256(json.dumps([known.path.stem, VERSION, shards.VERSION, size]).encode()).hexdigest()[:16]
+    motion, analysis = _analysed(cache, source, detector)
+    key = hashlib.sha256(json.dumps([analysis, VERSION, shards.VERSION, size]).encode()).hexdigest()[:16]
     folder = cache / f"{path.stem[:40]}.{key}"
-    portrait = portrait_of(performance)
-    kept = _kept(performance, portrait)
+    portrait = portrait_of(motion)
+    kept = _kept(motion, portrait)
     model = face_model.load()
     layout = Layout(("frame",), _KEPT, size, len(model.identity), len(model.expression))
     plan = Plan.of(layout, len(kept), {"kind": "clip", "key": key, "version": VERSION})
-    with closing(_Frames(source, performance, portrait, kept, size)) as frames:
+    with closing(_Frames(source, motion, portrait, kept, size)) as frames:
         write(folder, plan, frames)
     return Records(folder)
 
 
-def _analysed(source: FrameSource, detector: str) -> Performance:
+def _analysed(cache: Path, source: FrameSource, detector: str) -> tuple[Motion, str]:
+    """The motion of a clip and a name that changes with it."""
     from engine.tracking.registry import create
 
-    with closing(create(detector)) as finder, closing(source.frames(0, source.count)) as frames:
-        performance = analyse(frames, source.fps, finder, str(source.path))
-    if performance.offsets.shape[1] != 468:
+    with closing(create(detector)) as finder:
+        analysis = CachedAnalysis(cache, source, 0, source.count, finder)
+        motion = analysis.motion(lambda message: None)
+    if motion.tracked is None or motion.tracked.offsets.shape[1] != 468:
         raise EngineError(
             "unknown_detector", f"The detector {detector} sees too few points to label footage.", "Choose mediapipe."
         )
-    return performance
+    return motion, analysis.path.stem
 
 
-def _kept(performance: Performance, portrait: Portrait) -> list[int]:
-    """Indices into the performance of frames that are worth learning from."""
-    good = performance.valid & (performance.residual <= _WORST_RESIDUAL) & portrait.inside
+def _kept(motion: Motion, portrait: Portrait) -> list[int]:
+    """Indices into the motion of frames that are worth learning from."""
+    assert motion.tracked
+    good = motion.valid & (motion.tracked.residual <= _WORST_RESIDUAL) & portrait.inside
     kept = np.flatnonzero(good)
     if not len(kept):
         raise EngineError("no_face", "In no frame does the fitted face lie on the picture well enough.", "")
@@ -229,33 +226,32 @@ def _kept(performance: Performance, portrait: Portrait) -> list[int]:
 class _Frames:
     """The kept frames of a clip as records; asked for in order, so that one picture is in memory at a time."""
 
-    def __init__(
-        self, source: FrameSource, performance: Performance, portrait: Portrait, kept: list[int], size: int
-    ) -> None:
-        self._source, self._performance, self._portrait = source, performance, portrait
+    def __init__(self, source: FrameSource, motion: Motion, portrait: Portrait, kept: list[int], size: int) -> None:
+        self._source, self._motion, self._portrait = source, motion, portrait
         self._kept, self._size = kept, size
         self._stream: Generator[tuple[int, np.ndarray], None, None] | None = None
 
     def __call__(self, number: int) -> Parts:
-        wanted = self._performance.start + self._kept[number]
+        wanted = self._motion.start + self._kept[number]
         if self._stream is None:
-            self._stream = self._source.frames(wanted, self._performance.stop)
+            self._stream = self._source.frames(wanted, self._motion.stop)
         for index, rgb in self._stream:
             if index == wanted:
                 return {"frame": self._frame(rgb, self._kept[number])}
         raise EngineError("missing_frame", f"{self._source.path} ends before its frame {wanted}.", "Copy it again.")
 
     def _frame(self, rgb: np.ndarray, k: int) -> Frame:
-        performance, portrait, size = self._performance, self._portrait, self._size
+        motion, portrait, size = self._motion, self._portrait, self._size
+        assert motion.tracked
         image = portrait.crop(rgb, size)
         return Frame(
             image=image,
             person=0,
             matte=np.rint(self._matte(image) * 255).astype(np.uint8),
             dense=portrait.points(k, size),
-            identity=performance.identity.astype(np.float32),
-            expression=performance.expression[k].astype(np.float32),
-            gaze=performance.gaze[k].astype(np.float32),
+            identity=motion.tracked.identity.astype(np.float32),
+            expression=motion.expression[k].astype(np.float32),
+            gaze=motion.gaze[k].astype(np.float32),
             rotation=portrait.rotation(k).astype(np.float32),
             translation=portrait.translation(k).astype(np.float32),
             focal=portrait.focal,

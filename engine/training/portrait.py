@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.face import model as face_model
 from engine.face.camera import Camera
-from engine.motion.performance import Performance
+from engine.motion.motion import Motion
 
 _MARGIN = 1.75  # widths of the view per width of what the face covers in the clip: room for hair, neck and shoulders
 _WIDEST = 3.4  # … per width of the face itself, however far it wanders
@@ -21,7 +21,7 @@ class Portrait:
     """``turn`` (3, 3) from the clip's camera to the view's, ``focal`` in widths of the view, ``inside`` (T,) bool where
     the whole face is in view; ``seen`` (T, P, 3) the face's points in the view's camera space."""
 
-    performance: Performance
+    motion: Motion
     turn: np.ndarray
     focal: float
     inside: np.ndarray
@@ -29,10 +29,10 @@ class Portrait:
 
     def rotation(self, k: int) -> np.ndarray:
         """Head → view in frame k, (3, 3)."""
-        return self.turn @ self.performance.rotation[k]
+        return self.turn @ self.motion.rotation[k]
 
     def translation(self, k: int) -> np.ndarray:
-        return self.turn @ self.performance.translation[k]
+        return self.turn @ self.motion.translation[k]
 
     def points(self, k: int, size: int) -> np.ndarray:
         """The detector's points (P, 3) in pixels of the view, z likewise, negative nearer than the head's centre."""
@@ -55,15 +55,16 @@ class Portrait:
         return view if finer == 1 else cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def portrait_of(performance: Performance) -> Portrait:
-    """The view in which the face stays, with room around, for as much of the clip as can be."""
-    model = face_model.load()
-    neutral = model.dense.at(model.neutral(performance.identity.astype(np.float32)))
+def portrait_of(motion: Motion) -> Portrait:
+    """The view in which the face stays, with room around, for as much of the clip as can be; ``motion`` was tracked."""
+    model, tracked = face_model.load(), motion.tracked
+    assert tracked
+    neutral = model.dense.at(model.neutral(tracked.identity.astype(np.float32)))
     basis = model.dense.at(model.expression)
-    heads = neutral + np.einsum("te,epc->tpc", performance.expression, basis, optimize=True) + performance.offsets
-    points = np.einsum("tpc,tdc->tpd", heads, performance.rotation) + performance.translation[:, None]
+    heads = neutral + np.einsum("te,epc->tpc", motion.expression, basis, optimize=True) + tracked.offsets
+    points = np.einsum("tpc,tdc->tpd", heads, motion.rotation) + motion.translation[:, None]
     low, high = _bounds(points)
-    valid = performance.valid
+    valid = motion.valid
     low, high = np.percentile(low[valid], _OUTLYING, axis=0), np.percentile(high[valid], 100 - _OUTLYING, axis=0)
     turn = _towards(np.array([*(low + high) / 2, -1.0]))
     seen = points @ turn.T
@@ -72,7 +73,7 @@ def portrait_of(performance: Performance) -> Portrait:
     reach = np.percentile(np.maximum(-low, high)[valid].max(axis=1), 100 - _OUTLYING)
     half = min(float(reach) * _MARGIN, face / 2 * _WIDEST)
     inside = np.asarray((np.maximum(-low, high) < half).all(axis=1))
-    return Portrait(performance, turn, 0.5 / half, inside, seen)
+    return Portrait(motion, turn, 0.5 / half, inside, seen)
 
 
 def _bounds(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

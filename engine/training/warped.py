@@ -24,7 +24,7 @@ from engine.face.portrait import Portrait
 from engine.face.subject import FaceFit, fit_face
 from engine.geometry.frame_inputs import FIELDS, FrameInputs, PortraitInputs
 from engine.geometry.framing import Square
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.tracking.detector import Detector, Observation
 from engine.training.sample import Frame, Pair, Samples
 

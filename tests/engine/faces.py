@@ -6,11 +6,13 @@ import functools
 import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -22,7 +24,7 @@ from engine.face.model import DEFAULT_PATH, FaceModel
 from engine.face.subject import FaceFit, fit_portraits
 from engine.media.movie import MovieSource
 from engine.motion.analyse import analyse
-from engine.motion.performance import Performance
+from engine.motion.motion import Motion, Tracked
 from engine.tracking.detector import Observation
 from engine.tracking.registry import create
 
@@ -54,14 +56,24 @@ def analysed(
     start: int = 0,
     name: str = "clip.mp4",
     listen: Callable[[float], None] = lambda done: None,
-) -> Performance:
+) -> Motion:
     with closing(create("mediapipe")) as detector:
         return analyse(enumerate(frames, start), Fraction(24000, 1001), detector, name, listen)
 
 
 @functools.cache
-def sample_performance() -> Performance:
+def sample_motion() -> Motion:
     return analysed(sample_frames())
+
+
+def tracked_of(motion: Motion) -> Tracked:
+    assert motion.tracked
+    return motion.tracked
+
+
+def retracked(motion: Motion, **fields: Any) -> Motion:
+    """``motion`` with other values in its tracked part."""
+    return replace(motion, tracked=replace(tracked_of(motion), **fields))
 
 
 def observed(rgbs: Iterable[np.ndarray]) -> list[Observation]:

@@ -1,4 +1,4 @@
-"""Footage → performance, on the clip the repository renders: what the head was made to do is what is read."""
+"""Footage → motion, on the clip the repository renders: what the head was made to do is what is read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import pytest
 from engine.errors import Cancelled, EngineError
 from engine.face.model import FaceModel, load
 from engine.motion.analyse import neutral_frame
-from engine.motion.performance import Performance
-from tests.engine.faces import analysed, degrees_between, sample_frames, sample_performance, sample_script, weights
+from engine.motion.motion import Motion
+from tests.engine.faces import (
+    analysed,
+    degrees_between,
+    sample_frames,
+    sample_motion,
+    sample_script,
+    tracked_of,
+    weights,
+)
 
 BLINKS = (13, 36)  # frames at which the rendered lids are shut
 LIPS, CORNERS = (13, 14), (33, 263)  # dense points: inner lips, outer corners of the eyes
@@ -43,19 +51,20 @@ def rendered() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def read() -> np.ndarray:
     """Openings (48, 2) of the analysed head."""
-    model, performance = load(), sample_performance()
-    neutral = model.neutral(performance.identity)
-    return np.array([openings(model, neutral, expression) for expression in performance.expression])
+    model, motion = load(), sample_motion()
+    neutral = model.neutral(tracked_of(motion).identity)
+    return np.array([openings(model, neutral, expression) for expression in motion.expression])
 
 
 def test_every_frame_is_read_and_described() -> None:
-    performance, model = sample_performance(), load()
-    assert len(performance) == 48 and performance.valid.all()
-    assert (performance.start, performance.stop, performance.size) == (0, 48, (320, 320))
-    assert (performance.detector, performance.model) == ("mediapipe", model.sha256)
-    assert performance.expression_names == model.expression_names
-    assert performance.confidence.min() > 0.7 and performance.residual.max() < 2
-    assert np.allclose(performance.rotation @ performance.rotation.swapaxes(1, 2), np.eye(3), atol=1e-9)
+    motion, model = sample_motion(), load()
+    assert len(motion) == 48 and motion.valid.all()
+    assert (motion.start, motion.stop) == (0, 48)
+    assert motion.expression_names == model.expression_names
+    tracked = tracked_of(motion)
+    assert (tracked.detector, tracked.model, tracked.size) == ("mediapipe", model.sha256, (320, 320))
+    assert tracked.confidence.min() > 0.7 and tracked.residual.max() < 2
+    assert np.allclose(motion.rotation @ motion.rotation.swapaxes(1, 2), np.eye(3), atol=1e-9)
 
 
 def test_the_mouth_opens_when_the_rendered_mouth_does(rendered: tuple, read: np.ndarray) -> None:
@@ -74,28 +83,28 @@ def test_the_eyes_shut_at_the_rendered_blinks_and_at_no_other_time(rendered: tup
 
 
 def test_the_head_and_the_eyes_turn_as_rendered(rendered: tuple) -> None:
-    performance, (_, rotation, gaze) = sample_performance(), rendered
+    motion, (_, rotation, gaze) = sample_motion(), rendered
     # The script's head frame and the fitted one may differ by a constant: compare the turns since the first frame.
-    turns = [r @ r[0].T for r in (performance.rotation, rotation)]
+    turns = [r @ r[0].T for r in (motion.rotation, rotation)]
     errors = [degrees_between(a, b) for a, b in zip(*turns)]
     assert max(errors) < 6 and np.mean(errors) < 3
-    assert np.ptp(np.degrees(np.arcsin(performance.rotation[:, 0, 2]))) > 30
-    read = performance.gaze[:, :, 1].mean(axis=1)
+    assert np.ptp(np.degrees(np.arcsin(motion.rotation[:, 0, 2]))) > 30
+    read = motion.gaze[:, :, 1].mean(axis=1)
     assert np.corrcoef(read, gaze)[0, 1] > 0.95
     assert np.degrees(np.abs(read - gaze)).mean() < 5
 
 
 def test_the_neutral_frame_is_at_rest(read: np.ndarray) -> None:
-    performance = sample_performance()
-    mouth, eyes = read[performance.neutral - performance.start]
+    motion = sample_motion()
+    mouth, eyes = read[motion.neutral - motion.start]
     assert mouth < np.percentile(read[:, 0], 35)
     assert eyes > 0.8 * np.median(read[:, 1])
-    effort = np.linalg.norm(performance.expression, axis=1)
-    assert effort[performance.neutral] < np.percentile(effort, 35)
+    effort = np.linalg.norm(motion.expression, axis=1)
+    assert effort[motion.neutral] < np.percentile(effort, 35)
 
 
 def test_a_blink_is_never_the_neutral_frame() -> None:
-    assert sample_performance().neutral not in range(BLINKS[0] - 2, BLINKS[0] + 3)
+    assert sample_motion().neutral not in range(BLINKS[0] - 2, BLINKS[0] + 3)
     # Ten frames of one attitude that all speak, but for the one whose eyes are shut: shut lids are no rest.
     expression = np.full((10, 4), 0.8)
     expression[3] = [0, 0, 0, 1]
@@ -106,36 +115,44 @@ def test_a_blink_is_never_the_neutral_frame() -> None:
 
 
 def test_eyes_are_not_guessed_to_roll_behind_shut_lids() -> None:
-    gaze = np.degrees(sample_performance().gaze)
+    gaze = np.degrees(sample_motion().gaze)
     blink = BLINKS[0]
     assert np.abs(gaze[blink] - (gaze[blink - 3] + gaze[blink + 3]) / 2).max() < 3
 
 
-def same(a: Performance, b: Performance) -> bool:
-    return all(np.array_equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(Performance))
+def same(a: Motion, b: Motion) -> bool:
+    """Whether two motions are equal to the bit."""
+    pairs = ((a, b), (tracked_of(a), tracked_of(b)))
+    return all(
+        np.array_equal(getattr(first, field.name), getattr(second, field.name))
+        for first, second in pairs
+        for field in fields(first)
+        if field.name != "tracked"
+    )
 
 
-def test_twice_the_same_footage_is_twice_the_same_performance() -> None:
+def test_the_same_footage_gives_the_same_motion() -> None:
     frames = sample_frames()[:14]
     assert same(analysed(frames), analysed(frames))
 
 
 @pytest.fixture(scope="module")
-def gapped() -> Performance:
+def gapped() -> Motion:
     frames = list(sample_frames()[:24])
     frames[GAP] = [np.full_like(frames[0], 128)] * 6
     frames[0] = np.full_like(frames[0], 128)
     return analysed(frames, start=200)
 
 
-def test_frames_without_a_face_are_held_and_listed(gapped: Performance) -> None:
+def test_frames_without_a_face_are_held_and_listed(gapped: Motion) -> None:
     assert len(gapped) == 24 and (gapped.start, gapped.stop) == (200, 224)
     assert np.flatnonzero(~gapped.valid).tolist() == [0, *range(24)[GAP]]
     inside = slice(GAP.start + 1, GAP.stop - 1)  # the gap's rims are smoothed towards the frames beside it
-    for values, tolerance in ((gapped.expression, 0.02), (gapped.offsets, 0.02), (gapped.translation, 0.5)):
+    tracked = tracked_of(gapped)
+    for values, tolerance in ((gapped.expression, 0.02), (tracked.offsets, 0.02), (gapped.translation, 0.5)):
         assert np.abs(values[inside] - values[inside.start]).max() < tolerance
     assert all(degrees_between(a, gapped.rotation[inside.start]) < 1.5 for a in gapped.rotation[inside])
-    assert not gapped.confidence[~gapped.valid].any() and not gapped.residual[~gapped.valid].any()
+    assert not tracked.confidence[~gapped.valid].any() and not tracked.residual[~gapped.valid].any()
     assert gapped.valid[gapped.neutral - 200]
     whole = analysed(sample_frames()[:24], start=200)
     assert np.abs(gapped.expression[5:9] - whole.expression[5:9]).mean() < 0.1
@@ -149,10 +166,10 @@ def test_no_face_in_any_frame_names_the_footage() -> None:
     assert fault.value.code == "no_face" and "/footage/leer é.mov" in fault.value.text
 
 
-def test_one_frame_is_a_performance() -> None:
-    performance = analysed(sample_frames()[:1], start=7)
-    assert (len(performance), performance.start, performance.neutral) == (1, 7, 7)
-    assert performance.valid.all()
+def test_one_frame_is_enough() -> None:
+    motion = analysed(sample_frames()[:1], start=7)
+    assert (len(motion), motion.start, motion.neutral) == (1, 7, 7)
+    assert motion.valid.all()
 
 
 def test_who_listens_may_stop_it() -> None:

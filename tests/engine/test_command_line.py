@@ -160,7 +160,8 @@ def test_a_path_says_what_kind_of_driving_it_is(folder: Path) -> None:
     assert (sequence.kind, sequence.path) == ("sequence", str(folder))
     assert [name for name in sequence.files if name[0] == "s"] == ["s.9.png", "s.10.png"] and len(sequence.files) == 3
     assert driving_from(folder / "s.9.png").files == ("s.9.png",)
-    assert driving_from(folder / "take.performance").kind == "performance"
+    for name, kind in (("A.motion.npz", "motion"), ("a.curves.npz", "curves"), ("old.performance", "motion")):
+        assert driving_from(folder / name).kind == kind
     assert driving_from(folder / "clip.mp4").kind == "movie"
 
 

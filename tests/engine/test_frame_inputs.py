@@ -13,7 +13,7 @@ from engine.cli import systems as listing
 from engine.face.portrait import Portrait
 from engine.geometry.frame_inputs import FIELDS, MOUTH, SKIN, FrameInputs, PortraitInputs, Undeclared
 from engine.geometry.landmark_image import PARTS, landmark_image
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from tests.engine.faces import portrait_face, portrait_rgb, turn, weights
 
 SIDE = 128

@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import tests.conftest  # isort: skip  # noqa: F401  the thread count decides how sums are rounded
+
 import cv2
 import numpy as np
 import pytest
@@ -49,6 +51,7 @@ def drawn(folder: Path, case: str) -> list[np.ndarray]:
             "fps": (24, 1),
             "output": str(folder / "out"),
             "shot": "golden",
+            "analysed": (SOURCES[0], SOURCES[-1] + 1),
             **CASES[case],
         }
     )

@@ -16,7 +16,7 @@ from engine.errors import EngineError
 from engine.face.maths import rotation_from_vector
 from engine.geometry.frame_inputs import EYE, MOUTH, FrameInputs, PortraitInputs
 from engine.geometry.framing import Square, head_square
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait, Subject
 from tests.engine.faces import portrait_face, portrait_rgb
 from tests.engine.faces import weights as expression_weights

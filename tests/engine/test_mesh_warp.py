@@ -16,7 +16,7 @@ from engine.face.fitting import INNER_LIPS, Fitter
 from engine.face.model import load
 from engine.face.subject import FaceFit, fit_face
 from engine.media.image import encode_png, read_image
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems import create
@@ -56,7 +56,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     messages: list[dict] = []
     assert render(job, messages.append, lambda: False)
     assert not [m for m in messages if m["type"] == "warning"]
-    out = Path(messages[0]["folder"])
+    out = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     return np.stack([read_image(out / f"{out.name}.{1001 + i}.png") for i in FRAMES])
 
 

@@ -22,13 +22,13 @@ from engine.face.model import DEFAULT_PATH
 from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
 from engine.media.image import encode_png, read_image
 from engine.media.movie import MovieSource
-from engine.motion.performance import Performance
+from engine.motion.motion import Motion
 from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait, Subject, System
 from engine.tracking.registry import create
 from tests.engine.conftest import Engine
-from tests.engine.faces import portrait_face, portrait_rgb
+from tests.engine.faces import portrait_face, portrait_rgb, sample_frames
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "driving_sample.mp4"
 FRAMES = ((1001, 8), (1002, 14), (1004, 14), (1005, 12))
@@ -51,6 +51,7 @@ def make_job(desk: Path, **fields: Any) -> Job:
         "fps": (24, 1),
         "output": str(desk / "out"),
         "shot": "shot",
+        "analysed": (8, 15),
     }
     return Job(**base | fields)
 
@@ -58,7 +59,7 @@ def make_job(desk: Path, **fields: Any) -> Job:
 def run(job: Job) -> tuple[list[dict[str, Any]], Path, dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     assert render(job, messages.append, lambda: False)
-    folder = Path(messages[0]["folder"])
+    folder = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     return messages, folder, json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
 
 
@@ -72,14 +73,15 @@ def test_the_take_is_whole_and_its_record_complete(take: tuple, desk: Path) -> N
     assert record["state"] == "done" and record["frames"] == [[o, s, "ok"] for o, s in FRAMES]
     for output, _ in FRAMES:
         assert read_image(folder / f"{folder.name}.{output}.png").shape == (256, 256, 3)
-    used = {entry["role"]: (Path(entry["path"]), entry["sha256"]) for entry in record["inputs"]}
-    assert {role: path for role, (path, _) in used.items()} == {
-        "portrait": desk / "astronaut.png",
-        "driving": SAMPLE,
-        "weights": DEFAULT_PATH,
-    }
-    for path, sha256 in used.values():
+    used = [(entry["role"], Path(entry["path"]), entry["sha256"]) for entry in record["inputs"]]
+    assert [(role, path) for role, path, _ in used[:3]] == [
+        ("portrait", desk / "astronaut.png"),
+        ("driving", SAMPLE),
+        ("weights", DEFAULT_PATH),
+    ]
+    for _, path, sha256 in used:
         assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(used) > 3 and {role for role, _, _ in used[3:]} == {"weights"}, "the detector's networks"
     assert 8 <= record["notes"]["neutral_frame"] <= 14
     assert {"portraits", "prepare", "analyse", "draw", "write"} <= set(record["seconds"])
     phases = [(m["phase"], m["done"], m["total"]) for m in messages if m["type"] == "progress"]
@@ -93,11 +95,11 @@ def test_the_face_moves_and_a_repeated_source_frame_is_the_same_picture(take: tu
     assert np.abs(pictures[0] - pictures[1]).mean() > 0.2
 
 
-def test_the_performance_it_leaves_renders_the_same_take_again(take: tuple, desk: Path) -> None:
+def test_the_motion_it_leaves_renders_the_same_take_again(take: tuple, desk: Path) -> None:
     _, folder, _ = take
-    kept = folder / f"{folder.name}.performance"
-    assert (Performance.load(kept).start, Performance.load(kept).stop) == (8, 15)
-    messages, again, record = run(make_job(desk, driving=Driving("performance", str(kept))))
+    kept = folder / f"{folder.name}.motion.npz"
+    assert (Motion.load(kept).start, Motion.load(kept).stop) == (8, 15)
+    messages, again, record = run(make_job(desk, driving=Driving("motion", str(kept))))
     assert not any(m["type"] == "progress" and m["phase"] == "analyse" for m in messages)
     assert record["notes"]["neutral_frame"] == take[2]["notes"]["neutral_frame"]
     for output, _ in FRAMES:
@@ -105,18 +107,47 @@ def test_the_performance_it_leaves_renders_the_same_take_again(take: tuple, desk
         assert np.array_equal(pictures[0], pictures[1])
     with pytest.raises(EngineError, match="8 to 14"):
         render(
-            make_job(desk, driving=Driving("performance", str(kept)), frames=((1001, 15),)),
+            make_job(desk, driving=Driving("motion", str(kept)), frames=((1001, 15),), analysed=None),
             lambda message: None,
             lambda: False,
         )
 
 
-def test_a_neutral_frame_outside_the_range_is_analysed_too(desk: Path) -> None:
-    _, folder, record = run(make_job(desk, frames=((1001, 5),), neutral_frame=3, motion="relative"))
-    kept = Performance.load(folder / f"{folder.name}.performance")
-    assert (kept.start, kept.stop) == (3, 6)
-    assert record["notes"]["neutral_frame"] == 3
-    assert record["notes"]["motion"]["rotation"] == "relative"
+def test_the_whole_driver_is_analysed_unless_a_range_is_stated(desk: Path) -> None:
+    plates = desk / "few"
+    plates.mkdir()
+    names = tuple(f"p.{i}.png" for i in range(6))
+    for name, rgb in zip(names, sample_frames()[8:], strict=False):
+        (plates / name).write_bytes(encode_png(rgb))
+    driving = Driving("sequence", str(plates), names)
+    part: dict[str, Any] = {"driving": driving, "frames": ((1001, 2),), "output": str(desk / "whole")}
+    for analysed, extent in ((None, (0, 6)), ((1, 4), (1, 4))):
+        _, folder, record = run(make_job(desk, analysed=analysed, neutral_frame=3, motion="relative", **part))
+        kept = Motion.load(folder / f"{folder.name}.motion.npz")
+        assert (kept.start, kept.stop) == extent
+        assert record["notes"]["neutral_frame"] == 3
+        assert record["notes"]["motion"]["rotation"] == "relative"
+    for wrong in ({"neutral_frame": 5, "analysed": (1, 4)}, {"analysed": (1, 7)}):
+        with pytest.raises(EngineError) as fault:
+            render(make_job(desk, **part | wrong), lambda message: None, lambda: False)
+        assert fault.value.code == "frame_out_of_range"
+    (plates / "p.5.png").unlink()
+    with pytest.raises(EngineError, match="p.5.png") as fault:
+        render(make_job(desk, analysed=None, **part), lambda message: None, lambda: False)
+    assert "Source frames 0 to 5 are analysed" in fault.value.remedy
+
+
+def test_parts_rendered_apart_are_the_whole_to_the_bit(desk: Path) -> None:
+    """Two ends of one clip, in one output folder and in another: neutral frame, smoothing and identity are the same."""
+    frames = tuple((1001 + i, i) for i in range(0, 48, 9))
+    parts: dict[str, Any] = {"motion": "relative", "analysed": None}
+    _, whole, record = run(make_job(desk, frames=frames, output=str(desk / "at once"), **parts))
+    for part, output in ((frames[:3], "at once"), (frames[3:], "elsewhere")):
+        _, folder, apart = run(make_job(desk, frames=part, output=str(desk / output), **parts))
+        assert apart["notes"] == record["notes"]
+        for number, _ in part:
+            files = [f / f"{f.name}.{number}.png" for f in (whole, folder)]
+            assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_the_driver_s_own_head_moves_where_it_is_asked_for(desk: Path) -> None:
@@ -140,7 +171,7 @@ def test_no_face_in_the_portrait_is_said_before_there_is_a_take(desk: Path) -> N
     assert list((desk / "none").iterdir()) == []
 
 
-def test_no_face_in_the_footage_fails_and_says_so_in_the_sidecar(desk: Path) -> None:
+def test_footage_without_any_face_leaves_no_take(desk: Path) -> None:
     plates = desk / "plates"
     plates.mkdir()
     for i in range(3):
@@ -148,15 +179,14 @@ def test_no_face_in_the_footage_fails_and_says_so_in_the_sidecar(desk: Path) -> 
     driving = Driving("sequence", str(plates), tuple(f"p.{i}.png" for i in range(3)))
     with pytest.raises(EngineError) as fault:
         render(
-            make_job(desk, driving=driving, frames=((1001, 0), (1002, 2)), output=str(desk / "faceless")),
+            make_job(
+                desk, driving=driving, frames=((1001, 0), (1002, 2)), output=str(desk / "faceless"), analysed=None
+            ),
             lambda message: None,
             lambda: False,
         )
     assert fault.value.code == "no_face"
-    (folder,) = (desk / "faceless").iterdir()
-    record = json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
-    assert (record["state"], record["error"]["code"]) == ("failed", "no_face")
-    assert [row[2] for row in record["frames"]] == ["missing", "missing"]
+    assert not list((desk / "faceless").glob("shot_*"))
 
 
 def test_frames_without_a_face_hold_the_pose_and_are_listed(desk: Path) -> None:
@@ -167,7 +197,8 @@ def test_frames_without_a_face_hold_the_pose_and_are_listed(desk: Path) -> None:
         blank = np.full_like(portrait, 90)
         (plates / f"p.{i}.png").write_bytes(encode_png(blank if i in (4, 5) else portrait))
     driving = Driving("sequence", str(plates), tuple(f"p.{i}.png" for i in range(8)))
-    messages, _, record = run(make_job(desk, driving=driving, frames=tuple((1001 + i, i) for i in range(8))))
+    frames = tuple((1001 + i, i) for i in range(8))
+    messages, _, record = run(make_job(desk, driving=driving, frames=frames, analysed=None))
     assert [row[2] for row in record["frames"]] == ["ok"] * 4 + ["held"] * 2 + ["ok"] * 2
     assert [w["code"] for w in record["warnings"]] == ["frames_without_face"]
     assert sum(m["type"] == "warning" for m in messages) == 1
@@ -176,30 +207,30 @@ def test_frames_without_a_face_hold_the_pose_and_are_listed(desk: Path) -> None:
 def test_cancel_while_analysing_stops_within_a_second(start_engine: Callable[..., Engine], desk: Path) -> None:
     engine = start_engine()
     frames = tuple((1001 + i, i % 48) for i in range(48))
-    engine.send({"type": "job", **make_job(desk, frames=frames, output=str(desk / "stopped")).to_json()})
-    messages = engine.until("take")
+    engine.send({"type": "job", **make_job(desk, frames=frames, output=str(desk / "stopped"), analysed=None).to_json()})
+    messages = engine.until("progress")
     while messages[-1].get("phase") != "analyse" or messages[-1]["done"] < 4:
         messages.append(engine.receive())
     asked = time.monotonic()
     engine.send({"type": "cancel"})
     done = engine.until("done")[-1]
     assert time.monotonic() - asked < 1.0
-    assert done["cancelled"] and done["frames"] == 0
-    assert json.loads(Path(done["sidecar"]).read_text(encoding="utf-8"))["state"] == "cancelled"
+    assert (done["cancelled"], done["frames"], done["folder"]) == (True, 0, "")
+    assert not list((desk / "stopped").glob("shot_*"))
 
 
 def test_footage_is_analysed_once_for_all_takes(desk: Path) -> None:
     """The second take draws the same pictures from the analysis of the first; a damaged analysis is made again."""
-    job = make_job(desk, frames=((1001, 3), (1002, 5)), output=str(desk / "once"))
+    job = make_job(desk, frames=((1001, 3), (1002, 5)), analysed=(3, 6), output=str(desk / "once"))
     _, first, _ = run(job)
-    [kept] = (desk / "once" / "performances").iterdir()
+    [kept] = (desk / "once" / "motion").glob("*.motion.npz")
     made = kept.stat().st_mtime_ns
     messages, second, _ = run(job)
     assert kept.stat().st_mtime_ns == made
     assert {m["done"] for m in messages if m.get("phase") == "analyse"} == {0, 3}
     kept.write_bytes(kept.read_bytes()[:-20])
     _, third, _ = run(job)
-    assert Performance.load(kept).start == 3
+    assert Motion.load(kept).start == 3
     pictures = [[p.read_bytes() for p in sorted(folder.glob("*.png"))] for folder in (first, second, third)]
     assert pictures[0] == pictures[1] == pictures[2]
 

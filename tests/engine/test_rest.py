@@ -14,7 +14,7 @@ from engine.face.camera import Pose
 from engine.geometry.flow import FlowBuilder
 from engine.geometry.source_geometry import SourceGeometry
 from engine.media.image import encode_png, read_image
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems import create
@@ -44,7 +44,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     )
     messages: list[dict] = []
     assert render(job, messages.append, lambda: False)
-    out = Path(messages[0]["folder"])
+    out = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     return np.stack([read_image(out / f"{out.name}.{1001 + i}.png") for i in range(COUNT)])
 
 

@@ -14,7 +14,7 @@ import pytest
 from engine import systems
 from engine.compositing.shut_lids import ShutLids
 from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait
 from tests.engine.faces import fitted, portrait_rgb, turn, weights
 

@@ -18,7 +18,7 @@ from engine.evaluation.pairs import Pairs, held_out
 from engine.evaluation.scores import angles
 from engine.evaluation.stored import StoredPairs
 from engine.media.image import read_image
-from engine.motion.performance import Performance
+from engine.motion.motion import Motion
 from engine.tracking import registry as detectors
 from engine.training import perceptual
 from engine.training.sample import Pair
@@ -182,7 +182,7 @@ def test_the_true_motion_of_cross_is_that_of_the_driver_on_the_others_face(tmp_p
     test = Pairs("synthetic", samples, 1, SIZE, "cross")
     shot = next(iter(test.shots(tmp_path, detectors.create("mediapipe"))))
     assert shot.exact_driving is not None
-    exact, fitted = (Performance.load(Path(d.path)) for d in (shot.exact_driving, shot.driving))
+    exact, fitted = (Motion.load(Path(d.path)) for d in (shot.exact_driving, shot.driving))
     pair = samples.pair(0, SIZE)
     assert pair.driving.expression is not None and pair.driving.rotation is not None
     assert exact.expression[1] == pytest.approx(pair.driving.expression, abs=1e-6)

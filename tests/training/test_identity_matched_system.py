@@ -19,7 +19,7 @@ from engine.face.maths import rotation_from_vector
 from engine.face.subject import FaceFit, fit_portraits
 from engine.geometry.framing import head_square
 from engine.media.image import encode_png, read_image
-from engine.motion.performance import MotionFrame
+from engine.motion.motion import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
@@ -172,7 +172,7 @@ def test_a_take_records_what_drew_it(loud: str, tmp_path: Path) -> None:
     )
     messages: list[dict] = []
     assert render(job, messages.append, lambda: False)
-    take = Path(messages[0]["folder"])
+    take = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     record = json.loads((take / f"{take.name}.json").read_text("utf-8"))
     networks = {entry["path"] for entry in record["inputs"] if entry["role"] == "weights"}
     assert {f"{loud}_source.onnx", f"{loud}_frame.onnx"} < networks

@@ -44,7 +44,7 @@ class IdentityMatched(System):
                 f"identity_matched needs the network {missing[0]}, which is missing.",
                 "Install Understudy again, or choose another system."
                 if options["size"] == "fast" and not options["weights"]
-                else "Train and export it (docs/identity_matched.md), or leave the option out.",
+                else "Train and export it (docs/cards/identity_matched.md), or leave the option out.",
             )
 
     @property

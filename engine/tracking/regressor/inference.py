@@ -72,6 +72,7 @@ class Regressor:
     """The network, ready. Raises EngineError as :func:`engine.runtime.open` does."""
 
     def __init__(self, path: Path = WEIGHTS, device: str = "auto") -> None:
+        self.path = path
         # Whole numbers of pixels are too fine for bf16.
         self._session = runtime.open(path, device, precision="fp32")
 
