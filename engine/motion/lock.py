@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from engine.media.image import write_fault
+from engine.processes import process_exists
 
 HEARTBEAT = 10.0  # seconds between two touches
 STALE = 120.0  # seconds without a touch after which the owner counts as dead; network shares cache times for a minute
@@ -78,7 +79,7 @@ class FileLock:
 
     def _is_dead(self, content: str) -> bool:
         owner = _parsed(content)
-        if owner and owner["host"] == socket.gethostname() and not _lives(owner["pid"]):
+        if owner and owner["host"] == socket.gethostname() and not process_exists(owner["pid"]):
             return True
         try:
             touched = self.path.stat().st_mtime_ns
@@ -103,16 +104,3 @@ def _parsed(content: str) -> dict | None:
         return owner if isinstance(owner["host"], str) and type(owner["pid"]) is int else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process of this host exists, as far as can be told without touching it."""
-    if os.name != "posix" or pid <= 0:
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
