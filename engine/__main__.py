@@ -11,9 +11,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 USAGE = """usage: python -m engine VERB …
 
-  render    make a take without Blender
+  render    make a take without Blender, or finish one
+  verify    merge the records of a take's writers, and list what is missing
   analyse   track the motion in footage, once, into a file
   doctor    say what this engine can do here, and what is missing
+  systems   print the systems with their options, and the detectors
   serve     speak the protocol on stdin and stdout (for Blender)
   evaluate  measure the systems on footage
   train     make the weights
@@ -27,14 +29,23 @@ def main(argv: list[str]) -> int:
         from engine.cli.serve import main as run
     elif verb == "render":
         from engine.cli.render import main as run
+    elif verb == "verify":
+        from engine.cli.verify import main as run
     elif verb == "analyse":
         from engine.cli.analyse import main as run
     elif verb == "doctor":
         from engine.cli.doctor import main as run
+    elif verb == "systems":
+        from engine.cli.systems import main as run
     elif verb == "evaluate":
         from engine.evaluation.cli import main as run
     elif verb == "train":
         from engine.training.cli import main as run
+    elif verb == "--version":
+        from engine import protocol
+
+        print(f"understudy {protocol.VERSION}")
+        return 0
     else:
         print(USAGE, file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
         return 0 if verb in ("-h", "--help") else 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,17 +15,24 @@ WINDOW = 5.0  # seconds over which the rate is taken
 
 
 class Progress:
-    """Counts one phase of ``total`` frames; the first and the last message always go out."""
+    """Counts one phase of ``total`` frames, ``done`` of which are there already; the first and the last message always
+    go out."""
 
-    def __init__(self, emit: Emit, phase: str, total: int) -> None:
+    def __init__(self, emit: Emit, phase: str, total: int, done: int = 0) -> None:
         self._emit = emit
         self._phase = phase
         self._total = total
         self._marks: deque[tuple[float, int]] = deque()
         self._last = -INTERVAL
-        self.update(0)
+        self._lock = threading.Lock()
+        self.update(done)
 
     def update(self, done: int) -> None:
+        """``done`` frames are done; may be called from several threads."""
+        with self._lock:
+            self._update(done)
+
+    def _update(self, done: int) -> None:
         now = time.monotonic()
         self._marks.append((now, done))
         while self._marks[0][0] < now - WINDOW and len(self._marks) > 2:

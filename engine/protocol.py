@@ -1,16 +1,16 @@
 """What the add-on and the engine say to each other: one JSON object a line. Standard library only; both sides read it.
 
 To the engine (stdin):    ``job`` (a :class:`Job`), ``cancel``, ``exit``. End of file means ``cancel`` then ``exit``.
-From the engine (stdout), in this order for one job::
+From the engine (stdout) for one job::
 
     hello     protocol, version, python, pid              once, before anything is read
-    take      folder, name, width, height, total          the folder exists from here on
+    take      folder, name, width, height, total          after the analysis; a take without a frame goes again
     progress  phase (wait|analyse|render), done, total, fps, seconds_left (null while unknown);
               ``wait`` while another process analyses the same footage
     frame     frame (output number), file (name), status  the file is whole on disk; ``kept``: it was there before
     warning   code, text, remedy
     error     code, text, remedy                          ends the job; frames already announced stay
-    done      frames (written), cancelled, folder, sidecar, device
+    done      frames (asked for and on disk), cancelled, folder (empty without a take), sidecar, device
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PROTOCOL = 2
-VERSION = "0.1.0"
+VERSION = "0.1.0"  # repeated in blender_manifest.toml and pyproject.toml, which a test compares
 MAX_LINE = 32 * 1024 * 1024
 
 DRIVING_KINDS = ("movie", "sequence", "motion", "curves", "none")

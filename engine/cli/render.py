@@ -3,67 +3,84 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
+import sys
 from fractions import Fraction
 from pathlib import Path
 
-from engine.cli.console import Console, reported
-from engine.cli.footage import driving_from, frame_range, rate, source_frames
-from engine.cli.system_option import system_option
+# What takes long to import is imported once Ctrl-C is heard.
+from engine.cli.console import INTERRUPTED, Console, Interrupt, reported
 from engine.errors import EngineError
 from engine.protocol import (
     FIRST_FRAME,
     IDENTITIES,
     MOTION_PRESETS,
+    NEW,
     NO_FACE_POLICIES,
     Driving,
     Job,
     ProtocolError,
     clean_shot,
 )
-from engine.tracking.registry import terms
 
 DESCRIPTION = """Make a take: OUT/SHOT_understudy_vNNN/SHOT_understudy_vNNN.1001.png and on, with a sidecar JSON.
 
 --frames are source frames, counted from 0. The first one becomes output frame 1001 (--first-frame), and the others
-keep their distance from it: --frames 10-20x5 gives 1001, 1006, 1011."""
+keep their distance from it: --frames 10-20x5 gives 1001, 1006, 1011.
+
+--take v003 or latest adds to a take, or begins it: frames that it has already are skipped, and several processes and
+hosts may share the work. With --frames and --first-frame each of them draws its part.
+
+--job takes everything from the sidecar of a take and makes the take again."""
 
 
 def main(argv: list[str]) -> int:
     """Exit status 0 only when every frame asked for is on disk, 1 after an error, 130 when interrupted."""
-    return reported(lambda: _render(_arguments(argv)))
+    console = Console()
+    interrupt = Interrupt(before_exit=lambda: _close(console.folder))
+    return interrupt.end(reported(lambda: _render(_arguments(argv), console, interrupt)))
 
 
-def _render(arguments: argparse.Namespace) -> int:
-    job = _job(arguments)
+def _render(arguments: argparse.Namespace, console: Console, interrupt: Interrupt) -> int:
+    job = _replayed(arguments) if arguments.job else _job(arguments)
+    console.total = len(job.frames)
     from engine.pipeline import render
 
-    cancelled = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: cancelled.set())
-    signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
-    console = Console(len(job.frames))
-    finished = render(job, console, cancelled.is_set)
+    finished = render(job, console, interrupt.asked.is_set)
     if console.folder:
         print(console.folder)
-    return 0 if finished else 130
+    return 0 if finished else INTERRUPTED
+
+
+def _close(folder: str) -> None:
+    """The sidecar must tell the truth about a take whose process ends at once."""
+    if folder:
+        from engine.takes.take import Take
+        from engine.takes.writer import close_records
+
+        close_records(Take(Path(folder)))
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
+    from engine.cli.footage import frame_range, rate
+    from engine.cli.system_option import add_system_arguments
+    from engine.tracking.registry import terms
+
     parser = argparse.ArgumentParser(
         "python -m engine render", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--system", default="mesh_warp", help="the reenactment system (default: %(default)s)")
-    parser.add_argument(
-        "--portrait", required=True, type=Path, nargs="+", action="extend", help="one or more images of one person"
-    )
+    add_system_arguments(parser)
+    parser.add_argument("--portrait", type=Path, nargs="+", action="extend", help="one or more images of one person")
     parser.add_argument(
         "--driving",
         type=Path,
         metavar="V",
         help="a movie, a folder of images, or a file that ends in .motion.npz or .curves.npz",
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder that receives the take")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the folder that receives the take")
+    parser.add_argument(
+        "--take", default=NEW, help="new, latest, or a version like v003: the take that receives the frames"
+    )
+    parser.add_argument("--job", type=Path, metavar="JSON", help="make the take of this sidecar again")
     parser.add_argument("--shot", help="the name in front (default: the driving's)")
     parser.add_argument("--frames", help="source frames like 0-99, 0-99x2 or 3,7 (default: all)")
     parser.add_argument(
@@ -88,11 +105,29 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
     parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
-    parser.add_argument("--option", action="append", default=[], metavar="K=V", help="an option of the system")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.job:
+        given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+        if others := sorted(set(given) - {"job", "out", "take"}):
+            parser.error(f"--job allows only --out and --take beside it, not --{others[0].replace('_', '-')}")
+    elif not arguments.portrait or not arguments.out:
+        parser.error("--portrait and --out are required (or --job)")
+    return arguments
+
+
+def _replayed(arguments: argparse.Namespace) -> Job:
+    from engine.takes.replay import read_job
+
+    job, changed = read_job(arguments.job, arguments.out, arguments.take)
+    for text in changed:
+        print(f"warning: {text}", file=sys.stderr)
+    return _checked(job)
 
 
 def _job(arguments: argparse.Namespace) -> Job:
+    from engine.cli.footage import driving_from, source_frames
+    from engine.cli.system_option import system_option
+
     driving = driving_from(arguments.driving) if arguments.driving else Driving("none")
     start, stop, fps = _extent(driving, arguments.fps, arguments.analyse)
     frames = source_frames(arguments.frames, stop, start)
@@ -111,7 +146,12 @@ def _job(arguments: argparse.Namespace) -> Job:
         identity=arguments.identity,
         options=dict(system_option(text) for text in arguments.option),
         analysed=arguments.analyse,
+        take=arguments.take,
     )
+    return _checked(job)
+
+
+def _checked(job: Job) -> Job:
     try:
         job.check()
     except ProtocolError as fault:

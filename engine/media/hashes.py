@@ -1,19 +1,25 @@
-"""SHA-256 of files, remembered in a small JSON file until a file changes; long files can be cancelled."""
+"""SHA-256 of files: remembered until a file changes, cancelled in the middle, computed while other work goes on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
-from engine.errors import EngineError
+from engine.errors import Cancelled, EngineError
 from engine.media.image import write_atomic
 
 _BLOCK = 1 << 20
+_REMEMBERED = 20_000  # files, such as the images of a few sequences
+_POLL = 0.02  # seconds
 _SETTLED = 2.0  # seconds: a file that changed less than this ago may change again without a new time stamp
+
+_known: dict[tuple[str | int, ...], str] = {}  # by path, size and times of change, within this process
 
 
 def file_hashes(paths: Sequence[Path], memory: Path, check: Callable[[], None] = lambda: None) -> list[str]:
@@ -33,8 +39,9 @@ def file_hashes(paths: Sequence[Path], memory: Path, check: Callable[[], None] =
             try:
                 state = _state(os.stat(path))
                 if name not in known or known[name][:-1] != state:
-                    known[name] = [*state, _sha256(path, check)]
+                    known[name] = [*state, _read(path, check)]
                     changed = True
+                _remember(name, state, known[name][-1])
             except OSError as fault:
                 reason = fault.strerror or fault
                 raise EngineError(
@@ -54,7 +61,83 @@ def _state(stat: os.stat_result) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
-def _sha256(path: Path, check: Callable[[], None]) -> str:
+def sha256(path: Path, check: Callable[[], None] = lambda: None) -> str:
+    """The hash of one file, read once in this process while it stays as it is.
+
+    ``check`` may raise to cancel. Raises OSError.
+    """
+    name, state = str(path.absolute()), _state(os.stat(path))
+    if (name, *state) not in _known:
+        digest = _read(path, check)
+        if max(state[1:]) > (time.time() - _SETTLED) * 1e9:
+            return digest
+        _remember(name, state, digest)
+    return _known[(name, *state)]
+
+
+class Hashes:
+    """Size and SHA-256 of the inputs of a take, computed on a thread. Footage, which may be large, comes last."""
+
+    def __init__(self, inputs: list[tuple[str, Path]]) -> None:
+        """``inputs`` are pairs (role, file), each file known to exist."""
+        self._entries: list[dict[str, Any]] = [
+            {"role": role, "path": str(path), "size": path.stat().st_size, "sha256": None} for role, path in inputs
+        ]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def entries(self) -> list[dict[str, Any]]:
+        """What is known by now; ``sha256`` is None for files that are not read to their end, or lost."""
+        return [dict(entry) for entry in self._entries]
+
+    def wait(self, roles: Collection[str], check: Callable[[], None]) -> list[dict[str, Any]]:
+        """The entries of these roles once all are known; ``check`` may raise to end the wait.
+
+        Raises EngineError ``missing_file`` for a file that cannot be read.
+        """
+        entries = [entry for entry in self._entries if entry["role"] in roles]
+        while not all(entry["sha256"] or "fault" in entry for entry in entries):
+            check()
+            time.sleep(_POLL)
+        for entry in entries:
+            if "fault" in entry:
+                raise EngineError(
+                    "missing_file", f"{entry['path']} cannot be read ({entry['fault']}).", "Put the file back."
+                )
+        return entries
+
+    def finish(self, seconds: float, cancelled: Callable[[], bool]) -> None:
+        """Wait until all are known, but at most ``seconds`` and not after a cancel."""
+        limit = time.monotonic() + seconds
+        while self._thread.is_alive() and not cancelled() and time.monotonic() < limit:
+            self._thread.join(_POLL)
+        self.stop()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        for entry in sorted(self._entries, key=lambda entry: entry["role"] == "driving"):
+            try:
+                entry["sha256"] = sha256(Path(entry["path"]), self._check)
+            except OSError as fault:
+                entry["fault"] = fault.strerror or str(fault)
+            except Cancelled:
+                return
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Cancelled
+
+
+def _remember(name: str, state: list[int], digest: str) -> None:
+    while len(_known) >= _REMEMBERED:
+        _known.pop(next(iter(_known)), None)
+    _known[(name, *state)] = digest
+
+
+def _read(path: Path, check: Callable[[], None]) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):

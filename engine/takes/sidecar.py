@@ -1,168 +1,126 @@
-"""The sidecar: one JSON file in each take that says what it was made from, how, and how far it came."""
+"""The sidecar: one JSON file in each take that says what it was made from, by whom, and how far it came.
+
+It is merged from the records of all writers and from the frames on disk, and can be made again at any time.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from types import TracebackType
+import os
+from dataclasses import replace
 from typing import Any
 
-from engine import protocol
-from engine.device import device_name
-from engine.errors import Cancelled, EngineError
-from engine.media.image import write_atomic
+from engine.errors import EngineError
+from engine.media.image import write_fault
+from engine.takes.frame import DRAWN, MISSING, inspect
+from engine.takes.record import DONE, FORMAT, RUNNING, Record, layout, read_records, write_shared
 from engine.takes.take import Take
 
-FORMAT = 1
-_PACKAGES = ("numpy", "opencv-python-headless", "av", "mediapipe")
+INCOMPLETE = "incomplete"  # all writers are done, and frames have gone since
 
 
-class Timings:
-    """Wall-clock seconds by stage, summed."""
+def merge(take: Take, to_end: bool = False) -> dict[str, Any]:
+    """Write the sidecar anew and return it; ``to_end`` reads every frame's file whole, instead of trusting the records.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-class Fingerprints:
-    """Size and SHA-256 of every input, computed on a thread while the take renders."""
-
-    def __init__(self, inputs: list[tuple[str, Path]]) -> None:
-        """``inputs`` are pairs (role, file), each file known to exist."""
-        self._entries: list[dict[str, Any]] = [
-            {"role": role, "path": str(path), "size": path.stat().st_size, "sha256": None} for role, path in inputs
-        ]
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def entries(self) -> list[dict[str, Any]]:
-        """What is known by now; ``sha256`` is None for files not yet read, or lost since."""
-        return [dict(entry) for entry in self._entries]
-
-    def finish(self, wait: bool) -> list[dict[str, Any]]:
-        """The entries once all are computed, or at once without the missing ones."""
-        if not wait:
-            self._stop.set()
-        self._thread.join()
-        return self.entries()
-
-    def _run(self) -> None:
-        for entry in self._entries:
-            digest = hashlib.sha256()
-            try:
-                with open(entry["path"], "rb") as file:
-                    while block := file.read(1 << 20):
-                        if self._stop.is_set():
-                            return
-                        digest.update(block)
-            except OSError as fault:
-                entry["fault"] = str(fault)
-                continue
-            entry["sha256"] = digest.hexdigest()
-
-
-class Sidecar:
-    """Keeps a take's record: on disk as ``running`` on entry, and as ``done``, ``cancelled`` or ``failed`` on exit.
-
-    Only the process being killed leaves it ``running``; the frames listed on disk are then the truth.
+    Raises EngineError ``not_a_take`` when there is no record, ``not_writable`` or ``disk_full``.
     """
-
-    def __init__(self, take: Take, job: protocol.Job, inputs: list[tuple[str, Path]], timings: Timings) -> None:
-        self.take = take
-        self.job = job
-        self.timings = timings
-        self._fingerprints = Fingerprints(inputs)
-        self._started = _now()
-        self._status: dict[int, str] = {}
-        self.warnings: list[dict[str, str]] = []
-        self.notes: dict[str, Any] = {}
-
-    def warn(self, code: str, text: str, remedy: str) -> dict[str, str]:
-        """Keep a warning; returns it as the protocol's message."""
-        self.warnings.append({"code": code, "text": text, "remedy": remedy})
-        return {"type": "warning", **self.warnings[-1]}
-
-    def frame_written(self, frame: int, status: str) -> None:
-        self._status[frame] = status
-
-    @property
-    def written(self) -> int:
-        """How many frames are on disk."""
-        return len(self._status)
-
-    def __enter__(self) -> Sidecar:
-        self._write("running", self._fingerprints.entries())
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
-        state = "done" if fault is None else "cancelled" if isinstance(fault, Cancelled) else "failed"
-        self._write(state, self._fingerprints.finish(wait=fault is None), fault)
-
-    def _write(self, state: str, inputs: list[dict[str, Any]], fault: BaseException | None = None) -> None:
-        record = {
-            "format": FORMAT,
-            "name": self.take.name,
-            "state": state,
-            "error": _describe(fault),
-            "started": self._started,
-            "finished": None if state == "running" else _now(),
-            "job": self.job.to_json(),
-            "inputs": inputs,
-            "frames": [[frame, source, self._status.get(frame, "missing")] for frame, source in self.job.frames],
-            "warnings": self.warnings,
-            "notes": self.notes,
-            "seconds": {name: round(seconds, 4) for name, seconds in self.timings.seconds.items()},
-            "device": device_name(),
-            "versions": _versions(),
-        }
-        write_atomic(self.take.sidecar, _layout(record))
+    while True:
+        before = _snapshot(take)
+        sidecar = _merged(take, to_end)
+        write_shared(take.sidecar, layout(sidecar))
+        if _snapshot(take) == before:  # else a writer has begun or ended, and may have merged before this write
+            return sidecar
 
 
-def _layout(record: dict[str, Any]) -> bytes:
-    """JSON for people too: one line a field, and one line for each frame (output, source, status)."""
-    lines = []
-    for key, value in record.items():
-        rows = [json.dumps(row, ensure_ascii=False) for row in value] if key in ("frames", "inputs") else None
-        text = json.dumps(value, ensure_ascii=False) if not rows else "[\n  " + ",\n  ".join(rows) + "\n ]"
-        lines.append(f" {json.dumps(key)}: {text}")
-    # File names that are not Unicode reach Python as lone surrogates: JSON can escape them, UTF-8 cannot hold them.
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8", "backslashreplace")
+def _snapshot(take: Take) -> set[tuple[str, int, int]]:
+    """Changes whenever a record is written, but not with a writer's signs of life."""
+    try:
+        with os.scandir(take.records) as entries:
+            return {(e.name, s.st_ino, s.st_size) for e in entries if e.name.endswith(".json") for s in [e.stat()]}
+    except OSError as fault:
+        raise write_fault(take.records, fault) from fault
 
 
-def _describe(fault: BaseException | None) -> dict[str, str] | None:
-    if fault is None or isinstance(fault, Cancelled):
-        return None
-    if isinstance(fault, EngineError):
-        return {"code": fault.code, "text": fault.text, "remedy": fault.remedy}
-    return {"code": "internal", "text": repr(fault), "remedy": ""}
+def _merged(take: Take, to_end: bool) -> dict[str, Any]:
+    records, faults = read_records(take.records)
+    if not records:
+        raise EngineError("not_a_take", f"{take.folder} has no record that can be read.", "Render a new take.")
+    first, states = records[0], [record.seen_state(take.records) for record in records]
+    frames = _frames(take, records, to_end)
+    complete = all(status in DRAWN for _, _, status in frames)
+    last = max(zip(records, states), key=lambda pair: (pair[1] != DONE, pair[0].finished or pair[0].started))
+    if RUNNING in states:
+        state, error, finished = RUNNING, None, None
+    else:
+        state = DONE if complete else last[1] if last[1] != DONE else INCOMPLETE
+        error = None if complete else last[0].error
+        finished = max((record.finished or record.started for record in records), default=None)
+    return {
+        "format": FORMAT,
+        "name": take.name,
+        "state": state,
+        "error": error,
+        "started": first.started,
+        "finished": finished,
+        "fingerprint": first.fingerprint.to_json(),
+        "job": replace(first.job, frames=tuple((frame, source) for frame, source, _ in frames)).to_json(),
+        "inputs": _inputs(records),
+        "frames": frames,
+        "writers": [_writer(record, state) for record, state in zip(records, states)],
+        "warnings": _each_once([warning for record in records for warning in record.warnings])
+        + [{"code": "bad_record", "text": fault, "remedy": "Delete that file."} for fault in faults],
+        "notes": {name: value for record in records for name, value in record.notes.items()},
+        "seconds": {
+            name: round(sum(record.seconds.get(name, 0.0) for record in records), 4)
+            for name in dict.fromkeys(name for record in records for name in record.seconds)
+        },
+        "device": "; ".join(_each_once([record.device for record in records])),
+        "versions": first.versions,
+    }
 
 
-def _versions() -> dict[str, str]:
-    versions = {"understudy": protocol.VERSION, "python": platform.python_version(), "system": platform.platform()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+def _frames(take: Take, records: list[Record], to_end: bool) -> list[list[Any]]:
+    """Rows (output, source, status) of all frames that the writers were asked for, in output order."""
+    asked: dict[int, int] = {}
+    known: dict[int, str] = {}
+    for record in records:
+        asked = dict(record.job.frames) | asked
+        known |= record.statuses
+    present, fingerprint = set(os.listdir(take.folder)), records[0].fingerprint.sha256
+    rows = []
+    for frame, source in sorted(asked.items()):
+        path = take.frame(frame)
+        if path.name not in present:
+            status = MISSING
+        elif frame in known and not to_end:
+            status = known[frame]
+        else:  # drawn by a writer that runs, or was killed
+            status = inspect(path, fingerprint, source, to_end).status
+        rows.append([frame, source, status])
+    return rows
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _inputs(records: list[Record]) -> list[dict[str, Any]]:
+    """Each file once, with its hash where any writer knows it."""
+    inputs: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for entry in (entry for record in records for entry in record.inputs):
+        key = entry.get("role"), entry.get("path")
+        if key not in inputs or not inputs[key].get("sha256"):
+            inputs[key] = entry
+    return list(inputs.values())
+
+
+def _writer(record: Record, state: str) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "host": record.host,
+        "pid": record.pid,
+        "state": state,
+        "started": record.started,
+        "finished": record.finished,
+        "asked": len(record.job.frames),
+        "error": record.error,
+    }
+
+
+def _each_once(items: list[Any]) -> list[Any]:
+    return [item for i, item in enumerate(items) if item not in items[:i]]

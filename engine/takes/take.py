@@ -1,13 +1,19 @@
-"""Takes on disk: one new versioned folder for each render, which nothing ever overwrites."""
+"""Takes on disk: one versioned folder each, which nothing ever overwrites and several processes may fill."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine import protocol
+from engine.errors import EngineError
 from engine.media.image import write_atomic, write_fault
+from engine.protocol import LATEST, NEW, Job
+from engine.takes.fingerprint import Fingerprint
+from engine.takes.record import Record, read_records
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,10 @@ class Take:
     def sidecar(self) -> Path:
         return self.folder / f"{self.name}.json"
 
+    @property
+    def records(self) -> Path:
+        return self.folder / "records"
+
     def frame(self, number: int) -> Path:
         return self.folder / protocol.frame_name(self.name, number)
 
@@ -39,21 +49,75 @@ def prepare_output(output: Path) -> None:
     probe.unlink(missing_ok=True)
 
 
-def allocate(output: Path, shot: str) -> Take:
-    """Create the folder of the next version.
+def locate(output: Path, shot: str, which: str) -> Take:
+    """The take that ``which`` (:attr:`Job.take`) means now; its folder need not exist yet.
 
-    ``mkdir`` either creates a folder or fails, also between hosts that share a disk, so two allocations never get the
-    same one. Raises EngineError ``not_writable`` or ``disk_full``.
+    Raises EngineError ``not_writable`` when the output folder cannot be read.
     """
     try:
-        taken = [protocol.take_version(entry.name, shot) or 0 for entry in output.iterdir()]
-        version = max(taken, default=0) + 1
-        while True:
-            folder = output / protocol.take_name(shot, version)
-            try:
-                folder.mkdir()
-                return Take(folder)
-            except FileExistsError:
-                version += 1
+        entries = [(entry, protocol.take_version(entry.name, shot)) for entry in output.iterdir()]
+        versions = {version: entry for entry, version in entries if version is not None}
+        version = max(versions, default=0) + 1
+        if which == LATEST:
+            version = max((number for number, entry in versions.items() if entry.is_dir()), default=version)
+        elif which != NEW:
+            version = int(which[1:])
     except OSError as fault:
         raise write_fault(output, fault) from fault
+    return Take(output / protocol.take_name(shot, version))
+
+
+def create(take: Take, record: Record) -> bool:
+    """Create a take's folder with its first record in it; False when there is one already, or a file of that name.
+
+    The folder is filled beside its place and renamed, which fails where something is: of two processes and hosts that
+    create the same take one succeeds, and there is never a take without a record. Raises EngineError ``not_writable``
+    or ``disk_full``.
+    """
+    beside = Take(take.folder.with_name(f".{take.name}.{secrets.token_hex(4)}.tmp"))
+    try:
+        beside.records.mkdir(parents=True)
+        record.save(beside.records)
+        os.rename(beside.folder, take.folder)
+        return True
+    except OSError as fault:
+        shutil.rmtree(beside.folder, ignore_errors=True)
+        if take.folder.exists():
+            return False
+        raise write_fault(take.folder.parent, fault) from fault
+
+
+def admit(take: Take, job: Job, fingerprint: Fingerprint) -> None:
+    """Prove that frames of ``job`` belong into an existing take.
+
+    Raises EngineError ``not_a_take``, ``other_take`` when the fingerprints differ, ``other_frames`` when the take draws
+    one of the frames from another source frame.
+    """
+    records, faults = read_records(take.records)
+    if not records:
+        raise EngineError(
+            "not_a_take",
+            f"{take.folder} has no record of what it was made from, so no frames can be added to it."
+            + "".join(f" {fault}" for fault in faults),
+            "Render a new take.",
+        )
+    for record in records:
+        if differences := record.fingerprint.differences(fingerprint):
+            raise EngineError(
+                "other_take",
+                f"{take.name} was made otherwise than this job asks: {differences}. "
+                f"Its fingerprint is {record.fingerprint.sha256[:12]}, the job's {fingerprint.sha256[:12]}.",
+                "Render a new take, or ask for what that take was made from.",
+            )
+        sources = dict(record.job.frames)
+        for frame, source in job.frames:
+            if sources.get(frame, source) != source:
+                raise other_frame(take, frame, f"it is drawn from source frame {sources[frame]}, not {source}")
+
+
+def other_frame(take: Take, frame: int, reason: str) -> EngineError:
+    return EngineError(
+        "other_frames",
+        f"Frame {frame} in {take.folder} is not what this job asks for: {reason}.",
+        "Render a new take, or move that file away.",
+    )

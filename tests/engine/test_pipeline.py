@@ -14,13 +14,17 @@ import numpy as np
 import pytest
 from skimage import data
 
+from engine import catalog
+from engine.catalog import SystemInfo
 from engine.errors import EngineError
 from engine.face.model import DEFAULT_PATH
+from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
 from engine.media.image import encode_png, read_image
+from engine.media.movie import MovieSource
 from engine.motion.motion import Motion
 from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
-from engine.systems.base import Portrait
+from engine.systems.base import Portrait, Subject, System
 from engine.tracking.registry import create
 from tests.engine.conftest import Engine
 from tests.engine.faces import portrait_rgb, sample_frames
@@ -54,7 +58,7 @@ def make_job(desk: Path, **fields: Any) -> Job:
 def run(job: Job) -> tuple[list[dict[str, Any]], Path, dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     assert render(job, messages.append, lambda: False)
-    folder = Path(messages[0]["folder"])
+    folder = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     return messages, folder, json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
 
 
@@ -68,14 +72,15 @@ def test_the_take_is_whole_and_its_record_complete(take: tuple, desk: Path) -> N
     assert record["state"] == "done" and record["frames"] == [[o, s, "ok"] for o, s in FRAMES]
     for output, _ in FRAMES:
         assert read_image(folder / f"{folder.name}.{output}.png").shape == (256, 256, 3)
-    used = {entry["role"]: (Path(entry["path"]), entry["sha256"]) for entry in record["inputs"]}
-    assert {role: path for role, (path, _) in used.items()} == {
-        "portrait": desk / "astronaut.png",
-        "driving": SAMPLE,
-        "weights": DEFAULT_PATH,
-    }
-    for path, sha256 in used.values():
+    used = [(entry["role"], Path(entry["path"]), entry["sha256"]) for entry in record["inputs"]]
+    assert [(role, path) for role, path, _ in used[:3]] == [
+        ("portrait", desk / "astronaut.png"),
+        ("driving", SAMPLE),
+        ("weights", DEFAULT_PATH),
+    ]
+    for _, path, sha256 in used:
         assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(used) > 3 and {role for role, _, _ in used[3:]} == {"weights"}, "the detector's networks"
     assert 8 <= record["notes"]["neutral_frame"] <= 14
     assert {"portraits", "prepare", "analyse", "draw", "write"} <= set(record["seconds"])
     phases = [(m["phase"], m["done"], m["total"]) for m in messages if m["type"] == "progress"]
@@ -165,7 +170,7 @@ def test_no_face_in_the_portrait_is_said_before_there_is_a_take(desk: Path) -> N
     assert list((desk / "none").iterdir()) == []
 
 
-def test_no_face_in_the_footage_fails_and_says_so_in_the_sidecar(desk: Path) -> None:
+def test_footage_without_any_face_leaves_no_take(desk: Path) -> None:
     plates = desk / "plates"
     plates.mkdir()
     for i in range(3):
@@ -180,10 +185,7 @@ def test_no_face_in_the_footage_fails_and_says_so_in_the_sidecar(desk: Path) -> 
             lambda: False,
         )
     assert fault.value.code == "no_face"
-    (folder,) = (desk / "faceless").glob("shot_*")
-    record = json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
-    assert (record["state"], record["error"]["code"]) == ("failed", "no_face")
-    assert [row[2] for row in record["frames"]] == ["missing", "missing"]
+    assert not list((desk / "faceless").glob("shot_*"))
 
 
 def test_frames_without_a_face_hold_the_pose_and_are_listed(desk: Path) -> None:
@@ -205,15 +207,15 @@ def test_cancel_while_analysing_stops_within_a_second(start_engine: Callable[...
     engine = start_engine()
     frames = tuple((1001 + i, i % 48) for i in range(48))
     engine.send({"type": "job", **make_job(desk, frames=frames, output=str(desk / "stopped"), analysed=None).to_json()})
-    messages = engine.until("take")
+    messages = engine.until("progress")
     while messages[-1].get("phase") != "analyse" or messages[-1]["done"] < 4:
         messages.append(engine.receive())
     asked = time.monotonic()
     engine.send({"type": "cancel"})
     done = engine.until("done")[-1]
     assert time.monotonic() - asked < 1.0
-    assert done["cancelled"] and done["frames"] == 0
-    assert json.loads(Path(done["sidecar"]).read_text(encoding="utf-8"))["state"] == "cancelled"
+    assert (done["cancelled"], done["frames"], done["folder"]) == (True, 0, "")
+    assert not list((desk / "stopped").glob("shot_*"))
 
 
 def test_footage_is_analysed_once_for_all_takes(desk: Path) -> None:
@@ -241,3 +243,54 @@ def test_a_portraits_face_is_remembered_while_its_picture_stays() -> None:
     assert again.face is first.face and again.path == Path("b.png")
     assert first.face is not None and other.face is not None
     assert np.abs(first.face.observation.landmarks68 - other.face.observation.landmarks68).max() > 1
+
+
+class Seeing(Subject):
+    """Records what it is told, and shows it."""
+
+    told: list[FrameInputs] = []
+
+    def draw(self, inputs: FrameInputs) -> np.ndarray:
+        self.told.append(inputs)
+        return inputs["frame"]
+
+
+class Seer(System):
+    name = "seer"
+
+    def subject(self, portraits: list[PortraitInputs]) -> Subject:
+        return Seeing(portraits)
+
+
+SEER = SystemInfo(
+    "seer", "Seer", "", 99, f"{__name__}:Seer", needs=("frame", "driver_image", "expression"), window=2, portraits=1
+)
+
+
+def test_a_system_is_one_class_and_one_entry(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the footage's own frames, in step, and a window of motion that is clamped at the ends."""
+    monkeypatch.setitem(catalog.SYSTEMS_BY_NAME, "seer", SEER)
+    Seeing.told.clear()
+    _, folder, record = run(make_job(desk, system="seer", frames=((1001, 8), (1002, 12), (1003, 10))))
+    assert [row[2] for row in record["frames"]] == ["ok"] * 3
+    source = MovieSource(SAMPLE)
+    with closing(source.frames(0, 13)) as frames:
+        shown = dict(frames)
+    for inputs, frame in zip(Seeing.told, (8, 12, 10), strict=True):
+        np.testing.assert_array_equal(inputs["driver_image"], shown[frame])
+    first, last, middle = (inputs["expression"] for inputs in Seeing.told)
+    assert first.shape == last.shape == middle.shape and len(middle) == 5
+    np.testing.assert_array_equal(first[4], middle[2])
+    np.testing.assert_array_equal(last[2], middle[4])
+    np.testing.assert_array_equal(read_image(folder / f"{folder.name}.1001.png"), Seeing.told[0]["frame"])
+
+
+def test_a_system_that_looks_at_the_driver_needs_footage(
+    desk: Path, take: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(catalog.SYSTEMS_BY_NAME, "seer", SEER)
+    folder = take[1]
+    driving = Driving("performance", str(folder / f"{folder.name}.performance"))
+    with pytest.raises(EngineError) as caught:
+        render(make_job(desk, system="seer", driving=driving), lambda message: None, lambda: False)
+    assert caught.value.code == "no_footage"

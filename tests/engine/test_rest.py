@@ -44,7 +44,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     )
     messages: list[dict] = []
     assert render(job, messages.append, lambda: False)
-    out = Path(messages[0]["folder"])
+    out = next(Path(m["folder"]) for m in messages if m["type"] == "take")
     return np.stack([read_image(out / f"{out.name}.{1001 + i}.png") for i in range(COUNT)])
 
 
@@ -94,4 +94,4 @@ def _draw(subject: Subject, amount: float) -> np.ndarray:
         face.expression, face.pose.rotation, face.pose.translation, face.gaze, np.zeros_like(face.offsets), "ok"
     )
     acted = weights(face.model, jawOpen=amount, mouthSmile_L=amount, browInnerUp=amount)
-    return subject.draw(dataclasses.replace(motion, expression=face.expression + acted))
+    return subject.draw(subject.inputs(dataclasses.replace(motion, expression=face.expression + acted)))

@@ -1,46 +1,83 @@
-"""Takes: each render gets a folder of its own, whoever else asks at the same moment."""
+"""Takes on disk: versions, fingerprints, records of many writers, and what they are merged to."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.errors import EngineError
+from engine.protocol import Job
 from engine.takes import take as takes
+from engine.takes.fingerprint import Fingerprint
+from engine.takes.record import Record, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
-ALLOCATE = """
-import sys
+CREATE = """
+import json, sys
 from pathlib import Path
+from engine.protocol import Job
 from engine.takes import take as takes
+from engine.takes.fingerprint import Fingerprint
+from engine.takes.record import Record
+job = Job.from_json(json.loads(sys.argv[2]))
 sys.stdin.readline()
-for _ in range(25):
-    print(takes.allocate(Path(sys.argv[1]), "sh010").name)
+made = 0
+while made < 15:
+    take = takes.locate(Path(sys.argv[1]), "sh010", "new")
+    if takes.create(take, Record(job, Fingerprint({}))):
+        print(take.name)
+        made += 1
 """
 
 
-def test_versions_count_up_from_the_highest(folder: Path) -> None:
-    assert takes.allocate(folder, "sh010").name == "sh010_understudy_v001"
+@pytest.fixture
+def record(job: Callable[..., dict[str, Any]]) -> Record:
+    return Record(Job.from_json(job(3)), Fingerprint({"no_face": "hold", "portraits": ["ab"]}))
+
+
+def make(folder: Path, which: str, record: Record) -> takes.Take:
+    take = takes.locate(folder, "sh010", which)
+    assert takes.create(take, record)
+    return take
+
+
+def test_versions_count_up_from_the_highest(folder: Path, record: Record) -> None:
+    assert make(folder, "new", record).name == "sh010_understudy_v001"
     (folder / "sh010_understudy_v041").mkdir()
     (folder / "sh010_understudy_v999x").mkdir()
     (folder / "sh0100_understudy_v500").mkdir()
-    take = takes.allocate(folder, "sh010")
+    take = make(folder, "new", record)
     assert take.folder == folder / "sh010_understudy_v042" and take.folder.is_dir()
     assert take.sidecar == take.folder / "sh010_understudy_v042.json"
     assert take.frame(7).name == "sh010_understudy_v042.0007.png"
+    assert takes.locate(folder, "sh010", "latest") == take
+    assert takes.locate(folder, "sh010", "v003").name == "sh010_understudy_v003"
+    assert takes.locate(folder, "sh020", "latest").name == "sh020_understudy_v001"
 
 
-def test_a_file_with_the_name_of_a_take_is_left_alone(folder: Path) -> None:
+def test_a_file_with_the_name_of_a_take_is_left_alone(folder: Path, record: Record) -> None:
     (folder / "sh010_understudy_v001").write_text("mine")
-    assert takes.allocate(folder, "sh010").name == "sh010_understudy_v002"
+    assert make(folder, "latest", record).name == "sh010_understudy_v002"
+    assert not takes.create(takes.Take(folder / "sh010_understudy_v001"), record)
     assert (folder / "sh010_understudy_v001").read_text() == "mine"
+    assert len(list(folder.iterdir())) == 3  # with the portrait
 
 
-def test_processes_that_allocate_at_once_never_share_a_folder(folder: Path) -> None:
-    command = [sys.executable, "-c", ALLOCATE, str(folder)]
+def test_processes_that_create_takes_at_once_never_share_a_folder(
+    folder: Path, job: Callable[..., dict[str, Any]]
+) -> None:
+    output = folder / "out"
+    output.mkdir()
+    command = [sys.executable, "-c", CREATE, str(output), json.dumps(job(1))]
     hosts = [
         subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
@@ -49,8 +86,64 @@ def test_processes_that_allocate_at_once_never_share_a_folder(folder: Path) -> N
         host.stdin.write("\n")
         host.stdin.flush()
     names = [name for host in hosts for name in host.communicate()[0].split()]
-    assert len(names) == 100 == len(set(names))
-    assert sorted(names) == sorted(entry.name for entry in folder.iterdir())
+    assert len(names) == 60 == len(set(names))
+    assert sorted(names) == sorted(entry.name for entry in output.iterdir())
+    assert all(len(list((entry / "records").iterdir())) == 1 for entry in output.iterdir())
+
+
+def test_another_fingerprint_is_refused_and_both_are_said(folder: Path, record: Record) -> None:
+    take = make(folder, "new", record)
+    takes.admit(take, record.job, record.fingerprint)
+    other = Fingerprint({"no_face": "reference", "portraits": ["cd"]})
+    with pytest.raises(EngineError) as fault:
+        takes.admit(take, record.job, other)
+    assert fault.value.code == "other_take"
+    for said in (
+        "no face (hold, not reference), the portraits' contents",
+        record.fingerprint.sha256[:12],
+        other.sha256[:12],
+    ):
+        assert said in fault.value.text
+
+
+def test_a_frame_of_another_source_frame_is_refused(folder: Path, record: Record) -> None:
+    take = make(folder, "new", record)
+    with pytest.raises(EngineError, match="Frame 1001 .* source frame 0, not 5") as fault:
+        takes.admit(take, replace(record.job, frames=((1001, 5),)), record.fingerprint)
+    assert fault.value.code == "other_frames"
+
+
+def test_nothing_is_added_to_a_folder_that_does_not_say_what_it_was_made_from(folder: Path, record: Record) -> None:
+    take = takes.Take(folder / "sh010_understudy_v001")
+    take.records.mkdir(parents=True)
+    (take.records / "host-1-1.json").write_text('{"format": 1}')
+    with pytest.raises(EngineError, match="its format is 1") as fault:
+        takes.admit(take, record.job, record.fingerprint)
+    assert fault.value.code == "not_a_take"
+
+
+def test_a_record_is_read_back_as_it_was_and_a_damaged_one_is_named(folder: Path, record: Record) -> None:
+    record.statuses[1002] = "held"
+    record.save(folder)
+    [again], faults = read_records(folder)
+    assert again == record and not faults
+    for damage in ({"pid": "7"}, {"job": {}}, {"frames": [[1]]}, {"state": "asleep"}, {"name": "x\0y"}):
+        record.file(folder).write_text(json.dumps(record.to_json() | damage))
+        records, [fault] = read_records(folder)
+        assert not records and record.file(folder).name in fault
+
+
+def test_a_writer_whose_process_is_gone_is_interrupted(folder: Path, record: Record) -> None:
+    record.save(folder)
+    assert record.seen_state(folder) == "running"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert replace(record, pid=gone.pid).seen_state(folder) == "interrupted"
+    elsewhere = replace(record, host="another", pid=gone.pid)
+    assert elsewhere.seen_state(folder) == "running"
+    old = time.time() - 3600
+    os.utime(record.file(folder), (old, old))
+    assert elsewhere.seen_state(folder) == record.seen_state(folder) == "interrupted"
 
 
 def test_the_output_folder_is_made_and_proven(folder: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import EngineError
+from engine.errors import Cancelled, EngineError
 from engine.media.image import read_image
-from engine.media.writer import DEPTH, FrameWriter
+from engine.media.png_text import read_text
+from engine.media.writer import DEPTH, THREADS, FrameWriter
 
 FRAMES = [np.full((32, 32, 3), i * 8, np.uint8) for i in range(30)]
+LARGE = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
 
 
 def test_every_frame_is_announced_once_and_only_when_it_is_whole(folder: Path) -> None:
@@ -68,9 +70,36 @@ def test_drawing_waits_for_a_slow_disk(folder: Path) -> None:
     assert len(list(folder.glob("f.*.png"))) == 30
 
 
-def test_frames_handed_over_before_an_interruption_are_kept(folder: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), FrameWriter(folder, lambda frame, name, status: None) as writer:
+def put_five_then(fault: BaseException, folder: Path) -> list[int]:
+    """Numbers of the frames that are on disk, all of them whole, when ``fault`` ends the block."""
+    with pytest.raises(type(fault)), FrameWriter(folder, lambda frame, name, status: None) as writer:
         for i in range(5):
-            writer.put(i, f"f.{i:04d}.png", FRAMES[i], "ok")
-        raise KeyboardInterrupt
-    assert len(list(folder.glob("f.*.png"))) == 5
+            writer.put(i, f"f.{i:04d}.png", LARGE, "ok")
+        raise fault
+    paths = sorted(folder.iterdir())
+    assert all(np.array_equal(read_image(path), LARGE) for path in paths)
+    return [int(path.name.split(".")[1]) for path in paths]
+
+
+def test_a_fault_of_the_caller_keeps_what_was_handed_over(folder: Path) -> None:
+    assert put_five_then(EngineError("null_fault", "Asked to.", ""), folder) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("fault", [Cancelled(), KeyboardInterrupt()])
+def test_a_cancel_finishes_the_frames_in_hand_and_drops_the_others(folder: Path, fault: BaseException) -> None:
+    assert len(put_five_then(fault, folder)) <= THREADS
+
+
+def test_a_text_lies_beside_the_pixels_and_changes_none(folder: Path) -> None:
+    with FrameWriter(folder, lambda frame, name, status: None, "Key") as writer:
+        writer.put(0, "plain.png", LARGE, "ok")
+        writer.put(1, "texted.png", LARGE, "ok", '{"a":1}')
+    plain, texted = (folder / name for name in ("plain.png", "texted.png"))
+    assert np.array_equal(read_image(plain), read_image(texted))
+    assert read_text(texted, "Key", to_end=True) == ('{"a":1}', True)
+    assert read_text(plain, "Key", to_end=True) == read_text(texted, "Other", to_end=True) == (None, True)
+    data = texted.read_bytes()
+    for damaged, head in ((data[:-1], True), (data[:50], False), (b"", False), (b"GIF89a" + data, False)):
+        texted.write_bytes(damaged)
+        assert not read_text(texted, "Key", to_end=True)[1]
+        assert read_text(texted, "Key", to_end=False)[1] is head

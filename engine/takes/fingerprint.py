@@ -1,0 +1,105 @@
+"""A take's fingerprint: everything that decides its pictures, except which frames are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine import catalog, protocol
+
+if TYPE_CHECKING:
+    from engine.systems.base import System
+
+# The fields whose values mean nothing to people, in words.
+_CONTENTS = {
+    "portraits": "the portraits' contents",
+    "weights": "the weights",
+    "driver": "the driver's motion (other footage, or another range of it was analysed)",
+}
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """``fields`` hold JSON values by name; two takes are of one fingerprint when all of them are equal."""
+
+    fields: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self.fields, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sha256": self.sha256, "fields": self.fields}
+
+    def differences(self, other: Fingerprint) -> str:
+        """What ``other`` has otherwise, in words; empty when they are equal."""
+        words = []
+        for name in sorted({*self.fields, *other.fields}):
+            ours, theirs = self.fields.get(name), other.fields.get(name)
+            if ours != theirs:
+                words.append(_CONTENTS.get(name) or f"{name.replace('_', ' ')} ({_value(ours)}, not {_value(theirs)})")
+        return ", ".join(words)
+
+
+def fingerprint(
+    job: protocol.Job,
+    system: System,
+    detector: str | None,
+    motion: Any,
+    inputs: Sequence[Mapping[str, Any]],
+) -> Fingerprint:
+    """``motion`` is the dataclass that drives, None without one; ``inputs`` are the hashed portraits and weights."""
+    kinds = {option.name: option.kind for option in catalog.SYSTEMS_BY_NAME[job.system].options}
+    options = {
+        name: float(value) if kinds[name] == "number" else value  # 1 and 1.0 are the same option
+        for name, value in system.options.items()
+        if kinds[name] != "path"  # the weights' contents count, not where a host keeps them
+    }
+    return Fingerprint(
+        {
+            "engine": protocol.VERSION,
+            "system": job.system,
+            "options": options,
+            "portraits": [entry["sha256"] for entry in inputs if entry["role"] == "portrait"],
+            "weights": {Path(entry["path"]).name: entry["sha256"] for entry in inputs if entry["role"] == "weights"},
+            "detector": detector,
+            "driver": None if motion is None else content_hash(motion),
+            "motion": job.motion,
+            "neutral_frame": job.neutral_frame,
+            "no_face": job.no_face,
+            "identity": job.identity,
+        }
+    )
+
+
+def content_hash(motion: Any) -> str:
+    """SHA-256 over all fields of a dataclass, arrays in the precision in which files keep them (float32)."""
+    digest = hashlib.sha256()
+    for field in dataclasses.fields(motion):
+        digest.update(field.name.encode())
+        _feed(digest, getattr(motion, field.name))
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        stored = value.astype(np.float32) if value.dtype.kind == "f" else value
+        digest.update(f"{stored.dtype.kind}{stored.shape}".encode())
+        digest.update(np.ascontiguousarray(stored).tobytes())
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            digest.update(str(key).encode())
+            _feed(digest, value[key])
+    else:
+        digest.update(repr(value).encode())
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
