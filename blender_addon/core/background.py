@@ -1,4 +1,4 @@
-"""Slow work on a thread, watched from a timer: the installation and the check of the engine."""
+"""Slow work on a thread, watched from a timer: installing the engine, checking it, looking at takes on disk."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Background:
         seen, self._seen = self._seen, len(self.lines)
         return self.over or seen != self._seen
 
-    def wait(self) -> None:
-        self._thread.join()
+    def wait(self, timeout: float | None = None) -> None:
+        self._thread.join(timeout)
 
     def cancel(self) -> None:
         self._cancelled.set()

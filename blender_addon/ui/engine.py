@@ -11,8 +11,10 @@ from ..core.background import Background, Work
 from ..core.fault import Fault
 from ..tool import engine
 from ..tool.compat import Context
+from .redraw import redraw
 
 INTERVAL = 0.2
+SHOWN_IN = ("PREFERENCES", "SEQUENCE_EDITOR")
 
 current: Background | None = None
 lines: list[str] = []  # what the latest installation or check said
@@ -49,7 +51,7 @@ class _EngineOperator:
         if bpy.app.background:
             return self.execute(context)
         _begin(self.work)
-        redraw()
+        redraw(*SHOWN_IN)
         if fault is not None:
             self.report({"ERROR"}, str(fault))
             return {"CANCELLED"}
@@ -74,11 +76,11 @@ def _watch() -> float | None:
     if current is None:
         return None
     if current.tick():
-        redraw()
+        redraw(*SHOWN_IN)
     if not current.over:
         return INTERVAL
     fault, current = current.fault, None
-    redraw()
+    redraw(*SHOWN_IN)
     return None
 
 
@@ -154,15 +156,6 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
             layout.label(text=fault.remedy, icon="BLANK1")
         layout.prop(self, "engine_python")
         layout.prop(self, "base_python")
-
-
-def redraw() -> None:
-    """Have the preferences and every sequencer, which shows it too, drawn again."""
-    context: Context = bpy.context
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type in ("PREFERENCES", "SEQUENCE_EDITOR"):
-                area.tag_redraw()
 
 
 def close() -> None:

@@ -59,5 +59,5 @@ def add_images(scene, folder: Path, count: int, start: int = 1001, channel: int 
 
 def takes(scene) -> list:
     """The strips of takes, lowest channel first."""
-    strips = [strip for strip in addon("tool.compat").strips(scene) if addon("tool.scene").take_of(strip)]
+    strips = [strip for strip in addon("tool.compat").strips(scene) if addon("tool.take").note_of(strip)]
     return sorted(strips, key=lambda strip: strip.channel)

@@ -19,16 +19,9 @@ from tests.blender.rendering import read_pixels, shown_indices
 compat = addon("tool.compat")
 scene_data = addon("tool.scene")
 reenact = addon("tool.reenact")
+take_strips = addon("tool.take")
 State = addon("core.render_run").State
 is_whole_png = addon("core.png").is_whole_png
-
-
-@pytest.fixture
-def shot(scene, media, project):
-    """The scene with a driving strip on 1001-1060, saved as ``Einstellung 4.blend``, its takes beside it."""
-    add_movie(scene, media / "index_24.mp4")
-    bpy.ops.wm.save_as_mainfile(filepath=str(project / "Einstellung 4.blend"))
-    return scene
 
 
 def folder_of(strip) -> Path:
@@ -75,7 +68,7 @@ def test_the_strip_lies_above_the_driver_and_says_what_it_is(shot):
     assert compat.handles(take) == (1001, 1061)
     assert (take.type, take.channel, take.colorspace_settings.name) == ("IMAGE", 2, "sRGB")
     assert take.directory.startswith("//"), "the output is relative to the .blend, and so is the strip"
-    note = scene_data.take_of(take)
+    note = take_strips.note_of(take)
     assert note["take"] == "Einstellung_4_understudy_v001" and note["driving"] == "Führung" and note["complete"]
     assert Path(note["sidecar"]).is_file()
 
@@ -131,12 +124,16 @@ def test_the_scene_range_takes_what_the_strip_shows_of_it(shot):
     assert frames_in(folder_of(takes(shot)[0])) == [1001, 1002, 1003, 1004]
 
 
-def test_a_driver_moved_meanwhile_takes_the_take_along(shot, media, tmp_path):
+def test_a_driver_moved_and_renamed_meanwhile_takes_the_take_along(shot, media, tmp_path):
     reenactment = reenact.Reenactment(shot, "1001-1010")
     reenactment.run.wait()
-    compat.set_content_start(compat.strips(shot)[0], 1101)
+    driver = compat.strips(shot)[0]
+    driver.name, driver.channel = "Umbenannt", 5
+    compat.set_content_start(driver, 1101)
     take = reenactment.land()
-    assert compat.handles(take) == (1101, 1111)
+    assert compat.handles(take) == (1101, 1111) and take.channel == 6
+    assert take_strips.note_of(take)["driving"] == "Umbenannt"
+    assert reenact.MARK not in driver, "nothing is left on the driver"
     expect_alignment(shot, take, media, tmp_path, range(1101, 1111))
 
 
@@ -148,7 +145,7 @@ def test_settings_and_the_strip_survive_saving(shot, media):
     settings.identity = "driver"
     settings.use_neutral_frame, settings.neutral_frame = True, 1017
     bpy.ops.understudy.render(frames="1001-1003")
-    note = scene_data.take_of(takes(shot)[0])
+    note = take_strips.note_of(takes(shot)[0])
     job = json.loads(Path(bpy.path.abspath(note["sidecar"])).read_text("utf-8"))["job"]
     assert (job["motion"], job["identity"]) == ("relative", "driver")
     bpy.ops.wm.save_mainfile()
@@ -159,7 +156,7 @@ def test_settings_and_the_strip_survive_saving(shot, media):
     assert (settings.motion, settings.range, settings.shot) == ("relative", "SCENE", "sq010")
     assert settings.identity == "driver"
     assert (settings.use_neutral_frame, settings.neutral_frame) == (True, 1017)
-    assert scene_data.take_of(takes(scene)[0]) == note
+    assert take_strips.note_of(takes(scene)[0]) == note
     assert bpy.ops.understudy.render(frames="1001") == {"FINISHED"}
 
 
@@ -203,7 +200,7 @@ def test_cancel_stops_within_a_second_and_keeps_finished_frames(shot, media):
     frames = reenactment.run.frames
     assert 4 <= len(frames) < 60 and frames == frames_in(folder_of(take))
     assert compat.handles(take) == (1001, frames[-1] + 1)
-    assert not scene_data.take_of(take)["complete"]
+    assert not take_strips.note_of(take)["complete"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -338,9 +335,58 @@ def test_two_candidates_are_not_guessed_between(shot, media):
     assert "more than one strip" in refusal()
 
 
-def test_frames_outside_the_strip_are_refused(shot):
-    assert "not shown on frame 1061, only on 1001-1060" in refusal(frames="1055-1061")
+def test_frames_outside_the_strip_are_left_out_with_a_warning_or_refused(shot):
+    said = "not shown on frame 1061, only on 1001-1060"
+    assert said in refusal(frames="1055-1061", strict=True)
+    assert said in refusal(frames="1061-1070"), "nothing is left to make"
     assert "is not a frame" in refusal(frames="1055-")
+    reenactment = reenact.Reenactment(shot, "1055-1061")
+    reenactment.wait()
+    assert reenactment.run.state is State.FINISHED and reenactment.run.frames == list(range(1055, 1061))
+    (warning,) = reenactment.run.warnings
+    assert said in warning.text and "1 of 7 frames are left out" in warning.text
+
+
+def test_an_empty_path_is_refused_in_words(shot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output, shot.understudy.output = shot.understudy.output, ""
+    assert "The output folder is empty. Choose it" in refusal()
+    shot.understudy.output, shot.understudy.portraits[0].path = output, ""
+    assert "A portrait is empty. Choose it" in refusal()
+    assert not list(tmp_path.iterdir()), "nothing was written into the working folder"
+
+
+def test_a_full_sequencer_is_refused_before_the_first_frame(shot, media, project):
+    compat.strips(shot)[0].channel = compat.LAST_CHANNEL
+    assert "No channel above 128 is free on frames 1001-1060" in refusal()
+    assert not (project / "understudy").exists()
+
+
+def test_a_sequencer_that_fills_up_meanwhile_is_a_warning(shot):
+    reenactment = reenact.Reenactment(shot, "1001-1002")
+    reenactment.wait()
+    compat.strips(shot)[0].channel = compat.LAST_CHANNEL
+    assert reenactment.land() is None
+    (warning,) = reenactment.run.warnings
+    assert warning.code == "no_channel" and "Add to Timeline" in warning.remedy
+    assert reenactment.run.state is State.FINISHED
+
+
+def test_a_driver_without_a_face_leaves_no_folder(shot, face, project):
+    shot.understudy.system = "mesh_warp"
+    shot.understudy.portraits[0].path = str(face)
+    assert "face" in refusal(frames="1001-1002")
+    assert not list((project / "understudy").glob("*_understudy_v*"))
+
+
+@pytest.mark.parametrize(("range_", "frames"), [("STRIP", "1020-1022"), ("SCENE", "")])
+def test_the_whole_strip_is_analysed_whatever_is_asked_for(shot, range_, frames):
+    compat.set_handles(compat.strips(shot)[0], 1011, 1051)
+    shot.understudy.range, shot.frame_start, shot.frame_end = range_, 1030, 1031
+    assert reenact.Reenactment(shot, frames).run.job.analysed == (10, 50)
+    shot.understudy.use_neutral_frame, shot.understudy.neutral_frame = True, 1003
+    job = reenact.Reenactment(shot, frames).run.job
+    assert (job.analysed, job.neutral_frame) == ((2, 50), 2), "and the frame that is neutral, wherever it is"
 
 
 def test_an_output_that_cannot_be_written_is_named(shot, project):
@@ -369,9 +415,11 @@ def test_a_missing_engine_python_is_an_error_with_a_remedy(shot, monkeypatch, tm
 
 
 def test_a_long_take_becomes_a_strip_quickly(shot, project):
-    take = addon("core.render_run").TakeFolder(project / "x_understudy_v001", "x_understudy_v001", (128, 128))
+    take = addon("core.takes").TakeFolder(project / "x_understudy_v001")
+    take.folder.mkdir()
+    for frame in range(1, 5001):
+        take.frame(frame).touch()
     started = time.monotonic()
-    frames = range(1, 5001)
-    strip = addon("tool.take").add_take(shot, take, frames, above=1, shift=0, note={}, relative=False)
+    strip = take_strips.lay_take(shot, take, above=1, shift=0, note={}, relative=False)
     assert time.monotonic() - started < 2.0
     assert compat.handles(strip) == (1, 5001)
