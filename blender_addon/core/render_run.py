@@ -169,13 +169,13 @@ class RenderRun:
             return False
         self.frames = self._check.whole
         state, fault = self._verdict
-        missing = self._check.missing
+        missing, asked = self._check.missing, len(self.job.frames)
         if state is State.FINISHED and missing:
             state = State.FAILED
             where = self.take.folder if self.take else self.job.output
             fault = self._check.fault or Fault(
                 "frames_missing",
-                f"{len(missing)} of {len(self.job.frames)} frames are missing or broken in {where}, first {missing[0]}.",
+                f"{len(missing)} of {asked} frames are missing or broken in {where}, the first is {missing[0]}.",
                 "See that the disk is neither full nor disconnected, then resume the take.",
             )
         self.state, self.fault = state, fault if state is State.FAILED else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def absolute_path(path: str, what: str) -> Path:
             f"{what} is {path}, relative to a .blend file that has not been saved yet.",
             "Save the file first, or choose an absolute path.",
         )
-    return Path(bpy.path.abspath(path)).absolute()
+    return Path(os.path.abspath(bpy.path.abspath(path)))
 
 
 def add_portrait(scene: Scene, path: Path) -> None:
@@ -144,7 +145,7 @@ def portraits(scene: Scene) -> tuple[str, ...]:
     """The portraits' absolute paths; raises :class:`Fault` ``no_portrait`` or ``unsaved_blend``."""
     if not scene.understudy.portraits:
         raise Fault("no_portrait", f"No portrait has been chosen in the scene {scene.name}.", "Add one in the panel.")
-    return tuple(str(absolute_path(item.path, "A portrait")) for item in scene.understudy.portraits)
+    return tuple(str(absolute_path(item.path, "The path of a portrait")) for item in scene.understudy.portraits)
 
 
 def scene_by_uid(uid: int) -> Scene | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.blender.addon import MODULE, addon, bpy  # noqa: E402
+from tests.blender.addon import MODULE, addon, bpy
 
 bpy.ops.preferences.addon_enable(module=MODULE)
 bpy.ops.wm.open_mainfile(filepath=sys.argv[1])

@@ -169,6 +169,13 @@ def test_the_neutral_frame_is_given_as_a_source_frame(shot):
     assert record["job"]["fps"] == [24, 1]
 
 
+def job_of(shot, frames: str = ""):
+    """The job that Reenact would send; nothing is made."""
+    run = reenact.Reenactment(shot, frames).run
+    run.close()
+    return run.job
+
+
 def slow(shot, media: Path) -> None:
     """Make each frame take long enough for something to happen in the middle of a take."""
     shot.understudy.portraits.clear()
@@ -348,12 +355,13 @@ def test_frames_outside_the_strip_are_left_out_with_a_warning_or_refused(shot):
 
 
 def test_an_empty_path_is_refused_in_words(shot, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "working folder").mkdir()
+    monkeypatch.chdir(tmp_path / "working folder")
     output, shot.understudy.output = shot.understudy.output, ""
     assert "The output folder is empty. Choose it" in refusal()
     shot.understudy.output, shot.understudy.portraits[0].path = output, ""
-    assert "A portrait is empty. Choose it" in refusal()
-    assert not list(tmp_path.iterdir()), "nothing was written into the working folder"
+    assert "The path of a portrait is empty. Choose it" in refusal()
+    assert not list(Path.cwd().iterdir()), "nothing was written into the working folder"
 
 
 def test_a_full_sequencer_is_refused_before_the_first_frame(shot, media, project):
@@ -383,9 +391,9 @@ def test_a_driver_without_a_face_leaves_no_folder(shot, face, project):
 def test_the_whole_strip_is_analysed_whatever_is_asked_for(shot, range_, frames):
     compat.set_handles(compat.strips(shot)[0], 1011, 1051)
     shot.understudy.range, shot.frame_start, shot.frame_end = range_, 1030, 1031
-    assert reenact.Reenactment(shot, frames).run.job.analysed == (10, 50)
+    assert job_of(shot, frames).analysed == (10, 50)
     shot.understudy.use_neutral_frame, shot.understudy.neutral_frame = True, 1003
-    job = reenact.Reenactment(shot, frames).run.job
+    job = job_of(shot, frames)
     assert (job.analysed, job.neutral_frame) == ((2, 50), 2), "and the frame that is neutral, wherever it is"
 
 
