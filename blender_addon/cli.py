@@ -71,7 +71,7 @@ def _render(options: argparse.Namespace) -> int:
         print(f"{len(run.frames)} of {len(run.job.frames)} frames in {run.take.folder}{kept}", flush=True)
     if reenactment.signal is not None and run.state is State.CANCELLED:
         return SIGNALLED + reenactment.signal
-    if strip and options.save:
+    if strip and run.take and options.save:
         try:
             blend_file.save(run.take.folder)
         except Fault as fault:

@@ -16,12 +16,12 @@ _PREFIX = "UNDERSTUDY_PG_options"
 
 
 def _property(option: Option) -> Any:
-    texts = {"name": option.label, "description": option.tooltip}
+    texts: dict[str, Any] = {"name": option.label, "description": option.tooltip}
     flags: set[Any] = {"ANIMATABLE"} if option.keyframed else set()
     if option.kind == "bool":
         return BoolProperty(**texts, default=option.default, options=flags)
     if option.kind == "number":
-        bounds = {"min": option.minimum, "max": option.maximum}
+        bounds: dict[str, Any] = {"min": option.minimum, "max": option.maximum}
         return FloatProperty(**texts, **bounds, default=option.default, options=flags)
     if option.kind == "choice":
         # A file keeps the number of a choice: it follows from the value, so that the order may change.

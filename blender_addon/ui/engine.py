@@ -14,6 +14,7 @@ from ..tool.compat import Context
 from .redraw import redraw
 
 INTERVAL = 0.2
+CLOSE_SECONDS = 2.0
 SHOWN_IN = ("PREFERENCES", "SEQUENCE_EDITOR")
 
 current: Background | None = None
@@ -159,7 +160,7 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
 
 
 def close() -> None:
-    """End the installation or the check, because the user says so or the add-on goes away."""
+    """Have the installation or the check end; returns at once."""
     if current is not None:
         current.cancel()
 
@@ -174,5 +175,7 @@ CLASSES = (
 
 def unregister() -> None:
     close()
+    if current is not None:
+        current.wait(CLOSE_SECONDS)  # pip must not outlive Blender: the next one would install into the same folder
     if bpy.app.timers.is_registered(_watch):
         bpy.app.timers.unregister(_watch)

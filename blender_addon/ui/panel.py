@@ -145,7 +145,9 @@ class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
 def _draw_options(layout: Any, settings: Any, advanced: bool) -> None:
     """The chosen system's options, as the catalog describes them."""
     info = catalog.SYSTEMS_BY_NAME.get(settings.system)
-    for option in info.options if info else ():
+    if info is None:
+        return
+    for option in info.options:
         if option.advanced is advanced:
             layout.prop(getattr(settings.options, info.name), option.name)
 

@@ -130,7 +130,10 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         if strip and push_undo:
             bpy.ops.ed.undo_push(message="Add Unfinished Take")
         if run.state is State.CANCELLED:
-            outcome = ("CANCEL", f"Cancelled, {kept} kept" if strip else "Cancelled before the first frame")
+            outcome = (
+                "CANCEL",
+                f"Cancelled, {kept} kept; Resume draws the rest" if strip else "Cancelled before the first frame",
+            )
             self.report({"WARNING"}, outcome[1])
             return {"CANCELLED"}
         fault = run.fault or Fault("internal", "The take failed for an unknown reason.")

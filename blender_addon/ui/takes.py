@@ -156,7 +156,8 @@ def _watch() -> float | None:
         return INTERVAL
     search, _search = _search, None
     _shown = search.key
-    listed = bpy.context.window_manager.understudy
+    context: Context = bpy.context
+    listed = context.window_manager.understudy
     listed.takes.clear()
     for status in search.found:
         item = listed.takes.add()
@@ -192,7 +193,8 @@ def _clear(*_) -> None:
     """The list leaves no trace in a saved file, and a file that is opened has a list of its own."""
     global _shown
     _shown = ("", "")
-    bpy.context.window_manager.understudy.takes.clear()
+    context: Context = bpy.context
+    context.window_manager.understudy.takes.clear()
 
 
 WINDOW_MANAGER_CLASS: Any = bpy.types.WindowManager

@@ -57,6 +57,11 @@ def add_images(scene, folder: Path, count: int, start: int = 1001, channel: int 
     return strip
 
 
+def stored(group) -> Any:
+    """What a file keeps of a property group, by name: also what the group itself would not take."""
+    return group.bl_system_properties_get(do_create=True) if hasattr(group, "bl_system_properties_get") else group
+
+
 def takes(scene) -> list:
     """The strips of takes, lowest channel first."""
     strips = [strip for strip in addon("tool.compat").strips(scene) if addon("tool.take").note_of(strip)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from importlib import import_module
 
-from tests.blender.addon import ENGINE_PYTHON, MODULE, ROOT, addon, bpy
+from tests.blender.addon import ENGINE_PYTHON, MODULE, ROOT, addon, bpy, stored
 
 catalog = import_module(f"{MODULE}.engine.catalog")
 options_of = addon("tool.options").options_of
@@ -75,8 +75,7 @@ def test_options_are_kept_for_each_system_and_saved(scene, tmp_path):
 def test_options_of_another_version_do_no_harm(scene):
     scene.understudy.system = "identity_matched"
     group = scene.understudy.options.identity_matched
-    kept = group.bl_system_properties_get(do_create=True) if hasattr(group, "bl_system_properties_get") else group
-    kept["correspondence"], kept["withdrawn"] = 99, "of an older version"
+    stored(group)["correspondence"], stored(group)["withdrawn"] = 99, "of an older version"
     assert options_of(scene.understudy) == catalog.SYSTEMS_BY_NAME["identity_matched"].checked({})
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blender.addon import add_images, add_movie, addon, bpy, takes
+from tests.blender.addon import add_images, add_movie, addon, bpy, stored, takes
 from tests.blender.rendering import read_pixels, shown_indices
 
 compat = addon("tool.compat")
@@ -320,7 +320,7 @@ def test_a_missing_portrait_is_named(shot, project):
 
 @pytest.mark.parametrize("setting", ["detector", "system"])
 def test_what_is_not_offered_here_is_refused(shot, setting):
-    shot.understudy.bl_system_properties_get(do_create=True)[setting] = 99
+    stored(shot.understudy)[setting] = 99
     assert "not offered here" in refusal()
 
 
