@@ -94,12 +94,12 @@ def test_a_take_is_aligned_frame_for_frame(scene, media, project, tmp_path, kind
 def test_a_second_press_makes_a_second_take_and_overwrites_nothing(shot):
     bpy.ops.understudy.render()
     first = folder_of(takes(shot)[0])
-    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.iterdir()}
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.rglob("*.*")}
     assert bpy.ops.understudy.render() == {"FINISHED"}
     lower, upper = takes(shot)
     assert (lower.channel, upper.channel) == (2, 3)
     assert folder_of(upper).name == "Einstellung_4_understudy_v002"
-    assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.iterdir()}
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.rglob("*.*")}
 
 
 def test_a_take_avoids_what_lies_above_the_driver(shot, media):
