@@ -86,7 +86,11 @@ def _append(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
 
 
 def _update(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
-    """Give a strip of the take its new frames. Each stays where it was shown, and so do handles that were moved."""
+    """Give a strip of the take its new frames. Each stays where it was shown, and so do handles that were moved.
+
+    In place, which keeps what the user did to the strip; and removing strips from a script can crash Blender 5.2 while
+    it prefetches.
+    """
     old = strip.elements[0].filename
     before = next((frame for frame in frames if take.frame(frame).name == old), frames[0])
     start = compat.content_start(strip) + frames[0] - before
