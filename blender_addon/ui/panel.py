@@ -17,7 +17,7 @@ from ..tool.sequencer import driving_strip
 from . import engine, render, takes
 from .portraits import UNDERSTUDY_UL_portraits
 
-PHASES = {"analyse": "Analysing the footage", "render": "Drawing"}
+PHASES = {"wait": "Waiting for another analysis", "analyse": "Tracking the motion", "render": "Drawing"}
 
 
 class _Panel:
