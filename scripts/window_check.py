@@ -4,7 +4,7 @@
         --python scripts/window_check.py -- ZIP MOVIE PORTRAIT FOLDER [SYSTEM]
 
 FOLDER receives the .blend, the takes and, where ImageMagick's `import` is there, screenshots. A Blender under Xvfb
-will do; set BLENDER_USER_RESOURCES to leave your own preferences alone. Prints what it saw; exit code 0 if all is so.
+will do; set BLENDER_USER_RESOURCES to leave your own preferences alone. Prints what it saw; exit code 0 if every check passed.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def tick() -> float | None:
     try:
         if not tick.condition():
             if now > tick.deadline:
-                raise AssertionError(f"waited {PATIENCE:.0f} s in vain")
+                raise AssertionError(f"the condition did not hold within {PATIENCE:.0f} s")
             return TICK
         tick.condition = next(tick.steps)
         tick.deadline = now + PATIENCE

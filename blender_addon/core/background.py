@@ -41,5 +41,5 @@ class Background:
             work(self.lines.append, self._cancelled)
         except Fault as fault:
             self.fault = fault
-        except Exception as error:  # a thread has nobody else to tell
+        except Exception as error:  # an exception on a thread would be lost
             self.fault = Fault("internal", repr(error), "This should not happen; please report it.")

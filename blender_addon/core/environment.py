@@ -91,7 +91,7 @@ def create_managed(
 
     Blocks, for minutes; ``report`` receives one line at a time, from this thread. An environment that is up to date
     is left alone; any other is made anew. Raises :class:`Fault`: ``base_python``, ``environment_folder``,
-    ``environment_locked`` (another process is at it), ``environment_failed`` or ``cancelled``.
+    ``environment_locked`` (another process is installing), ``environment_failed`` or ``cancelled``.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock_file = folder.with_name(f"{folder.name}.lock")  # beside the folder, which is emptied first

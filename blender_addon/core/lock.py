@@ -1,4 +1,4 @@
-"""A lock between processes: a file beside what it guards, which names its owner. Standard library only."""
+"""A lock between processes: a file that names its owner (host, process, time). Standard library only."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def kill_tree(process: Process) -> None:
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # they have ended already
         os.killpg(process.pid, signal.SIGKILL)  # the group outlives its leader as long as anyone is left in it
 
 

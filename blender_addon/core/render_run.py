@@ -19,7 +19,7 @@ from .takes import TakeFolder
 HELLO_SECONDS = 60.0  # a cold disk and a virus scanner may hold the engine's Python up
 CANCEL_SECONDS = 0.8  # Cancel stops within a second
 EXIT_SECONDS = 3.0  # for an engine that has nothing left to do
-CLOSE_SECONDS = 0.5  # for frames that are being looked at when everything goes away
+CLOSE_SECONDS = 0.5  # for the check of the files when Blender quits or opens another file
 
 
 class State(Enum):
@@ -36,8 +36,8 @@ class RenderRun:
     """Drive it with :meth:`tick` from a timer or with :meth:`wait`; both do the same.
 
     FINISHED means that every frame asked for is on disk and whole. However it ends, finished frames stay, and
-    :attr:`frames` lists the numbers of those asked for; the :attr:`kept` ones were there before. The files are looked
-    at on a thread: no tick waits for a disk. Raises :class:`Fault` when the engine cannot be started.
+    :attr:`frames` lists the numbers of those asked for; the :attr:`kept` ones were there before. The files are
+    checked on a thread: no tick waits for a disk. Raises :class:`Fault` when the engine cannot be started.
     """
 
     def __init__(self, job: protocol.Job, python: Path, root: Path, log: Path) -> None:
@@ -105,7 +105,7 @@ class RenderRun:
             self._child.stop(CANCEL_SECONDS)
 
     def close(self) -> None:
-        """End at once, because the file, the add-on or Blender itself goes away. Waits for a few seconds at most."""
+        """End at once: Blender quits, opens another file or disables the add-on. Waits for a few seconds at most."""
         if self.over:
             return
         self._child.stop(0.0)

@@ -1,4 +1,4 @@
-"""The engine in the preferences: which Python it runs in, its installation, and what it says of itself."""
+"""The engine in the preferences: which Python it runs in, its installation and its check."""
 
 from __future__ import annotations
 

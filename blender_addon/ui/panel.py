@@ -76,20 +76,28 @@ class UNDERSTUDY_PT_reenact(_Panel, bpy.types.Panel):
             _draw_text(context, column, *render.outcome)
 
 
-class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):
-    bl_label = "Motion"
+class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
+    bl_label = "Takes"
     bl_parent_id = "UNDERSTUDY_PT_reenact"
 
     def draw(self, context: Context):
         layout, settings = self.begin(context)
-        layout.prop(settings, "motion")
-        layout.prop(settings, "identity")
-        row = layout.row(heading="Neutral Frame")
-        row.prop(settings, "use_neutral_frame", text="")
-        value = row.row()
-        value.active = settings.use_neutral_frame
-        value.prop(settings, "neutral_frame", text="")
-        layout.prop(settings, "no_face")
+        scene = compat.sequencer_scene(context)
+        layout.prop(settings, "shot", placeholder=shot_name(scene))
+        takes.keep_up(scene)
+        listed = context.window_manager.understudy
+        row = layout.row()
+        row.template_list(takes.UNDERSTUDY_UL_takes.__name__, "", listed, "takes", listed, "index", rows=3)
+        row.column().operator("understudy.refresh_takes", icon="FILE_REFRESH", text="")
+        take = takes.active(context)
+        if take is None:
+            return
+        row = layout.row(align=True)
+        resume = row.row(align=True)
+        resume.enabled = take.shot == shot_name(scene) and take.done < take.total
+        resume.operator("understudy.render", text="Resume", icon="PLAY").take = f"v{take.version:03d}"
+        row.operator("understudy.add_take", text="Add to Timeline", icon="SEQ_SEQUENCER")
+        row.operator("understudy.open_take", text="", icon="FILE_FOLDER")
 
 
 class UNDERSTUDY_PT_system(_Panel, bpy.types.Panel):
@@ -118,28 +126,20 @@ class UNDERSTUDY_PT_advanced(_Panel, bpy.types.Panel):
         _draw_options(layout, settings, advanced=True)
 
 
-class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
-    bl_label = "Takes"
+class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):
+    bl_label = "Motion"
     bl_parent_id = "UNDERSTUDY_PT_reenact"
 
     def draw(self, context: Context):
         layout, settings = self.begin(context)
-        scene = compat.sequencer_scene(context)
-        layout.prop(settings, "shot", placeholder=shot_name(scene))
-        takes.keep_up(scene)
-        listed = context.window_manager.understudy
-        row = layout.row()
-        row.template_list(takes.UNDERSTUDY_UL_takes.__name__, "", listed, "takes", listed, "index", rows=3)
-        row.column().operator("understudy.refresh_takes", icon="FILE_REFRESH", text="")
-        take = takes.active(context)
-        if take is None:
-            return
-        row = layout.row(align=True)
-        resume = row.row(align=True)
-        resume.enabled = take.shot == shot_name(scene) and take.done < take.total
-        resume.operator("understudy.render", text="Resume", icon="PLAY").take = f"v{take.version:03d}"
-        row.operator("understudy.add_take", text="Add to Timeline", icon="SEQ_SEQUENCER")
-        row.operator("understudy.open_take", text="", icon="FILE_FOLDER")
+        layout.prop(settings, "motion")
+        layout.prop(settings, "identity")
+        row = layout.row(heading="Neutral Frame")
+        row.prop(settings, "use_neutral_frame", text="")
+        value = row.row()
+        value.active = settings.use_neutral_frame
+        value.prop(settings, "neutral_frame", text="")
+        layout.prop(settings, "no_face")
 
 
 def _draw_options(layout: Any, settings: Any, advanced: bool) -> None:
@@ -153,7 +153,7 @@ def _draw_options(layout: Any, settings: Any, advanced: bool) -> None:
 
 
 def _summary(scene: Scene) -> tuple[bool, str]:
-    """Whether Reenact can be pressed, and what it would make or what is missing. Drawn often, so it reads no file."""
+    """Whether Reenact can be pressed, and what it would make or what is missing. Reads no file: it is drawn often."""
     try:
         if not scene.understudy.portraits:
             return False, "Add a portrait"
@@ -214,7 +214,7 @@ def _clock(seconds: float) -> str:
 CLASSES = (
     UNDERSTUDY_PT_reenact,
     UNDERSTUDY_PT_takes,
-    UNDERSTUDY_PT_motion,
     UNDERSTUDY_PT_system,
     UNDERSTUDY_PT_advanced,
+    UNDERSTUDY_PT_motion,
 )

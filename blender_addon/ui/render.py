@@ -12,7 +12,7 @@ from ..core.render_run import State
 from ..tool import compat
 from ..tool.compat import Context
 from ..tool.reenact import Reenactment
-from ..tool.scene import scene_named
+from ..tool.scene import scene_by_uid, scene_named
 from . import takes
 from .redraw import redraw
 
@@ -99,7 +99,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
             return self._refuse(fault)
 
     def cancel(self, context: Context):
-        """Blender calls this when the window or the file goes away."""
+        """Blender calls this when it closes the window or the file."""
         self._reenactment.run.close()
         self._release(context)
 
@@ -120,8 +120,8 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         strip = reenactment.land()
         for warning in run.warnings:
             self.report({"WARNING"}, str(warning))
-        if run.take:
-            takes.refresh(select=run.take.name)
+        if run.take and (scene := scene_by_uid(reenactment.scene_uid)):
+            takes.refresh(scene, run.take.name)
         kept = f"{len(run.frames)} of {len(run.job.frames)} frames"
         if run.state is State.FINISHED and run.take:
             outcome = ("CHECKMARK", f"{run.take.name}: {kept}")

@@ -21,9 +21,11 @@ from ..tool.sequencer import driving_strip
 from .redraw import redraw
 
 INTERVAL = 0.1
+PAUSE = 2.0
 
 _search: _Search | None = None  # a look at the disk that is going on
 _shown: tuple[str, str] = ("", "")  # the output folder and the shot that the list shows
+_filled = float("-inf")  # when it was filled last
 
 
 class _Search(Background):
@@ -75,7 +77,7 @@ class UNDERSTUDY_OT_refresh_takes(bpy.types.Operator):
     bl_options = {"INTERNAL"}
 
     def execute(self, context: Context):
-        refresh()
+        refresh(compat.sequencer_scene(context))
         return {"FINISHED"}
 
 
@@ -128,17 +130,20 @@ def active(context: Context) -> Any:
 
 
 def keep_up(scene: Scene) -> None:
-    """Called while drawing: have the list refreshed if it shows another folder or shot than the scene's."""
-    if _search is None and _key(scene) != _shown and not bpy.app.timers.is_registered(refresh):
-        bpy.app.timers.register(refresh)  # drawing may change nothing
+    """Called while drawing: have the list refreshed if it shows another folder or shot than the scene's.
+
+    Not at once again: two editors may show two scenes, and each would have the list of the other replaced.
+    """
+    if _search is None and _key(scene) != _shown and time.monotonic() > _filled + PAUSE:
+        refresh(scene)
 
 
-def refresh(select: str = "") -> None:
-    """Look at the disk, on a thread and without waiting where there is a window; ``select`` a take by its name."""
+def refresh(scene: Scene, select: str = "") -> None:
+    """List the takes in the scene's output folder; ``select`` one by its name.
+
+    Looks at the disk on a thread; where there is a window this returns at once and changes nothing yet.
+    """
     global _search
-    context: Context = bpy.context
-    scene = compat.sequencer_scene(context)
-    select = select or getattr(active(context), "name", "")
     _search = _Search(_output(scene), shot_name(scene), select)
     if bpy.app.background:
         _search.wait()
@@ -149,15 +154,16 @@ def refresh(select: str = "") -> None:
 
 def _watch() -> float | None:
     """Fill the list once the search is over; returns the seconds until it wants to be called again."""
-    global _search, _shown
+    global _search, _shown, _filled
     if _search is None:
         return None
     if not _search.over:
         return INTERVAL
     search, _search = _search, None
-    _shown = search.key
+    _shown, _filled = search.key, time.monotonic()
     context: Context = bpy.context
     listed = context.window_manager.understudy
+    select = search.select or getattr(active(context), "name", "")
     listed.takes.clear()
     for status in search.found:
         item = listed.takes.add()
@@ -167,7 +173,7 @@ def _watch() -> float | None:
         item.changed = time.strftime("%d %b %H:%M", time.localtime(status.changed))
     names = [item.name for item in listed.takes]
     last = max(len(names) - 1, 0)
-    listed.index = names.index(search.select) if search.select in names else min(listed.index, last)
+    listed.index = names.index(select) if select in names else min(listed.index, last)
     redraw("SEQUENCE_EDITOR")
     return None
 
@@ -191,8 +197,8 @@ def _show_again(*_) -> None:
 @persistent
 def _clear(*_) -> None:
     """The list leaves no trace in a saved file, and a file that is opened has a list of its own."""
-    global _shown
-    _shown = ("", "")
+    global _shown, _filled
+    _shown, _filled = ("", ""), float("-inf")
     context: Context = bpy.context
     context.window_manager.understudy.takes.clear()
 
@@ -221,7 +227,6 @@ def unregister() -> None:
     bpy.app.handlers.save_pre.remove(_clear)
     bpy.app.handlers.save_post.remove(_show_again)
     bpy.app.handlers.load_post.remove(_clear)
-    for timer in (refresh, _watch):
-        if bpy.app.timers.is_registered(timer):
-            bpy.app.timers.unregister(timer)
+    if bpy.app.timers.is_registered(_watch):
+        bpy.app.timers.unregister(_watch)
     del WINDOW_MANAGER_CLASS.understudy

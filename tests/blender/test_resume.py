@@ -117,7 +117,7 @@ def test_a_take_made_with_other_settings_is_refused(shot, capfd):
 
 
 def test_a_version_that_is_not_there_yet_is_made(shot):
-    """So that many hosts can be told to begin one take, whoever comes first."""
+    """So that several hosts can start one take together, in any order."""
     assert main(["render", "--frames", "1001-1002", "--take", "v007"]) == 0
     assert main(["render", "--frames", "1003-1004", "--take", "v007"]) == 0
     assert listed() == [("Einstellung_4_understudy_v007", 4, 4)]

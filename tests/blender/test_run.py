@@ -132,8 +132,8 @@ def test_closing_leaves_no_process(job, log):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="named pipes")
-def test_a_disk_that_does_not_answer_holds_nobody_up(job, log):
-    """The files are looked at on a thread; closing gives that thread half a second."""
+def test_a_disk_that_does_not_answer_blocks_neither_ticks_nor_closing(job, log):
+    """The files are checked on a thread; closing waits half a second for it."""
     run = RenderRun(job, ENGINE_PYTHON, ROOT, log)
     while not (run.take and len(run.frames) == 20):
         run.tick(0.1)
