@@ -20,7 +20,7 @@ EXIT_CODES = """\
 exit code 0: every frame asked for is on disk and whole
           1: it is not, and the message says why; finished frames stay, and --take goes on from there
           2: the command line is wrong
-          3: every frame is there, but the .blend changed on disk meanwhile and so is not saved
+          3: every frame is there, but the .blend could not be saved, or was saved by another process meanwhile
         130: stopped by Ctrl-C (143: by a request to end); finished frames stay"""
 
 _command: Any = None

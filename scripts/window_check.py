@@ -4,7 +4,7 @@
         --python scripts/window_check.py -- ZIP MOVIE PORTRAIT FOLDER [SYSTEM]
 
 FOLDER receives the .blend, the takes and, where ImageMagick's `import` is there, screenshots. A Blender under Xvfb
-will do; set BLENDER_USER_RESOURCES to leave your own preferences alone. Prints what it saw; exit code 0 if every check passed.
+will do; set BLENDER_USER_RESOURCES to leave your own preferences alone. Exit code 0 if all checks passed.
 """
 
 from __future__ import annotations

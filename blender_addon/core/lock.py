@@ -38,7 +38,8 @@ class Owner:
 def locked(path: Path, code: str, doing: str) -> Iterator[None]:
     """Hold the lock file ``path``; its folder exists. A lock whose owner is gone is taken over.
 
-    Raises :class:`Fault` ``code`` with the owner if another process has it: "Another Blender is ``doing``".
+    Raises :class:`Fault` ``code`` with the owner if another process has it: "Another Blender is ``doing``"; and
+    ``not_writable`` where no file can be made.
     """
     ours = json.dumps(asdict(Owner(socket.gethostname(), os.getpid(), time.time()))).encode("ascii")
     while not _create(path, ours):
@@ -65,6 +66,8 @@ def _create(path: Path, content: bytes) -> bool:
             file.write(content)
     except FileExistsError:
         return False
+    except OSError as error:
+        raise Fault("not_writable", f"{path.parent} cannot be written: {error}.", "Check its permissions.") from error
     return True
 
 

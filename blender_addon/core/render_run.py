@@ -169,13 +169,14 @@ class RenderRun:
             return False
         self.frames = self._check.whole
         state, fault = self._verdict
-        missing, asked = self._check.missing, len(self.job.frames)
-        if state is State.FINISHED and missing:
+        asked, whole = [number for number, _ in self.job.frames], set(self.frames)
+        if state is State.FINISHED and len(whole) < len(asked):
             state = State.FAILED
+            missing = [number for number in asked if number not in whole]
             where = self.take.folder if self.take else self.job.output
             fault = self._check.fault or Fault(
                 "frames_missing",
-                f"{len(missing)} of {asked} frames are missing or broken in {where}, the first is {missing[0]}.",
+                f"{len(missing)} of {len(asked)} frames are missing or broken in {where}, the first is {missing[0]}.",
                 "See that the disk is neither full nor disconnected, then resume the take.",
             )
         self.state, self.fault = state, fault if state is State.FAILED else None
@@ -183,17 +184,16 @@ class RenderRun:
 
 
 class FrameCheck(Background):
-    """Looks on a thread which frames of ``take`` are :attr:`whole`; all others are :attr:`missing`."""
+    """Finds out on a thread which frames of ``take`` are :attr:`whole`."""
 
     def __init__(self, take: TakeFolder | None, frames: list[int], size: tuple[int, int]) -> None:
         self.whole: list[int] = []
-        self.missing: list[int] = []
 
         def look(report: Callable[[str], None], cancelled: threading.Event) -> None:
-            for number in frames:
+            for number in frames if take else ():
                 if cancelled.is_set():
                     return
-                there = take is not None and is_whole_png(take.frame(number), size)
-                (self.whole if there else self.missing).append(number)
+                if is_whole_png(take.frame(number), size):
+                    self.whole.append(number)
 
         super().__init__(look)

@@ -23,7 +23,11 @@ def check_saved() -> None:
 
 
 def save(folder: Path) -> None:
-    """Save the file; raises :class:`Fault` ``file_changed`` or ``file_locked`` and leaves it as it is on disk."""
+    """Save the file, or leave it as it is on disk and raise :class:`Fault`; ``folder`` is where the frames are.
+
+    ``file_changed``: it was saved by another process; ``file_locked``: it is being saved by one; ``not_saved``,
+    ``not_writable``: it cannot be written.
+    """
     path = Path(os.path.realpath(bpy.data.filepath))
     with locked(path.with_name(f"{path.name}.understudy-lock"), "file_locked", f"saving {path.name}"):
         if _known != (str(path), _stamp(path)):
@@ -32,7 +36,12 @@ def save(folder: Path) -> None:
                 f"{path.name} was saved by someone else since it was opened, so it is not saved again.",
                 f"The frames are in {folder}. Open the file and press Add to Timeline in the panel, under Takes.",
             )
-        bpy.ops.wm.save_mainfile()
+        try:
+            bpy.ops.wm.save_mainfile()
+        except RuntimeError as error:
+            raise Fault(
+                "not_saved", f"{path.name} was not saved: {error}", "Check the disk and its permissions."
+            ) from error
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -66,3 +66,14 @@ def takes(scene) -> list:
     """The strips of takes, lowest channel first."""
     strips = [strip for strip in addon("tool.compat").strips(scene) if addon("tool.take").note_of(strip)]
     return sorted(strips, key=lambda strip: strip.channel)
+
+
+def refusal(**arguments) -> str:
+    """The one error that Reenact gives."""
+    try:
+        bpy.ops.understudy.render(**arguments)
+    except RuntimeError as error:
+        text = str(error).removeprefix("Error: ").strip()
+        assert "\n" not in text, "one error, one line"
+        return text
+    raise AssertionError("Reenact refused nothing")
