@@ -159,7 +159,8 @@ class RenderRun:
         self._verdict = (state, fault)
         self.state = State.CHECKING
         self.seconds_left = None
-        self._check = FrameCheck(self.take, [number for number, _ in self.job.frames], self._size)
+        take = self.take
+        self._check = FrameCheck({n: take.frame(n) for n, _ in self.job.frames} if take else {}, self._size)
         return self._check
 
     def _settle(self) -> bool:
@@ -184,16 +185,16 @@ class RenderRun:
 
 
 class FrameCheck(Background):
-    """Finds out on a thread which frames of ``take`` are :attr:`whole`."""
+    """Finds out on a thread which frames of ``files`` are :attr:`whole`; ``size`` is (width, height)."""
 
-    def __init__(self, take: TakeFolder | None, frames: list[int], size: tuple[int, int]) -> None:
+    def __init__(self, files: dict[int, Path], size: tuple[int, int]) -> None:
         self.whole: list[int] = []
 
         def look(report: Callable[[str], None], cancelled: threading.Event) -> None:
-            for number in frames if take else ():
+            for number, file in files.items():
                 if cancelled.is_set():
                     return
-                if is_whole_png(take.frame(number), size):
+                if is_whole_png(file, size):
                     self.whole.append(number)
 
         super().__init__(look)
