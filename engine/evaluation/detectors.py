@@ -42,8 +42,6 @@ _BAND = 0.02  # of the picture's side: how far from the edge of a person a matte
 _VISIBLE = 0.4  # least share of the 68 points in a picture of a face
 OWN = "understudy"
 
-Look = Callable[[np.ndarray], Observation | None]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", nargs="+", choices=sorted({*detectors.names(), OWN}), default=[REFERENCE, OWN])
@@ -83,7 +81,7 @@ class Row:
 
     ``errors68`` and ``errors_dense``: one a picture seen by both, percent of the distance of the outer eye corners.
     ``missed``: pictures with a face that it does not see, or misplaces by more than a tenth of that distance.
-    ``jitter``: in the same unit, the mean second difference of the 68 points. ``seconds`` of CPU for all pictures.
+    ``jitter``: in the same unit, the mean second difference of the 68 points. ``ms`` of CPU per picture.
     """
 
     name: str
@@ -94,7 +92,7 @@ class Row:
     errors68: list[float] = field(default_factory=list)
     errors_dense: list[float] = field(default_factory=list)
     jitter: float | None = None
-    seconds: float = 0.0
+    ms: float | None = None
 
     def add(self, seen: Observation | None, truth: Observation) -> None:
         self.pictures += 1
@@ -108,11 +106,16 @@ class Row:
             self.errors_dense.append(_apart(seen.dense[:, :2], truth.dense[:, :2]) * unit)
         self.missed += error > _FAILED
 
+    def compare(self, seen: Sequence[Observation | None], truths: Sequence[Observation | None]) -> None:
+        for observation, truth in zip(seen, truths, strict=True):
+            if truth is not None:
+                self.add(observation, truth)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "set": self.name, "against": self.against, "detector": self.detector, "pictures": self.pictures,
             "missed": self.missed, "nme68": _mean(self.errors68), "nme_dense": _mean(self.errors_dense),
-            "jitter": self.jitter, "ms": 1000 * self.seconds / max(self.pictures, 1) or None,
+            "jitter": self.jitter, "ms": self.ms,
         }  # fmt: skip
 
 
@@ -139,42 +142,48 @@ def _real(options: argparse.Namespace) -> Iterator[Row]:
         yield from _compared(path.stem, pictures, options, tracked=True)
 
 
-def _compared(name: str, pictures: list[np.ndarray], options: argparse.Namespace, tracked: bool) -> Iterator[Row]:
-    """Every detector against the reference, then the floor."""
-    with closing(detectors.create(REFERENCE)) as reference:
-        truths, seconds = _seen(reference, pictures, tracked)
+def _rendered(frames: list[Any], options: argparse.Namespace) -> Iterator[Row]:
+    frames = [frame for frame in frames if frame.visible68.mean() > _VISIBLE]
+    if frames:
+        truths = [Observation(frame.landmarks68, frame.dense, None, 1.0) for frame in frames]
+        yield from _compared("held-out", [frame.image for frame in frames], options, tracked=False, exact=truths)
+
+
+def _compared(
+    name: str,
+    pictures: list[np.ndarray],
+    options: argparse.Namespace,
+    tracked: bool,
+    exact: Sequence[Observation] | None = None,
+) -> Iterator[Row]:
+    """Every detector against the ``exact`` points, or against the reference where there are none; then the floor."""
+    against = REFERENCE if exact is None else "truth"
+    looked = {}
+    for kind in {*options.detector, *([REFERENCE] if exact is None else [])}:
+        with closing(_create(kind, options)) as detector:
+            looked[kind] = _look(detector, pictures, tracked)
+    truths = looked[REFERENCE][0] if exact is None else exact
     for kind in options.detector:
-        row = Row(name, REFERENCE, kind, seconds=seconds)
-        seen = truths
-        if kind != REFERENCE:
-            with closing(_create(kind, options)) as other:
-                seen, row.seconds = _seen(other, pictures, tracked)
-        _judge(row, seen, truths, tracked)
-        if kind == REFERENCE:
-            row.errors68, row.errors_dense = [], []
-            row.missed = sum(observation is None for observation in truths)
-            row.pictures = len(pictures)
+        seen, ms = looked[kind]
+        row = Row(name, against, kind, jitter=jitter(seen) if tracked else None, ms=ms)
+        if kind == against:
+            row.pictures, row.missed = len(pictures), sum(observation is None for observation in seen)
+        else:
+            row.compare(seen, truths)
         yield row
-    floor = Row(name, REFERENCE, "mean face")
-    _judge(floor, [None if truth is None else _mean_face(truth) for truth in truths], truths, False)
+    floor = Row(name, against, "mean face")
+    floor.compare([None if truth is None else _mean_face(truth) for truth in truths], truths)
     yield floor
 
 
-def _seen(found: Detector, pictures: list[np.ndarray], tracked: bool) -> tuple[list[Observation | None], float]:
-    """What a detector sees, and the CPU seconds it takes, after a warm-up that is not counted."""
-    look: Look = found.track if tracked else found.detect
+def _look(detector: Detector, pictures: list[np.ndarray], tracked: bool) -> tuple[list[Observation | None], float]:
+    """What a detector sees, and its CPU milliseconds per picture after a warm-up."""
+    look = detector.track if tracked else detector.detect
     look(pictures[0])
-    found.restart()
+    detector.restart()
     began = time.process_time()
-    return [look(picture) for picture in pictures], time.process_time() - began
-
-
-def _judge(row: Row, seen: list[Observation | None], truths: list[Observation | None], tracked: bool) -> None:
-    for observation, truth in zip(seen, truths):
-        if truth is not None:
-            row.add(observation, truth)
-    if tracked:
-        row.jitter = jitter(seen)
+    seen = [look(picture) for picture in pictures]
+    return seen, 1000 * (time.process_time() - began) / len(pictures)
 
 
 def jitter(seen: Sequence[Observation | None]) -> float | None:
@@ -205,22 +214,6 @@ def _held_out(options: argparse.Namespace) -> Iterator[Any]:
     samples = StudioSamples(options.assets, split="held-out", options=Options(loose=0.3))
     for number in range(options.rendered):
         yield samples.pair(number, options.size).driving
-
-
-def _rendered(frames: list[Any], options: argparse.Namespace) -> Iterator[Row]:
-    frames = [frame for frame in frames if frame.visible68.mean() > _VISIBLE]
-    if not frames:
-        return
-    truths: list[Observation | None] = [Observation(f.landmarks68, f.dense, None, 1.0) for f in frames]
-    for kind in options.detector:
-        row = Row("held-out", "truth", kind)
-        with closing(_create(kind, options)) as found:
-            seen, row.seconds = _seen(found, [frame.image for frame in frames], tracked=False)
-        _judge(row, seen, truths, False)
-        yield row
-    floor = Row("held-out", "truth", "mean face")
-    _judge(floor, [_mean_face(truth) for truth in truths if truth is not None], truths, False)
-    yield floor
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ def test_ssim_agrees_with_scikit_image(noise: int) -> None:
     second = structural_similarity(
         a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
     )
-    assert pixels.ssim(a, b) == pytest.approx(float(second), abs=1e-6)
+    assert isinstance(second, float)
+    assert pixels.ssim(a, b) == pytest.approx(second, abs=1e-6)
 
 
 def test_psnr_by_hand() -> None:
