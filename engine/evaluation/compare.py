@@ -101,12 +101,13 @@ def opened_tools(options: argparse.Namespace, keep: Path | None = None) -> Itera
         landmarker = used.enter_context(closing(scorer))
         witness = used.enter_context(closing(create_witness(landmarker, options.regressor)))
         driver = used.enter_context(closing(detectors.create(options.detector)))
-        if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-        temporary = keep is None and used.enter_context(tempfile.TemporaryDirectory(prefix="understudy-evaluate-"))
-        yield Tools(
-            MetricSuite(landmarker, witness, paths, options.detector), driver, keep or Path(temporary), bool(keep)
-        )
+        if keep is None:
+            folder = Path(used.enter_context(tempfile.TemporaryDirectory(prefix="understudy-evaluate-")))
+        else:
+            folder = keep
+            folder.mkdir(parents=True, exist_ok=True)
+        suite = MetricSuite(landmarker, witness, paths, options.detector)
+        yield Tools(suite, driver, folder, keep is not None)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -122,11 +123,14 @@ def main(options: argparse.Namespace) -> int:
     ):
         if unknown := set(given or []) - known:
             raise EngineError("arguments", f"{option}: {unknown.pop()!r} is not compared here.", "Correct the label.")
+    datasets = list(_datasets(options))
+    if options.true_motion and not all(dataset.exact for dataset in datasets):
+        raise EngineError("no_labels", "The true motion of this dataset is unknown.", "Leave out --true-motion.")
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     done: list[Comparison] = []
     with opened_tools(options, options.keep) as tools:
-        for dataset in _datasets(options):
+        for dataset in datasets:
             runner = tools.runner(dataset, specs, options.true_motion)
             for count in runner.run():
                 if options.out is not None and count % _SAVE_EVERY == 0:

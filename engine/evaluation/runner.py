@@ -64,9 +64,7 @@ class Runner:
         true_motion: list[str] | None = None,
     ) -> None:
         """``true_motion``: labels of the systems that exact datasets also drive by their labels, None for all. ``keep``
-        leaves the takes in ``folder``. Raises EngineError ``no_labels``."""
-        if true_motion and not dataset.exact:
-            raise EngineError("no_labels", f"The true motion of {dataset.name} is unknown.", "Leave out --true-motion.")
+        leaves the takes in ``folder``."""
         self._dataset, self._suite, self._folder, self._driver, self._keep = dataset, suite, folder, driver, keep
 
         def scored(name: str, spec: SystemSpec | None = None, exact: bool = False) -> _Scored:

@@ -25,7 +25,16 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         (folder / "clips" / "acting" / f"{index}.png").write_bytes(encode_png(sample_frames()[frame]))
     (folder / "portraits" / "collins.png").write_bytes(encode_png(portrait_rgb()))
     arguments = ["results", "--clips", str(folder / "clips"), "--portraits", str(folder / "portraits")]
-    return [*arguments, "--rendered", "--systems", "mesh_warp", "null", "--landmarker", "mediapipe", "--quick"]
+    return [
+        *arguments,
+        "--rendered",
+        "--systems",
+        "null",
+        "late=null:delay_ms=1",
+        "--landmarker",
+        "mediapipe",
+        "--quick",
+    ]
 
 
 def test_an_interrupted_run_continues_and_prints_one_page(
@@ -35,7 +44,7 @@ def test_an_interrupted_run_continues_and_prints_one_page(
     assert main([*material, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "## clips, self: 1 shot of one person" in printed and "## clips, cross: 1 shot of one person" in printed
-    assert "| metric | n | copy of the source | mesh_warp | null | truth encoded again |" in printed
+    assert "| metric | n | copy of the source | null | late | truth encoded again |" in printed
     assert "`face_model.safetensors` 0c5d3ac61c74" in printed and "OpenCV" in printed
     done = (out / "clips_self.json").read_bytes()
     (out / "clips_cross.json").unlink()
