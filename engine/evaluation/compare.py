@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine import protocol, systems
@@ -27,12 +26,11 @@ from engine.evaluation.datasets.clips import Clips
 from engine.evaluation.datasets.pairs import Pairs, rendered_pairs
 from engine.evaluation.extractors.landmarks import create_landmarker, create_witness
 from engine.evaluation.metrics.suite import MetricSuite, WeightPaths
-from engine.evaluation.runner import Runner
-from engine.evaluation.system_spec import FORM, SystemSpec, parse_all
+from engine.evaluation.runner import Runner, Tools
+from engine.evaluation.system_spec import FORM, parse_all
 from engine.evaluation.tables.report import report
 from engine.media.image import encode_png, write_atomic
 from engine.tracking import registry as detectors
-from engine.tracking.detector import Detector
 
 RENDERED = ("pairs", "acting", "turning")
 _SAVE_EVERY = 25  # shots, so that an interrupted run leaves its figures
@@ -80,19 +78,6 @@ def add_tools(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arcface", type=Path, metavar="FILE", help="ArcFace for CSIM, ONNX")
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What all datasets of a run share: metrics, the detector that drives, the folder that takes are rendered to."""
-
-    suite: MetricSuite
-    driver: Detector
-    folder: Path
-    keep: bool
-
-    def runner(self, dataset: Dataset, specs: list[SystemSpec], true_motion: list[str] | None = None) -> Runner:
-        return Runner(dataset, specs, self.suite, self.folder, self.driver, self.keep, true_motion)
-
-
 @contextlib.contextmanager
 def opened_tools(options: argparse.Namespace, keep: Path | None = None) -> Iterator[Tools]:
     paths = WeightPaths(options.metric_net, options.lpips, options.inception, options.arcface)
@@ -131,7 +116,7 @@ def main(options: argparse.Namespace) -> int:
     done: list[Comparison] = []
     with opened_tools(options, options.keep) as tools:
         for dataset in datasets:
-            runner = tools.runner(dataset, specs, options.true_motion)
+            runner = Runner(dataset, specs, tools, options.true_motion)
             for count in runner.run():
                 if options.out is not None and count % _SAVE_EVERY == 0:
                     _write(options, [*done, runner.comparison()], runner)

@@ -32,6 +32,7 @@ from engine.evaluation.datasets.base import Dataset
 from engine.evaluation.datasets.clips import Clips, clips_in, images_in
 from engine.evaluation.extractors.landmarks import REGRESSOR
 from engine.evaluation.metrics.base import MetricInfo
+from engine.evaluation.runner import Runner
 from engine.evaluation.system_spec import FORM, SystemSpec, parse_all
 from engine.evaluation.tables import bootstrap, markdown
 from engine.evaluation.tables.by_shot import losses
@@ -103,7 +104,7 @@ def _run(options: argparse.Namespace) -> None:
             if path.exists():
                 print(f"{name}: done before", file=sys.stderr, flush=True)
                 continue
-            runner = tools.runner(create(), specs, true_motion=[])
+            runner = Runner(create(), specs, tools, true_motion=[])
             for _ in runner.run():
                 pass
             _save(path, runner.comparison().to_json())

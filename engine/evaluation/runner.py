@@ -30,6 +30,17 @@ from engine.tracking.detector import Detector
 
 
 @dataclass(frozen=True)
+class Tools:
+    """What all datasets of a run share: metrics, the detector that drives, and the folder that takes are rendered to,
+    where they stay if ``keep`` is set."""
+
+    suite: MetricSuite
+    driver: Detector
+    folder: Path
+    keep: bool = False
+
+
+@dataclass(frozen=True)
 class _Scored:
     """A column while it is measured; ``spec`` is None for floor and ceiling."""
 
@@ -54,21 +65,13 @@ class Runner:
     """``whole`` and ``regions`` are contact sheets of every shot's middle frame: whole frames, and face regions."""
 
     def __init__(
-        self,
-        dataset: Dataset,
-        specs: list[SystemSpec],
-        suite: MetricSuite,
-        folder: Path,
-        driver: Detector,
-        keep: bool = False,
-        true_motion: list[str] | None = None,
+        self, dataset: Dataset, specs: list[SystemSpec], tools: Tools, true_motion: list[str] | None = None
     ) -> None:
-        """``true_motion``: labels of the systems that exact datasets also drive by their labels, None for all. ``keep``
-        leaves the takes in ``folder``."""
-        self._dataset, self._suite, self._folder, self._driver, self._keep = dataset, suite, folder, driver, keep
+        """``true_motion``: labels of the systems that exact datasets also drive by their labels, None for all."""
+        self._dataset, self._tools = dataset, tools
 
         def scored(name: str, spec: SystemSpec | None = None, exact: bool = False) -> _Scored:
-            return _Scored(name, spec, exact, suite.metrics(dataset.exact, dataset.truth, dataset.takes))
+            return _Scored(name, spec, exact, tools.suite.metrics(dataset.exact, dataset.truth, dataset.takes))
 
         self._floor, self._ceiling = scored(FLOOR), scored(CEILING)
         self._systems = [
@@ -84,11 +87,11 @@ class Runner:
 
     def run(self) -> Iterator[int]:
         """Go through all shots; yields how many are done after each. Raises EngineError ``no_shots``."""
-        for shot in self._dataset.shots(self._folder, self._driver):
+        for shot in self._dataset.shots(self._tools.folder, self._tools.driver):
             print(f"{self._dataset.name}, {self._dataset.direction}: {shot.label}", file=sys.stderr, flush=True)
             takes = [self._render(system, shot) for system in self._systems]
             self._score(shot, takes)
-            if not self._keep:
+            if not self._tools.keep:
                 for take in takes:
                     shutil.rmtree(next(iter(take.values())).parent)
             yield len(self._shots)
@@ -98,7 +101,7 @@ class Runner:
 
     def comparison(self) -> Comparison:
         """All figures so far."""
-        dataset, scorer = self._dataset, self._suite.landmarker.name
+        dataset, scorer = self._dataset, self._tools.suite.landmarker.name
         return Comparison(
             dataset=dataset.name,
             direction=dataset.direction,
@@ -106,8 +109,8 @@ class Runner:
             shots=dict(self._shots),
             metrics=[metric.info for metric in self._floor.metrics],
             columns=[scored.column() for scored in self._columns],
-            remarks=[landmarker_remark(scorer, self._driver.name), *dataset.remarks()],
-            missing=self._suite.missing,
+            remarks=[landmarker_remark(scorer, self._tools.driver.name), *dataset.remarks()],
+            missing=self._tools.suite.missing,
             seconds=round(time.monotonic() - self._began, 1),
         )
 
@@ -124,11 +127,11 @@ class Runner:
             driving=driving,
             frames=tuple((protocol.FIRST_FRAME + k, frame) for k, frame in enumerate(shot.frames)),
             fps=(25, 1),
-            output=str(self._folder),
+            output=str(self._tools.folder),
             shot=protocol.clean_shot(f"{shot.label}_{system.label}"),
             motion=shot.motion,
             neutral_frame=shot.neutral,
-            detector=self._driver.name,
+            detector=self._tools.driver.name,
             identity=spec.identity,
             options=spec.options,
         )
@@ -158,7 +161,7 @@ class Runner:
         outputs = [(scored.label, picture) for scored, picture in zip(self._systems, drawn)]
         outputs += [("truth", frame.truth)] if frame.truth else []
         self.whole.add([[Tile(label, picture.small) for label, picture in [*given, *outputs]]])
-        true = landmarks_of_truth(frame, self._suite.landmarker)
+        true = landmarks_of_truth(frame, self._tools.suite.landmarker)
         columns = [(label, region_crops(picture, self._landmarks(picture))) for label, picture in given]
         # Outputs are cropped where the truth's regions are; without a truth, where their own face is.
         for label, picture in outputs:
@@ -167,7 +170,7 @@ class Runner:
         self.regions.add([[Tile(label, crops[k]) for label, crops in columns] for k in range(len(REGIONS))])
 
     def _landmarks(self, picture: Picture) -> np.ndarray | None:
-        seen = picture.extract(self._suite.landmarker)
+        seen = picture.extract(self._tools.suite.landmarker)
         return None if seen is None else seen.landmarks68
 
 

@@ -6,7 +6,7 @@ Everything a system gets is on disk, so that it is rendered by the same pipeline
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from engine.tracking.detector import Detector
 
 
 @dataclass(frozen=True)
-class Shot(ABC):
+class Shot:
     """``frames`` are the driver's frames to render, ``motion`` and ``neutral`` as in :class:`engine.protocol.Job`.
-    ``true_driving`` is the same motion as exact labels, None where they are unknown."""
+    ``true_driving`` is the same motion as exact labels, None where they are unknown. ``load`` gives ``frames`` in order."""
 
     label: str
     portrait: Path
@@ -27,10 +27,7 @@ class Shot(ABC):
     frames: tuple[int, ...]
     motion: str
     neutral: int | None
-
-    @abstractmethod
-    def load(self) -> Iterator[ShotFrame]:
-        """One for each of ``frames``, in order."""
+    load: Callable[[], Iterator[ShotFrame]]
 
 
 class Dataset(ABC):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,25 +12,11 @@ from engine.errors import EngineError
 from engine.evaluation.datasets.base import Dataset, Shot
 from engine.evaluation.picture import Picture, ShotFrame
 from engine.media.image import IMAGE_SUFFIXES, encode_png, read_image, write_atomic
-from engine.media.source import FrameSource, open_source
+from engine.media.source import open_source
 from engine.tracking.detector import Detector
 
 MOVIES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
 _RATE = Fraction(25)  # of image sequences, which state none
-
-
-@dataclass(frozen=True)
-class ClipShot(Shot):
-    source: FrameSource
-    identity: str
-    own: bool  # the portrait is a frame of this clip, so its frames are the truth
-
-    def load(self) -> Iterator[ShotFrame]:
-        portrait, wanted = Picture(read_image(self.portrait)), set(self.frames)
-        for index, rgb in self.source.frames(min(wanted), max(wanted) + 1):
-            if index in wanted:
-                picture = Picture(rgb)
-                yield ShotFrame(self.label, self.identity, index, portrait, picture, picture if self.own else None)
 
 
 class Clips(Dataset):
@@ -100,25 +85,32 @@ class Clips(Dataset):
                 write_atomic(portrait, encode_png(next(rgb for _, rgb in first.frames(0, 1))))
             yield portrait, identity, path if self.truth else self._paths[number - 1]
 
-    def _shot(self, portrait: Path, identity: str, path: Path) -> ClipShot:
+    def _shot(self, portrait: Path, identity: str, path: Path) -> Shot:
         driving, name = driving_from(path), protocol.clean_shot(path.stem)
+        label = name if self.truth else f"{identity}_by_{name}"
         source = open_source(driving, _RATE)
         frames = [i for i in source_frames(self._frames, source.count) if i < source.count]
         if self.truth:
             frames = [i for i in frames if i > 0]  # the first is the portrait itself
         if not frames:
             raise EngineError("frames", f"{path} has none of the frames asked for.", "Ask for other frames.")
-        return ClipShot(
-            label=name if self.truth else f"{identity}_by_{name}",
+
+        def load() -> Iterator[ShotFrame]:
+            still, wanted = Picture(read_image(portrait)), set(frames)
+            for index, rgb in source.frames(min(wanted), max(wanted) + 1):
+                if index in wanted:
+                    picture = Picture(rgb)
+                    yield ShotFrame(label, identity, index, still, picture, picture if self.truth else None)
+
+        return Shot(
+            label=label,
             portrait=portrait,
             driving=driving,
             true_driving=None,
             frames=tuple(frames),
             motion="relative" if self.truth else self._motion,
             neutral=0 if self.truth else None,
-            source=source,
-            identity=identity,
-            own=self.truth,
+            load=load,
         )
 
 

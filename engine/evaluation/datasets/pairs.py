@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,16 +24,6 @@ if TYPE_CHECKING:
     from engine.training.studio.dataset import StudioSamples
 
 SEED = 404  # of all rendered test material; no training draws from it
-
-
-@dataclass(frozen=True)
-class PairShot(Shot):
-    """``frame`` is the one frame to draw."""
-
-    frame: ShotFrame
-
-    def load(self) -> Iterator[ShotFrame]:
-        yield self.frame
 
 
 class Pairs(Dataset):
@@ -56,7 +45,7 @@ class Pairs(Dataset):
         self.exact = labelled(samples.pair(0, size).driving)
 
     def shots(self, folder: Path, detector: Detector) -> Iterator[Shot]:
-        by_person: dict[str, list[PairShot]] = {}
+        by_person: dict[int, list[Shot]] = {}
         for number in range(self._count):
             print(f"{self.name}, {self.direction}: pair {number}", file=sys.stderr, flush=True)
             pair = self._samples.pair(number, self._size)
@@ -68,7 +57,7 @@ class Pairs(Dataset):
             if shot is None:
                 self._faceless.append(number)
             else:
-                by_person.setdefault(shot.frame.identity, []).append(shot)
+                by_person.setdefault(answer[1].person, []).append(shot)
         yield from itertools.chain.from_iterable(by_person.values())
 
     def remarks(self) -> list[str]:
@@ -84,7 +73,7 @@ class Pairs(Dataset):
 
     def _shot(
         self, number: int, pair: Pair, source: Frame, truth: Frame, folder: Path, detector: Detector
-    ) -> PairShot | None:
+    ) -> Shot | None:
         label = f"{self.direction}_{number:04d}"
         portrait = folder / f"{label}_portrait.png"
         write_atomic(portrait, encode_png(source.image))
@@ -101,7 +90,18 @@ class Pairs(Dataset):
         if labelled(source) and labelled(truth):
             exact = true_motion([source, truth], detector.name, fitted.offsets.shape[1], neutral=0)
             true_driving = saved(exact, folder / f"{label}_true")
-        return PairShot(
+        frame = ShotFrame(
+            shot=label,
+            identity=f"person {truth.person}",
+            index=1,
+            source=Picture(source.image),
+            driver=Picture(pair.driving.image),
+            truth=Picture(truth.image),
+            rotation=truth.rotation,
+            landmarks68=truth.landmarks68,
+            visible68=truth.visible68,
+        )
+        return Shot(
             label=label,
             portrait=portrait,
             driving=saved(fitted, folder / f"{label}_fitted"),
@@ -109,17 +109,7 @@ class Pairs(Dataset):
             frames=(1,),
             motion="relative",
             neutral=0,
-            frame=ShotFrame(
-                shot=label,
-                identity=f"person {truth.person}",
-                index=1,
-                source=Picture(source.image),
-                driver=Picture(pair.driving.image),
-                truth=Picture(truth.image),
-                rotation=truth.rotation,
-                landmarks68=truth.landmarks68,
-                visible68=truth.visible68,
-            ),
+            load=lambda: iter([frame]),
         )
 
 

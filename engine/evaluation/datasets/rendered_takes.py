@@ -34,16 +34,6 @@ from engine.training.studio.stage.stage import sample_stage
 _FRAMES = 50  # of acting, two seconds
 
 
-@dataclass(frozen=True)
-class TakeShot(Shot):
-    """``held`` are its frames, in memory."""
-
-    held: tuple[ShotFrame, ...]
-
-    def load(self) -> Iterator[ShotFrame]:
-        yield from self.held
-
-
 class RenderedTakes(Dataset):
     """``count`` shots, each of another held-out person. ``acting``: two seconds of speech and emotion at 25 frames a
     second; the first frame is the portrait. ``turning``: the head turns from −60° to 60° of yaw, 2° a frame, while the
@@ -132,7 +122,7 @@ class RenderedTakes(Dataset):
                         flow_visible=flow[1],
                     )
                 )
-        return TakeShot(
+        return Shot(
             label=label,
             portrait=portrait,
             driving=Driving("sequence", str(place), names),
@@ -140,7 +130,7 @@ class RenderedTakes(Dataset):
             frames=tuple(frame.index for frame in held),
             motion="relative",
             neutral=rest,
-            held=tuple(held),
+            load=lambda: iter(held),
         )
 
 
