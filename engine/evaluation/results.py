@@ -45,6 +45,7 @@ from engine.media.image import write_atomic
 LINES = 150  # of the page, at most
 _LOSSES = 8  # lines kept for where systems lose
 _OMITTED = ("SSIM", "MS-SSIM", "bin-", "fd-", "shape-id")  # beginnings of metrics that the page leaves out
+_AGAINST_SOURCE = ("idsim", "CSIM", "aed_id_source", "shape-id")  # compare the output with the portrait
 _MARKS = {BETTER: " ▲", WORSE: " ▼", EQUAL: " ="}
 # Frames of each clip, clips per portrait, rendered pairs, rendered takes.
 _FULL: dict[str, Any] = {"frames": "0-99", "drivers": 2, "pairs": 100, "takes": 4}
@@ -226,9 +227,11 @@ def _base(comparison: Comparison, column: Column) -> Column:
 
 
 def _verdict(comparison: Comparison, column: Column, metric: MetricInfo) -> str:
-    if column.system is None:
+    """Empty for floor and ceiling, and where the floor is perfect by definition."""
+    base = None if column.system is None else _base(comparison, column)
+    if base is None or (base.system is None and metric.name.startswith(_AGAINST_SOURCE)):
         return ""
-    found = difference(comparison, metric, column, _base(comparison, column))
+    found = difference(comparison, metric, column, base)
     return found.verdict if found is not None else ""
 
 

@@ -18,7 +18,8 @@ from engine.tracking.detector import Detector
 @dataclass(frozen=True)
 class Shot:
     """``frames`` are the driver's frames to render, ``motion`` and ``neutral`` as in :class:`engine.protocol.Job`.
-    ``true_driving`` is the same motion as exact labels, None where they are unknown. ``load`` gives ``frames`` in order."""
+    ``true_driving`` is the same motion as exact labels, None where they are unknown. ``load`` gives all ``frames`` in
+    order."""
 
     label: str
     portrait: Path
