@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rendered", choices=RENDERED, help="held-out people of the studio: pairs of frames, takes, turning heads"
     )
     source.add_argument("--shards", type=Path, metavar="DIR", help="pairs from `train realism` or `train shards`")
-    parser.add_argument("--portraits", type=Path, metavar="DIR", help="whom the clips drive in cross; none: each other")
+    parser.add_argument(
+        "--portraits", type=Path, metavar="DIR", help="for the clips to drive in cross; else each other"
+    )
     parser.add_argument("--drivers", type=int, default=2, help="clips that drive each portrait (default: %(default)s)")
     parser.add_argument("--frames", help="of each clip, like 0-199x5; default: all")
     parser.add_argument("--motion", choices=protocol.MOTION_PRESETS, help="of cross on clips (default: mixed)")
@@ -150,6 +152,8 @@ def _datasets(options: argparse.Namespace) -> Iterator[Dataset]:
         for direction in directions:
             yield Pairs(options.shards.name, pairs, len(pairs), min(options.size, pairs.size), direction)
         return
+    if options.rendered is not None:
+        require_studio()
     for direction in directions:
         if options.rendered is not None:
             yield rendered(options.rendered, options.assets, options.count, options.size, direction)
@@ -157,14 +161,18 @@ def _datasets(options: argparse.Namespace) -> Iterator[Dataset]:
             yield Clips(options.clips, direction, options.frames, options.motion, options.portraits, options.drivers)
 
 
-def rendered(kind: str, assets: Path | None, count: int, size: int, direction: str) -> Dataset:
-    """One of RENDERED. Raises EngineError ``missing_package`` without torch."""
+def require_studio() -> None:
+    """Raises EngineError ``missing_package`` without torch."""
     if importlib.util.find_spec("torch") is None:
         raise EngineError(
             "missing_package",
             "Rendered people come from the studio, which needs torch.",
-            "Use the training environment (scripts/setup training), or --clips.",
+            "Use the training environment (scripts/setup training), or clips alone.",
         )
+
+
+def rendered(kind: str, assets: Path | None, count: int, size: int, direction: str) -> Dataset:
+    """One of RENDERED, see :func:`require_studio`."""
     if kind == "pairs":
         return Pairs("rendered pairs", rendered_pairs(assets, direction == "cross"), count, size, direction)
     from engine.evaluation.datasets.rendered_takes import RenderedTakes

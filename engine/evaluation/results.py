@@ -26,7 +26,7 @@ import cv2
 from engine import catalog, systems, weights
 from engine.device import device_name
 from engine.errors import EngineError
-from engine.evaluation.compare import RENDERED, add_tools, opened_tools, rendered
+from engine.evaluation.compare import RENDERED, add_tools, opened_tools, rendered, require_studio
 from engine.evaluation.comparison import FLOOR, Column, Comparison
 from engine.evaluation.datasets.base import Dataset
 from engine.evaluation.datasets.clips import Clips, clips_in, images_in
@@ -56,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=Path, metavar="DIR", help="a folder of movies, or of folders of images")
     parser.add_argument("--portraits", type=Path, metavar="DIR", help="a folder of images of other people")
     parser.add_argument(
-        "--rendered", nargs="*", choices=RENDERED, default=["pairs", "turning"], help="(default: pairs turning)"
+        "--rendered",
+        nargs="*",
+        choices=RENDERED,
+        default=["pairs", "turning"],
+        help="(default: pairs turning; without names: clips alone)",
     )
     parser.add_argument("--systems", nargs="+", metavar="SYSTEM", help=f"{FORM} (default: all that ship)")
     parser.add_argument("--quick", action="store_true", help="a few frames of each, to see that it works")
@@ -117,6 +121,8 @@ def _datasets(options: argparse.Namespace) -> dict[str, Callable[[], Dataset]]:
         clips, chosen = options.clips, options.frames
         datasets["clips_self"] = lambda: Clips(clips, "self", chosen)
         datasets["clips_cross"] = lambda: Clips(clips, "cross", chosen, None, options.portraits, options.drivers)
+    if options.rendered:
+        require_studio()
     for kind in options.rendered:
         count = options.pairs if kind == "pairs" else options.takes
         for direction in ("self", "cross") if kind == "pairs" else ("self",):
@@ -129,6 +135,7 @@ def _describe(options: argparse.Namespace, specs: list[SystemSpec], datasets: li
     files = {face_model.load().path, options.regressor or REGRESSOR}
     files.add(options.metric_net or weights.FOLDER / "perceptual_metric.safetensors")
     files |= {path for spec in specs for path in systems.create(spec.system, spec.options).weights}
+    files |= {path for path in (options.lpips, options.inception, options.arcface) if path}
     files |= {weights.FOLDER / name for name in catalog.DETECTORS_BY_NAME[options.detector].weights}
     packages = ("numpy", "mediapipe", "onnxruntime", "torch")
     settings = {name: getattr(options, name) for name in ("frames", "drivers", "pairs", "takes", "size", "detector")}

@@ -20,7 +20,7 @@ from engine.tracking.regressor.inference import Regressor
 from engine.tracking.regressor_detector import RegressorDetector
 
 ANGLES = ("yaw", "pitch", "roll")
-REGRESSOR = weights.FOLDER / weights.JUDGE / "face_regressor.onnx"  # drives nothing by default, so it may judge
+REGRESSOR = weights.FOLDER / weights.JUDGE / "face_regressor.onnx"  # independent of the default detector, which drives
 _SUFFIX = {"mediapipe": "mp", "face-alignment": "fan", "understudy": "syn"}  # in the names of metrics
 _LARGEST = 8.0  # sides of the picture: the most that a head's square may measure
 # Of the 68 landmarks. Heights are measured in lengths of the nose, the mouth's width in distances of the outer eye
@@ -61,10 +61,10 @@ def create_landmarker(wanted: str, driver: str, regressor: Path | None = None) -
     return Landmarker(detectors.create(wanted))
 
 
-def create_witness(judge: Landmarker, regressor: Path | None = None) -> Landmarker:
-    """A landmarker other than the judge: MediaPipe beside our face regressor, the regressor beside all others."""
-    wanted = "mediapipe" if judge.name == "understudy" else "understudy"
-    return create_landmarker(wanted, judge.name, regressor)
+def create_witness(landmarker: Landmarker, regressor: Path | None = None) -> Landmarker:
+    """A second landmarker: MediaPipe beside our face regressor, the regressor beside all others."""
+    wanted = "mediapipe" if landmarker.name == "understudy" else "understudy"
+    return create_landmarker(wanted, landmarker.name, regressor)
 
 
 def landmarker_remark(scorer: str, driver: str) -> str:
