@@ -117,10 +117,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _datasets(options: argparse.Namespace) -> dict[str, Callable[[], Dataset]]:
     datasets: dict[str, Callable[[], Dataset]] = {}
-    if options.clips is not None:
-        clips, chosen = options.clips, options.frames
-        datasets["clips_self"] = lambda: Clips(clips, "self", chosen)
-        datasets["clips_cross"] = lambda: Clips(clips, "cross", chosen, None, options.portraits, options.drivers)
+    for direction in ("self", "cross") if options.clips is not None else ():
+        clips = Clips(options.clips, direction, options.frames, None, options.portraits, options.drivers)
+        datasets[f"clips_{direction}"] = lambda clips=clips: clips
     if options.rendered:
         require_studio()
     for kind in options.rendered:

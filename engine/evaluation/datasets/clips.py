@@ -128,8 +128,8 @@ def clips_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise EngineError("no_footage", f"{folder} is not a folder.", "Give a folder of clips.")
 
-    def holdsimages_in(path: Path) -> bool:
+    def holds_images(path: Path) -> bool:
         return path.is_dir() and any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in path.iterdir())
 
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    return [path for path in visible if path.suffix.lower() in MOVIES or holdsimages_in(path)]
+    return [path for path in visible if path.suffix.lower() in MOVIES or holds_images(path)]

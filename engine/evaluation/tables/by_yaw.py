@@ -12,16 +12,15 @@ from engine.evaluation.tables.differences import base_for, columns_of, differenc
 EDGES = (0.0, 20.0, 40.0, 90.0)  # degrees of yaw, to either side
 
 
-def by_yaw_markdown(comparison: Comparison, names: tuple[str, ...] | None = None) -> list[str]:
-    """One row per key metric (or those of ``names``) and range of yaw; empty for datasets without yaws."""
+def by_yaw_markdown(comparison: Comparison) -> list[str]:
+    """One row per key metric and range of yaw; empty for datasets without yaws."""
     yaws = {label: shot.yaw for label, shot in comparison.shots.items() if shot.yaw is not None}
     if not yaws or not comparison.systems:
         return []
     base = columns_of(comparison, comparison.systems[0].name)
     lines = markdown.head(["metric", "yaw of the truth", "n", *(column.label for column in comparison.columns)], 2)
     for metric in comparison.metrics:
-        wanted = metric.key if names is None else metric.name in names
-        if wanted and any(column.figures[metric.name].shots for column in comparison.columns):
+        if metric.key and any(column.figures[metric.name].shots for column in comparison.columns):
             for low, high in zip(EDGES, EDGES[1:]):
                 labels = [label for label, yaw in yaws.items() if low <= abs(yaw) < high]
                 lines.append(_row(comparison.subset(labels), metric, base, f"{low:.0f}–{high:.0f}°"))
