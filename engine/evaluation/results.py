@@ -90,20 +90,8 @@ def _run(options: argparse.Namespace) -> None:
     datasets = _datasets(options)
     if not datasets:
         raise EngineError("arguments", "There is nothing to evaluate on.", "Give --clips or --rendered.")
-    run = _describe(options, specs, list(datasets))
-    options.out.mkdir(parents=True, exist_ok=True)
-    if (options.out / "run.json").exists():
-        known = _load(options.out / "run.json")
-        changed = [key for key in ("settings", "weights") if known.get(key) != run[key]]
-        if changed:
-            raise EngineError(
-                "other_run",
-                f"{options.out} holds results of a run with other {' and '.join(changed)}.",
-                "Choose another --out, or delete that folder.",
-            )
-    else:
-        _save(options.out / "run.json", run)
     with opened_tools(options) as tools:
+        _check_folder(options.out, _describe(options, specs, list(datasets)))
         for name, create in datasets.items():
             path = options.out / f"{name}.json"
             if path.exists():
@@ -113,6 +101,23 @@ def _run(options: argparse.Namespace) -> None:
             for _ in runner.run():
                 pass
             _save(path, runner.comparison().to_json())
+
+
+def _check_folder(folder: Path, run: dict[str, Any]) -> None:
+    """Begin ``run`` in ``folder``, or continue it there; raises EngineError ``other_run`` for another run's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "run.json"
+    if not path.exists():
+        _save(path, run)
+        return
+    known = _load(path)
+    changed = [key for key in ("settings", "weights") if known.get(key) != run[key]]
+    if changed:
+        raise EngineError(
+            "other_run",
+            f"{folder} holds results of a run with other {' and '.join(changed)}.",
+            "Choose another --out, or delete that folder.",
+        )
 
 
 def _datasets(options: argparse.Namespace) -> dict[str, Callable[[], Dataset]]:

@@ -63,9 +63,16 @@ def test_an_interrupted_run_continues_and_prints_one_page(
     assert "clips_self.json" in capsys.readouterr().err
 
 
-def test_there_must_be_something_to_evaluate_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["results", "--rendered", "--out", str(tmp_path / "none")]) == 1
-    assert "--clips" in capsys.readouterr().err
+def test_bad_input_is_refused_before_anything_is_written(
+    material: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, word in (
+        (["results", "--rendered"], "--clips"),
+        ([*material, "--detector", "eyes"], "eyes"),
+        ([*material, "--drivers", "0"], "--drivers"),
+    ):
+        assert main([*arguments, "--out", str(tmp_path / "none")]) == 1
+        assert word in capsys.readouterr().err
     assert main(["results", "--from", str(tmp_path)]) == 1
     assert "run.json" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
