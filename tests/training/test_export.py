@@ -1,4 +1,4 @@
-"""A run's weights leave as files that do what the network did, and that lead back to the run."""
+"""Exported files compute what the network computes, and lead back to the run that made them."""
 
 from __future__ import annotations
 
@@ -160,6 +160,6 @@ def test_every_shipped_weight_leads_back_to_its_run():
 def test_a_manifest_that_is_not_toml_is_left_alone(tmp_path: Path):
     path = tmp_path / "manifest.toml"
     path.write_text("[[[")
-    with pytest.raises(EngineError, match="not as it was left"):
+    with pytest.raises(EngineError, match="is damaged"):
         manifest.update(path, "a", {"size": 1})
     assert path.read_text() == "[[["
