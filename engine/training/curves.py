@@ -60,7 +60,7 @@ def thin(rows: Sequence[dict[str, Any]], limit: int) -> bytes:
 
 
 def draw(rows: Sequence[dict[str, Any]], title: str) -> bytes:
-    """A PNG of every loss and every held-out error, with its floor, over steps; a palette of 32 colours keeps it small."""
+    """A PNG of every loss and every held-out error, with its floor, over steps, in 32 colours."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image

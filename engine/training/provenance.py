@@ -14,7 +14,7 @@ from typing import Any
 from engine.face import model as face_model
 from engine.training import manifest, recipe, shard_writer, tasks
 from engine.training.studio.library import builtin
-from engine.training.studio.library.library import digest_of
+from engine.training.studio.library.items import digest_of
 
 _TRAIN = "python -m engine train"
 _KEPT_BACK = {

@@ -33,7 +33,7 @@ def command(argv: list[str]) -> int:
         help="change one of the recipe's [options], as in TOML: network.gated_skip=false",
     )
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--threads", type=int, help="torch threads on the CPU; a run repeats bit by bit only with the same number")
+    parser.add_argument("--threads", type=int, help="torch threads on the CPU; they decide the last bits of a run")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files")
     options = parser.parse_args(argv)
     if options.minutes is not None and not (math.isfinite(options.minutes) and options.minutes > 0):

@@ -12,13 +12,14 @@ import numpy as np
 from engine.errors import EngineError
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.studio.assembly import build
-from engine.training.studio.library.library import Split, load
+from engine.training.studio.library.items import Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.acting import Moment, Take, blink, rotation
 from engine.training.studio.people.sitter import Sitter, sample_sitter
 from engine.training.studio.randomness import draws
 from engine.training.studio.renderer import labels
+from engine.training.studio.renderer.lens import photograph
 from engine.training.studio.renderer.render import FULL, TRAINING, Picture, Profile, render
-from engine.training.studio.stage.photograph import photograph
 from engine.training.studio.stage.scene import Scene
 from engine.training.studio.stage.stage import Stage, sample_stage
 

@@ -11,7 +11,8 @@ import numpy as np
 from engine.media.image import encode_png, write_atomic
 from engine.training.sample import Frame
 from engine.training.studio.assembly import build
-from engine.training.studio.library.library import Library, Split, load
+from engine.training.studio.library.items import Library, Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.acting import Take
 from engine.training.studio.people.sitter import sample_sitter
 from engine.training.studio.randomness import draws

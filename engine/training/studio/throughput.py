@@ -17,7 +17,8 @@ import torch
 from engine.training import workers
 from engine.training.studio.assembly import build
 from engine.training.studio.dataset import Options, StudioSamples
-from engine.training.studio.library.library import Library, Split, load
+from engine.training.studio.library.items import Library, Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.acting import Take
 from engine.training.studio.people.sitter import sample_sitter
 from engine.training.studio.randomness import draws

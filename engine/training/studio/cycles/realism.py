@@ -27,8 +27,8 @@ from engine.training.shard_writer import plan_of, write
 from engine.training.shards import Plan, Records
 from engine.training.studio.cycles import export
 from engine.training.studio.dataset import Options, StudioSamples, labelled
+from engine.training.studio.renderer.lens import photograph
 from engine.training.studio.renderer.render import render
-from engine.training.studio.stage.photograph import photograph
 from engine.training.studio.stage.scene import Scene
 
 SCRIPT = Path(__file__).resolve().parents[4] / "scripts" / "render_scenes.py"

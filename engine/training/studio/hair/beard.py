@@ -9,12 +9,12 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.hair import pattern as hair_pattern
+from engine.training.studio.body import pattern as hair_pattern
+from engine.training.studio.body.pattern import number_of
+from engine.training.studio.body.piece import Geometry, Layer, binding, unit
 from engine.training.studio.hair import scalp
 from engine.training.studio.hair.cards import ribbons
-from engine.training.studio.hair.pattern import number_of
 from engine.training.studio.stage.scene import Parsing
-from engine.training.studio.wardrobe.worn import Geometry, Layer, binding, unit
 
 
 @dataclass(frozen=True)

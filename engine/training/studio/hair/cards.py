@@ -12,12 +12,12 @@ from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
 from engine.face.model import FaceModel
 from engine.raster import opencv
-from engine.training.studio.hair import pattern as hair_pattern
+from engine.training.studio.body import pattern as hair_pattern
+from engine.training.studio.body.pattern import CARDS, Pattern
+from engine.training.studio.body.piece import Geometry, Layer, Piece, binding, head_share, unit
 from engine.training.studio.hair import scalp
-from engine.training.studio.hair.pattern import CARDS, Pattern
 from engine.training.studio.hair.scalp import KNOT, Growth
 from engine.training.studio.stage.scene import Material, Parsing
-from engine.training.studio.wardrobe.worn import Geometry, Layer, Piece, binding, head_share, unit
 
 VARIANTS = 6  # of each style; more would only be more to keep in memory
 

@@ -13,12 +13,12 @@ from scipy.sparse.csgraph import connected_components
 
 from engine.face.mesh import Normals
 from engine.face.model import FaceModel
+from engine.training.studio.body.pattern import Pattern
+from engine.training.studio.body.piece import Geometry, Layer, Piece, binding, unit
 from engine.training.studio.hair import scalp
 from engine.training.studio.hair.cards import hanging_share, volume_normals
-from engine.training.studio.hair.pattern import Pattern
-from engine.training.studio.library.library import HairMesh
+from engine.training.studio.library.items import HairMesh
 from engine.training.studio.stage.scene import Material, Parsing
-from engine.training.studio.wardrobe.worn import Geometry, Layer, Piece, binding, unit
 
 _carried: weakref.WeakKeyDictionary[HairMesh, tuple[Geometry, ...]] = weakref.WeakKeyDictionary()
 

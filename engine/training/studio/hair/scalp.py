@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
 from engine.face.model import FaceModel
-from engine.training.studio.wardrobe.bust import outside_bust
-from engine.training.studio.wardrobe.worn import Surface, unit
+from engine.training.studio.body.bust import outside_bust
+from engine.training.studio.body.piece import Surface, unit
 
 # The hairline in profile: its height y by z, cm on the mean head; from the nape round ear and temple to the top.
 _LINE = (

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.face.model import FaceModel
+from engine.training.studio.body.pattern import display, faded, number_of
+from engine.training.studio.body.piece import Layer, Posture, binding, unit
 from engine.training.studio.hair import cards as hair
 from engine.training.studio.hair import scalp
 from engine.training.studio.hair.cards import STYLES, grid_strip, hanging_share, volume_normals
-from engine.training.studio.hair.pattern import display, faded, number_of
 from engine.training.studio.stage.scene import Material, Mesh, Parsing, Texture
-from engine.training.studio.wardrobe.worn import Layer, Posture, binding, unit
 
 _COUNT = 4500
 _WIDTH = 0.11  # cm, some hairs together

@@ -6,21 +6,20 @@ import cv2
 import numpy as np
 
 from engine.face.model import FaceModel
-from engine.training.studio.library.library import (
+from engine.training.studio.body import anatomy, layout, regions
+from engine.training.studio.body.colour import display, linear, noise, tone
+from engine.training.studio.body.regions import Regions
+from engine.training.studio.library.items import (
     Brow,
-    Environment,
     HeadSource,
     Iris,
     Library,
     Skin,
-    balanced,
     digest_of,
 )
-from engine.training.studio.people import anatomy, layout, regions
-from engine.training.studio.people.regions import Regions
-from engine.training.studio.people.skin import display, linear, noise, tone
+from engine.training.studio.library.surroundings import surroundings
 from engine.training.studio.randomness import draws
-from engine.training.studio.stage.surroundings import surroundings
+from engine.training.studio.stage.environment import Environment, balanced
 
 VERSION = b"builtin-2"  # another number says that the same seed gives other pictures
 SIZE = 512

@@ -22,19 +22,18 @@ from engine.media.image import whole_file, write_fault
 from engine.tracking import registry as detectors
 from engine.training.face_model import assets as head_assets
 from engine.training.face_model import carry, correspondence, second_source, statistics, surface, topology
-from engine.training.studio.library.library import (
+from engine.training.studio.body import anatomy, layout, regions
+from engine.training.studio.body.layout import Layout
+from engine.training.studio.library.items import (
     Brow,
-    Environment,
     HairMesh,
     HeadSource,
     Iris,
     Library,
     Skin,
-    balanced,
     digest_of,
 )
-from engine.training.studio.people import anatomy, layout, regions
-from engine.training.studio.people.layout import Layout
+from engine.training.studio.stage.environment import Environment, balanced
 
 VERSION = "2"  # of what is derived; another number makes everyone's cache anew
 FILES = ("head_lod0.npz", "mh_head_cc0.npz", "textures.npz", "hair.npz", "env.npz")

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from engine.face.maths import look, smoothstep
-from engine.training.studio.library.library import Iris
-from engine.training.studio.people.anatomy import Eye
-from engine.training.studio.people.layout import EYE_SHARE
-from engine.training.studio.people.skin import display, linear_planes, noise, opaque
+from engine.training.studio.body.anatomy import Eye
+from engine.training.studio.body.colour import display, linear_planes, noise, opaque
+from engine.training.studio.body.layout import EYE_SHARE
+from engine.training.studio.library.items import Iris
 from engine.training.studio.people.traits import Traits
 from engine.training.studio.stage.scene import Texture
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.people.skin import display, noise
+from engine.training.studio.body.colour import display, noise
 from engine.training.studio.people.traits import Traits
 from engine.training.studio.stage.scene import Material, Parsing, Texture
 

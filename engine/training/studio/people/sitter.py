@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.training.face_model import statistics
-from engine.training.studio.library.library import Choices, HeadSource, Library, Skin, Split
-from engine.training.studio.people import eyes, mouth, regions, skin
+from engine.training.studio.body import regions
+from engine.training.studio.library.items import Choices, HeadSource, Library, Skin, Split
+from engine.training.studio.people import dressing, eyes, mouth, skin
+from engine.training.studio.people.dressing import Wardrobe
 from engine.training.studio.people.traits import Traits, sample_traits
 from engine.training.studio.randomness import draws
 from engine.training.studio.stage.scene import Texture
-from engine.training.studio.wardrobe import dressing
-from engine.training.studio.wardrobe.dressing import Wardrobe
 
 TEXTURE = 512  # of the skin, enough for pictures of 256…384 pixels
 _RIDGE = 0.05  # cm against one standard deviation: keeps coefficients plausible

@@ -8,49 +8,17 @@ import cv2
 import numpy as np
 
 from engine.face.model import FaceModel
-from engine.training.studio.library.library import Brow, Skin
-from engine.training.studio.people.regions import Regions
+from engine.training.studio.body.colour import linear_planes, noise, opaque, tone
+from engine.training.studio.body.regions import Regions
+from engine.training.studio.library.items import Brow, Skin
+from engine.training.studio.people.dressing import Outfit
 from engine.training.studio.people.traits import Traits
 from engine.training.studio.stage.scene import Parsing, Texture
-from engine.training.studio.wardrobe.dressing import Outfit
 
-# Skin from the fairest to the darkest, sRGB, in equal steps of the trait ``melanin``.
-TONES = np.array([[234, 196, 178], [220, 176, 150], [198, 150, 120], [160, 114, 86], [114, 80, 62], [70, 51, 43]])
 _LARGEST_GAIN = 1.7  # by which an albedo is lightened or darkened before its own marks would show wrongly
 _BLOOD = np.array([0.15, 1.0, 0.75], np.float32)  # optical density of haemoglobin and of melanin in red, green and blue
 _PIGMENT = np.array([0.55, 0.95, 1.3], np.float32)
 _LINES = np.array([0.45, 0.6, 0.65], np.float32)  # and of what shades folds
-
-
-def tone(melanin: float) -> np.ndarray:
-    """(3,) linear albedo of a skin."""
-    return linear(np.array([np.interp(melanin * 5, range(6), TONES[:, k]) for k in range(3)]) / 255)
-
-
-def linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def display(light: np.ndarray) -> np.ndarray:
-    """Linear 0…1 → sRGB uint8, of any shape."""
-    steps = (np.clip(light, 0, 1) * (len(_DISPLAY) - 1) + 0.5).astype(np.uint16)
-    return cv2.LUT(steps.reshape(1, -1), _DISPLAY).reshape(steps.shape)
-
-
-def opaque(planes: np.ndarray) -> np.ndarray:
-    """Linear planes (3, h, w) → (h, w, 4) uint8 sRGB without gaps."""
-    shown = display(planes)
-    return cv2.merge([*shown, np.full_like(shown[0], 255)])
-
-
-def linear_planes(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (h, w, 3) uint8 → (3, h, w) float32 linear: numpy is several times as fast with a plane a colour."""
-    height, width = rgb.shape[:2]
-    return cv2.LUT(np.concatenate(cv2.split(rgb)), _LINEAR).reshape(3, height, width)
-
-
-_LINEAR = linear(np.arange(256) / 255).astype(np.float32)
-_DISPLAY = np.searchsorted((_LINEAR[1:] + _LINEAR[:-1]) / 2, np.linspace(0, 1, 1 << 16)).astype(np.uint8)
 
 
 def paint(
@@ -88,16 +56,6 @@ def paint(
     parsing[region.lips > 0.5] = Parsing.LIP
     parsing[cv2.GaussianBlur(coverage, (0, 0), 0.06 * region.scale) > 0.22] = Parsing.BROW
     return Texture(opaque(albedo), parsing)
-
-
-def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    """(size, size) smooth noise of unit variance, about ``cells`` bumps across, the same at both ends of a row."""
-    grid = draws.standard_normal((cells, cells)).astype(np.float32)
-    grid = np.concatenate([grid[:, -2:], grid, grid[:, :2]], axis=1)
-    wide = cv2.resize(grid, (int(size * (cells + 4) / cells), size), interpolation=cv2.INTER_CUBIC)
-    cut = int(size * 2 / cells)
-    out = wide[:, cut : cut + size]
-    return out / max(float(out[::4, ::4].std()), 1e-6)
 
 
 def _mix(albedo: np.ndarray, colour: np.ndarray, amount: np.ndarray) -> None:

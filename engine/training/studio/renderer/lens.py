@@ -1,4 +1,4 @@
-"""From linear light to the picture a camera hands over. The noise is drawn on the CPU from the lens' own seed."""
+"""From linear light to the picture a camera delivers. Noise is drawn on the CPU from the lens' own seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.training.studio.randomness import draws
-from engine.training.studio.stage.scene import Lens
+from engine.training.studio.stage.scene import Lens, Scene
 
 _GREY = 0.6  # exposure 1 shows a white matt surface in light 1 a little below white
 
@@ -45,6 +45,14 @@ def develop(display: np.ndarray, lens: Lens) -> np.ndarray:
         data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, lens.jpeg])[1]
         picture = cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
     return picture
+
+
+def photograph(scene: Scene, light: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """Light that another renderer drew, taken through the scene's lens: ``light`` (S, S, 3) float32 linear, already
+    weighted by its ``coverage`` (S, S) 0…1, over the scene's background → (S, S, 3) uint8."""
+    behind = backdrop(scene.background, len(light)).permute(1, 2, 0).numpy()
+    linear = (light + behind * (1 - coverage[..., None])) * gain(scene.lens)
+    return develop(tone(torch.from_numpy(np.ascontiguousarray(linear, np.float32))).numpy(), scene.lens)
 
 
 def _normal(seed: int, count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Everything around the sitter: light, background, camera and lens, and how likely each is."""
+"""Everything around the sitter: light, background, camera and lens, and their distributions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.geometry.framing import HEAD_MIDDLE
-from engine.training.studio.library.library import Environment
-from engine.training.studio.people.acting import Moment
 from engine.training.studio.stage.backdrop import painted_backdrop
+from engine.training.studio.stage.environment import Environment
 from engine.training.studio.stage.scene import Lens, Light
 
 _BACKDROP = 192  # pixels across; it is out of focus or far away
@@ -29,14 +27,6 @@ class Stage:
     focal: float
     distance: float
     shift: np.ndarray
-
-    def place(self, moment: Moment, framed: Moment) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Head → camera and body → camera, (3, 3) and (3,) each, at ``moment``; the camera stands where it frames the
-        head in ``framed``, a moment of the same take."""
-        aimed = framed.rotation @ HEAD_MIDDLE + framed.translation
-        to_camera = np.array([self.shift[0], self.shift[1], -self.distance]) - aimed
-        body = moment.body_translation + to_camera
-        return moment.rotation, moment.translation + to_camera, moment.body_rotation, body
 
 
 def harmonic_basis(directions: np.ndarray) -> np.ndarray:

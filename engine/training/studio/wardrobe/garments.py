@@ -10,11 +10,9 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.hair import scalp
-from engine.training.studio.hair.pattern import display
-from engine.training.studio.stage.scene import Material, Parsing, Texture
-from engine.training.studio.wardrobe.bust import bust
-from engine.training.studio.wardrobe.worn import (
+from engine.training.studio.body.bust import bust
+from engine.training.studio.body.pattern import display
+from engine.training.studio.body.piece import (
     Geometry,
     Layer,
     Piece,
@@ -26,6 +24,8 @@ from engine.training.studio.wardrobe.worn import (
     head_share,
     unit,
 )
+from engine.training.studio.hair import scalp
+from engine.training.studio.stage.scene import Material, Parsing, Texture
 
 COLUMNS, _FOOT = 56, -52.0
 

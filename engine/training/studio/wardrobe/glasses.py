@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.face.model import FaceModel
-from engine.training.studio.hair.pattern import display
+from engine.training.studio.body.pattern import display
+from engine.training.studio.body.piece import Layer, Piece, grid_normals, grid_triangles, unit
 from engine.training.studio.stage.scene import Material, Parsing, Texture
-from engine.training.studio.wardrobe.worn import Layer, Piece, grid_normals, grid_triangles, unit
 
 _AROUND = 28  # points of a rim
 

@@ -10,10 +10,8 @@ from scipy.interpolate import CubicSpline
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.hair import scalp
-from engine.training.studio.stage.scene import Material, Parsing
-from engine.training.studio.wardrobe.bust import bust, outside_bust
-from engine.training.studio.wardrobe.worn import (
+from engine.training.studio.body.bust import bust, outside_bust
+from engine.training.studio.body.piece import (
     Geometry,
     Layer,
     Piece,
@@ -25,6 +23,8 @@ from engine.training.studio.wardrobe.worn import (
     head_share,
     unit,
 )
+from engine.training.studio.hair import scalp
+from engine.training.studio.stage.scene import Material, Parsing
 
 KINDS = ("beanie", "cap", "headband", "scarf")
 # Height at z = 0 and slope in z of the lower edge; what hair lies above it is pressed flat. Scarves hide all hair.

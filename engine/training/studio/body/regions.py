@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.people.layout import Layout
+from engine.training.studio.body.layout import Layout
 from engine.training.studio.stage.scene import Parsing
 
 _DENSE = 13 / 512  # texels to a cm on the face, by the chart's size

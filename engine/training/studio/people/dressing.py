@@ -13,18 +13,18 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
+from engine.training.studio.body.pattern import coloured
+from engine.training.studio.body.piece import Geometry, Layer, Piece, Posture
+from engine.training.studio.body.regions import Regions
 from engine.training.studio.hair import beard, scalp, strands
 from engine.training.studio.hair import cards as hair
 from engine.training.studio.hair import meshes as hair_mesh
-from engine.training.studio.hair.pattern import coloured
 from engine.training.studio.hair.strands import Strands
-from engine.training.studio.library.library import HairMesh
-from engine.training.studio.people.regions import Regions
+from engine.training.studio.library.items import HairMesh
 from engine.training.studio.people.traits import Traits
 from engine.training.studio.stage.scene import Mesh, Texture
 from engine.training.studio.wardrobe import garments, glasses, headwear
 from engine.training.studio.wardrobe.glasses import Spectacles
-from engine.training.studio.wardrobe.worn import Geometry, Layer, Piece, Posture
 
 # How often men and women wear a style, and whether it needs coiled hair (1), cannot be had with it (−1) or either.
 _STYLES: dict[str, tuple[float, float, int]] = {

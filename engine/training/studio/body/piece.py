@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from engine.face.maths import smoothstep
-from engine.training.studio.hair.pattern import Pattern
+from engine.training.studio.body.pattern import Pattern
 from engine.training.studio.stage.scene import Material, Mesh, Parsing
 
 
