@@ -150,7 +150,7 @@ class MetricNet:
         self.layers: Eye = _Layers(network)
         self.pooled: Eye = _Pooled(self.layers)
         self.embedding: Eye | None = None
-        if isinstance(network, perceptual.Sighted):
+        if isinstance(network, perceptual.FaceNetwork):
             self.embedding = _Embedding(network, head)
 
 
@@ -175,7 +175,7 @@ class _Pooled(Eye):
 
 
 class _Embedding(Eye):
-    def __init__(self, network: perceptual.Sighted, head: Eye) -> None:
+    def __init__(self, network: perceptual.FaceNetwork, head: Eye) -> None:
         self._network, self._head = network, head
 
     def __call__(self, picture: Picture) -> np.ndarray | None:

@@ -56,8 +56,8 @@ def test_an_exported_network_loads_as_it_was(kind: str, layers: int, batch: Batc
     eye = perceptual.load(path)
     images = batch["source_image"]
     with torch.no_grad():
-        assert all(torch.equal(a, b) for a, b in zip(eye(images), task.eye(images)))
-    assert isinstance(eye, perceptual.Sighted) and len(eye.names) == len(eye(images)) == layers
+        assert all(torch.equal(a, b) for a, b in zip(eye(images), task.network(images)))
+    assert isinstance(eye, perceptual.FaceNetwork) and len(eye.names) == len(eye(images)) == layers
     assert eye.embedding(images).norm(dim=1).allclose(torch.ones(len(images)))
     assert eye.pooled(images).shape == (len(images), 2 * eye(images)[-1].shape[1])
     assert not eye.training and not any(p.requires_grad for p in eye.parameters())
@@ -81,12 +81,12 @@ def test_vgg19_loads_from_a_file_by_the_names_of_its_layers(tmp_path: Path):
 
 
 def test_what_is_no_network_is_refused(tmp_path: Path):
-    with pytest.raises(EngineError, match="There is no perceptual network"):
+    with pytest.raises(EngineError, match="There is not a perceptual network"):
         perceptual.load(tmp_path / "none.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
     for name in ("other", "text"):
-        with pytest.raises(EngineError, match="is no perceptual network"):
+        with pytest.raises(EngineError, match="is not a perceptual network"):
             perceptual.load(tmp_path / f"{name}.safetensors")
 
 
@@ -126,7 +126,7 @@ def test_surroundings_are_taken_away_and_nobodys_face(batch: Batch):
     task = create("perceptual", {"surroundings": 1.0})
     assert isinstance(task, Perceptual)
     truth = {"image": batch["source_image"], "parsing": batch["source_parsing"]}
-    seen = task._elsewhere(truth)
+    seen = task._without_surroundings(truth)
     away = (truth["parsing"] == Parsing.BACKGROUND) | (truth["parsing"] == Parsing.CLOTH)
     assert away.any() and not away.all()
     same = (seen["image"] == truth["image"]).all(dim=1)
