@@ -1,7 +1,7 @@
-"""A user's own clips as samples: analysed once by the engine, cropped to the face, kept beside the clips as records.
+"""The user's own clips as samples: analysed once, cropped to the face, stored as records beside the clips.
 
-What footage cannot tell is None in its frames: parsing and depth. The rest is labelled like a drawn head, from the
-face model fitted to every frame; where the fit is wrong, so are the labels.
+Parsing and depth are unknown in footage and are None. All other labels come from the face model fitted to every frame,
+and are as good as the fit.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".m
 CACHE = "understudy-samples"  # beside the clips
 VERSION = 1
 SIZE = 256
-_SEQUENCE_RATE = Fraction(24)  # of image sequences, which state none; only the smoothing feels it
-_PER_CLIP = 1500  # frames kept of one clip, spread over it
+_SEQUENCE_RATE = Fraction(24)  # of image sequences, which have no rate; it only affects smoothing
+_PER_CLIP = 1500  # frames kept per clip, evenly spaced
 _WORST_RESIDUAL = 3.0  # percent of the face's diagonal
 _SAME = 0.15  # share of pairs whose driving frame is the source itself
 _KEPT = ("image", "matte", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
@@ -56,10 +56,10 @@ def warn(text: str) -> None:
 
 
 class FootageSamples(Samples):
-    """Pairs of frames of one clip each, drawn by chance from ``seed``; longer clips are shown more often.
+    """Random pairs of frames of the same clip, drawn from ``seed``; longer clips are drawn more often.
 
-    Clips are the movies of ``data`` and its folders of images. One without a usable face is passed over with a warning
-    that names it. Raises EngineError ``no_footage`` where none is left.
+    Clips are the movies and the folders of images in ``data``. A clip without a usable face is skipped with a warning.
+    Raises EngineError ``no_footage`` if no clip is left.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class FootageSamples(Samples):
             except EngineError as fault:
                 if fault.code in ("disk_full", "not_writable"):
                     raise
-                on_warning(f"{path} is passed over. {fault.text}")
+                on_warning(f"{path} is skipped. {fault.text}")
         if not self._clips:
             raise EngineError(
                 "no_footage",
@@ -134,7 +134,7 @@ def clips(data: Path) -> list[Path]:
 
 
 def head_of(frame: Frame) -> np.ndarray:
-    """The fitted head of a kept frame, (N, 3) in camera space: the model's, moved to where the detector saw it."""
+    """The fitted head of a stored frame, (N, 3) in camera space, with the detector's offsets applied."""
     model = face_model.load()
     assert frame.dense is not None and frame.identity is not None and frame.expression is not None
     assert frame.rotation is not None and frame.translation is not None and frame.focal is not None
@@ -154,7 +154,7 @@ def head_of(frame: Frame) -> np.ndarray:
 
 
 def drawn(frame: Frame, vertices: np.ndarray):
-    """``frame`` as a Picture of the studio that shows the head alone, to be labelled like one."""
+    """``frame`` as a Picture of the studio that holds the head only, so that the studio's code can label it."""
     from engine.raster.opencv import rasterise
     from engine.training.studio.renderer.render import Picture
     from engine.training.studio.stage.scene import HeadState, Light, Mesh, Scene
@@ -185,7 +185,7 @@ def drawn(frame: Frame, vertices: np.ndarray):
 
 
 def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
-    """The kept frames of one clip, from the cache or made now."""
+    """The frames of one clip that are used, from the cache or made now."""
     source = open_source(driving_from(path), _SEQUENCE_RATE)
     known = PerformanceCache(cache, source, 0, source.count, detector)
     performance = known.find()
@@ -212,22 +212,22 @@ def _analysed(source: FrameSource, detector: str) -> Performance:
         performance = analyse(frames, source.fps, finder, str(source.path))
     if performance.offsets.shape[1] != 468:
         raise EngineError(
-            "unknown_detector", f"The detector {detector} sees too few points to label footage.", "Choose mediapipe."
+            "unknown_detector", f"The detector {detector} gives too few points to label footage.", "Choose mediapipe."
         )
     return performance
 
 
 def _kept(performance: Performance, portrait: Portrait) -> list[int]:
-    """Indices into the performance of frames that are worth learning from."""
+    """Indices of frames of the performance with a good fit and the face inside the view."""
     good = performance.valid & (performance.residual <= _WORST_RESIDUAL) & portrait.inside
     kept = np.flatnonzero(good)
     if not len(kept):
-        raise EngineError("no_face", "In no frame does the fitted face lie on the picture well enough.", "")
+        raise EngineError("no_face", "The face model does not fit the face well enough in any frame.", "")
     return kept[np.linspace(0, len(kept) - 1, min(_PER_CLIP, len(kept))).astype(int)].tolist()
 
 
 class _Frames:
-    """The kept frames of a clip as records; asked for in order, so that one picture is in memory at a time."""
+    """The frames of a clip as records, read in order, so that one picture is in memory at a time."""
 
     def __init__(
         self, source: FrameSource, performance: Performance, portrait: Portrait, kept: list[int], size: int

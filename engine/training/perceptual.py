@@ -64,8 +64,8 @@ class FaceNetwork(FeatureNetwork):
 
 
 class Plain(FaceNetwork):
-    """Blocks of two convolutions with max-pooling between, as in VGG (Simonyan and Zisserman 2015), but narrower;
-    its layers are relu1_1 … relu5_1, so the fifth block has one convolution.
+    """Blocks of two convolutions with max-pooling between, as in VGG (Simonyan and Zisserman 2015), but narrower; its
+    layers are relu1_1 … relu5_1, so the fifth block has one convolution.
 
     From the third block on there is group normalisation (Wu and He 2018): the few training steps do not reach the deep
     layers without it. The shallow ones go without, so that they keep colour and brightness.

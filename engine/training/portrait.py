@@ -1,4 +1,4 @@
-"""One steady square view of the face in a clip: a virtual camera turned towards it, so that geometry stays exact."""
+"""A fixed square crop of the face in a clip: the view of a virtual camera turned towards it, so geometry is exact."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from engine.face import model as face_model
 from engine.face.camera import Camera
 from engine.motion.performance import Performance
 
-_MARGIN = 1.75  # widths of the view per width of what the face covers in the clip: room for hair, neck and shoulders
-_WIDEST = 3.4  # … per width of the face itself, however far it wanders
-_OUTLYING = 2.0  # percent of frames at either end that may leave the view
+_MARGIN = 1.75  # view width per width that the face covers in the clip: leaves room for hair, neck and shoulders
+_WIDEST = 3.4  # … per width of the face itself, at most
+_OUTLYING = 2.0  # percent of frames that may leave the view on each side
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Portrait:
         return np.column_stack([size / 2 + x, size / 2 - y, z]).astype(np.float32)
 
     def crop(self, rgb: np.ndarray, size: int) -> np.ndarray:
-        """The view of a frame, (size, size, 3); beyond the frame's edge its border is continued."""
+        """The view of a frame, (size, size, 3); outside the frame its border is replicated."""
         camera = Camera(rgb.shape[1], rgb.shape[0])
         finer = int(np.clip(np.ceil(camera.focal / (self.focal * size)), 1, 8))
         fine = size * finer
@@ -56,7 +56,7 @@ class Portrait:
 
 
 def portrait_of(performance: Performance) -> Portrait:
-    """The view in which the face stays, with room around, for as much of the clip as can be."""
+    """The view that keeps the face inside, with a margin, in as many frames as possible."""
     model = face_model.load()
     neutral = model.dense.at(model.neutral(performance.identity.astype(np.float32)))
     basis = model.dense.at(model.expression)

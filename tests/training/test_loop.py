@@ -196,7 +196,7 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(tiny: Tiny, tmp_path:
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    with pytest.raises(EngineError, match="checkpoint-00000008.*checkpoint-00000004.json is taken"):
+    with pytest.raises(EngineError, match="checkpoint-00000008.*to resume from checkpoint-00000004.json"):
         Trainer(recipe, tmp_path, Open(recipe.data)).resume()
 
 

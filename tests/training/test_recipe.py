@@ -59,7 +59,7 @@ def test_a_recipe_says_what_happens_at_every_step(tmp_path):
         (("steps = 10", "steps = 0"), "steps and batch should be 1 or more"),
         (
             ("rate = 4.0\nbetas = [0.0, 0.9]", "betas = [0.9]"),
-            r"betas is \[0.9\] and should be a list, each of it a number",
+            r"betas is \[0.9\] and should be a list, each item a number",
         ),
         (("steps = 10", "steps = true"), "steps is True and should be a whole number"),
         (("batch = 4", 'batch = "4"'), "batch is '4' and should be a whole number"),
