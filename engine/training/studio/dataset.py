@@ -1,4 +1,4 @@
-"""The studio as a source of pairs: who sits, what they do, on which stage, all decided by seed, split and number."""
+"""The studio as a source of pairs: sitter, acting and stage follow from seed, split and number."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from engine.training.studio.stage.stage import Stage, sample_stage
 
 VERSION = 5  # raised whenever the same seed gives other pictures
 PROFILES = {"training": TRAINING, "full": FULL}
-POOL = 8  # people who take turns, so that a batch is not of one person
-_SECONDS = 6.0  # of acting between which a pair's moments lie
-_BUST = 50.0  # cm below the head's middle at which a sitter ends: the picture must end before
+POOL = 8  # people per pool, who take turns, so that a batch mixes people
+_SECONDS = 6.0  # of acting from which the moments of a pair are drawn
+_BUST = 50.0  # cm from the middle of the head down to the lower end of the bust, which pictures must not show
 _SAME = 0.15  # share of pairs whose driving frame is the source itself
 _TURNED_AWAY = np.radians(125.0)  # yaw beyond which no face is seen
 
 
 @dataclass(frozen=True)
 class Options:
-    """What recipes may ask for: ``cross`` adds the driving motion on another identity, ``negatives`` is the share of
+    """Options of a recipe: ``cross`` adds the driving motion on another identity, ``negatives`` is the share of
     pairs without a face, ``loose`` the share that is framed carelessly (small, large, off the centre), as a detector
-    meets faces; ``profile`` is one of PROFILES; ``sittings`` is for how many pairs a person stays, since painting one
-    takes longer than taking a picture; ``apart`` takes the driving frame elsewhere, in other light, so that people
-    can be told by themselves; ``blinks`` is the share of pairs, beside those in which it comes about, whose driving
-    frame is in the middle of a blink."""
+    meets faces; ``profile`` is one of PROFILES; ``sittings`` is the number of pairs per person, since painting one
+    takes longer than a picture; ``apart`` takes the driving frame in another place and light, so that only
+    the person is the same; ``blinks`` is the share of pairs, beside those that occur by themselves, whose
+    driving frame shows a blink."""
 
     cross: bool = False
     negatives: float = 0.0
@@ -51,12 +51,12 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.sittings < 1:
-            raise EngineError("arguments", f"A person cannot sit for {self.sittings} pairs.", "Ask for 1 or more.")
+            raise EngineError("arguments", f"There cannot be {self.sittings} pairs per person.", "Ask for 1 or more.")
 
 
 class StudioSamples(Samples):
-    """Pairs drawn on the fly. ``split`` ``held-out`` shows skins, hair, environments and a whole source of heads that
-    ``train`` never does. Raises EngineError for ``assets`` that are missing or cannot be used."""
+    """Pairs rendered on the fly. The split ``held-out`` has skins, hair, environments and a source of heads that
+    ``train`` never shows. Raises EngineError for ``assets`` that are missing or cannot be used."""
 
     def __init__(
         self, assets: Path | None = None, seed: int = 7, split: str = "train", options: Options | None = None
@@ -74,7 +74,7 @@ class StudioSamples(Samples):
         return labelled(source, driving, self.person(number), *cross)
 
     def scenes(self, number: int) -> tuple[Scene, Scene]:
-        """(source, driving) of a pair, for this renderer or another; one and the same scene in some pairs."""
+        """(source, driving) of a pair, for any renderer; in some pairs both are the same object."""
         stage, later, here, there = self._take(number)
         sitter = self._sitter(self.person(number))
         source = build(sitter, here, stage, here)
@@ -82,16 +82,16 @@ class StudioSamples(Samples):
         return source, source if same else build(sitter, there, later, here)
 
     def person(self, number: int) -> int:
-        """The sitter of a pair: of a pool of people each comes in turn, and the pool is exchanged as one."""
+        """The number of a pair's sitter: the people of a pool take turns, then the whole pool changes."""
         return number // (POOL * self._options.sittings) * POOL + number % POOL
 
     def paint(self, person: int) -> Sitter:
-        """The sitter of that number, painted anew."""
+        """The sitter of that number, without a cache."""
         return sample_sitter(self._library, self._split, self._seed, person)
 
     @property
     def sittings(self) -> int:
-        """For how many pairs a person sits."""
+        """The number of pairs per person."""
         return self._options.sittings
 
     def describe(self) -> dict[str, object]:
@@ -105,7 +105,7 @@ class StudioSamples(Samples):
         }
 
     def _cross(self, number: int, size: int) -> tuple[Frame, Frame]:
-        """(a portrait of another person, the pair's driving motion on them), on a stage of their own."""
+        """(a portrait of another person, the pair's driving motion on that person), on another stage."""
         motion = self._take(number)[3]
         draw = self._draws("cross", number)
         pool = number // (POOL * self._options.sittings) * POOL
@@ -116,7 +116,7 @@ class StudioSamples(Samples):
         return portrait, moved
 
     def _take(self, number: int) -> tuple[Stage, Stage, Moment, Moment]:
-        """The stage of the source and of the driving frame, and what the person does in them."""
+        """The stage of the source and of the driving frame, and the moments of acting in them."""
         draw = self._draws("pair", number)
         stage, (here, there) = self._stage(draw), two_moments(draw)
         later = self._stage(draw) if self._options.apart else _next_exposure(stage, draw)
@@ -137,8 +137,8 @@ class StudioSamples(Samples):
         return replace(stage, focal=stage.distance / width, shift=shift)
 
     def _nobody(self, number: int, which: int, size: int) -> Frame:
-        """A picture without a face: the stage alone, what is worn without who wears it, the back of a head, or a
-        piece of skin or cloth."""
+        """A picture without a face: an empty stage, hair and clothes without a head, the back of a head, or a piece of
+        skin or cloth."""
         draw = self._draws("nobody", number, which)
         stage, moment = self._stage(draw), two_moments(draw)[0]
         sitter = self._sitter(self.person(number))
@@ -164,13 +164,13 @@ class StudioSamples(Samples):
 def labelled(
     source: Picture, driving: Picture, person: int, cross_source: Frame | None = None, cross: Frame | None = None
 ) -> Pair:
-    """Two pictures of one person with all that is known of them."""
+    """Two pictures of one person with all labels."""
     flow, visible = labels.flow(driving, source)
     return Pair(labels.frame(source, person), labels.frame(driving, person), flow, visible, cross_source, cross)
 
 
 def two_moments(draw: np.random.Generator) -> tuple[Moment, Moment]:
-    """Of one take, or as often of two: what a portrait shows need not be how the film begins."""
+    """Of one take, or with equal probability of two takes."""
     if draw.random() < 0.5:
         first, second = Take(draw, _SECONDS).at(np.sort(draw.uniform(0, _SECONDS, 2)))
         return (first, second) if draw.random() < 0.5 else (second, first)
@@ -178,7 +178,7 @@ def two_moments(draw: np.random.Generator) -> tuple[Moment, Moment]:
 
 
 def _next_exposure(stage: Stage, draw: np.random.Generator) -> Stage:
-    """The same camera a moment later: its noise is never the same twice."""
+    """The same camera with new noise."""
     return replace(stage, lens=replace(stage.lens, seed=int(draw.integers(1 << 31))))
 
 

@@ -1,4 +1,4 @@
-"""Where things are on the face model's mean head: eyes, lid margins, baked occlusion."""
+"""Eyes, lid margins and ambient occlusion of the face model's mean head."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _chain(edges: np.ndarray, start: int) -> list[int]:
 
 
 def occlusion(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """How much of the sky each vertex sees, weighted by cosine, (N,) 0…1: depth maps from all around, compared."""
+    """The cosine-weighted share of the sky that each vertex sees, (N,) 0…1, from depth maps on all sides."""
     normal = Normals(triangles, len(vertices))(vertices)
     step = np.arange(_DIRECTIONS) + 0.5
     height, turn = 1 - 2 * step / _DIRECTIONS, step * np.pi * (1 + 5**0.5)

@@ -1,4 +1,4 @@
-"""The shoulders and chest below the face model's neck, which ends there: cross-sections of an average body."""
+"""Shoulders and chest below the face model's neck, as cross-sections of an average body."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bust(height: np.ndarray, around: np.ndarray) -> np.ndarray:
 
 
 def outside_bust(points: np.ndarray, off: np.ndarray | float) -> np.ndarray:
-    """Points (…, 3) moved outwards until they are ``off`` cm outside the bust, level with where they were."""
+    """Points (…, 3) moved outwards until they are ``off`` cm outside the bust, at the same height."""
     x, y, z = np.moveaxis(points, -1, 0)
     half, front, back = (np.interp(y, _HEIGHT, values) + off for values in (_HALF_WIDTH, _FRONT, _BACK))
     back = back - 2 * np.asarray(off)

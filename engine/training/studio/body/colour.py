@@ -25,13 +25,13 @@ def display(light: np.ndarray) -> np.ndarray:
 
 
 def opaque(planes: np.ndarray) -> np.ndarray:
-    """Linear planes (3, h, w) → (h, w, 4) uint8 sRGB without gaps."""
+    """Linear planes (3, h, w) → (h, w, 4) uint8 sRGB with alpha 255."""
     shown = display(planes)
     return cv2.merge([*shown, np.full_like(shown[0], 255)])
 
 
 def linear_planes(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (h, w, 3) uint8 → (3, h, w) float32 linear: numpy is several times as fast with a plane a colour."""
+    """sRGB (h, w, 3) uint8 → (3, h, w) float32 linear; numpy is several times as fast on separate planes."""
     height, width = rgb.shape[:2]
     return cv2.LUT(np.concatenate(cv2.split(rgb)), _LINEAR).reshape(3, height, width)
 
@@ -41,7 +41,7 @@ _DISPLAY = np.searchsorted((_LINEAR[1:] + _LINEAR[:-1]) / 2, np.linspace(0, 1, 1
 
 
 def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    """(size, size) smooth noise of unit variance, about ``cells`` bumps across, the same at both ends of a row."""
+    """(size, size) smooth noise of unit variance, about ``cells`` bumps across, periodic along rows."""
     grid = draws.standard_normal((cells, cells)).astype(np.float32)
     grid = np.concatenate([grid[:, -2:], grid, grid[:, :2]], axis=1)
     wide = cv2.resize(grid, (int(size * (cells + 4) / cells), size), interpolation=cv2.INTER_CUBIC)

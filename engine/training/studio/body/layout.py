@@ -1,8 +1,8 @@
 """The studio's own texture coordinates: skin as seen from the middle of the head, eyes as seen from the front.
 
-The shipped face model's chart suits no painted skin, so the studio lays skin out by azimuth and latitude, both
-stretched so that the face takes most of the width. Everything follows from the model alone, so textures painted by us
-and textures carried from assets meet in one chart. v runs down, as in ``scene.Texture``.
+The shipped face model has a chart that does not suit painted skin, so the studio maps skin by azimuth and latitude,
+stretched so that the face takes most of the width. The chart depends on the model only, so our own textures and those
+of the assets share it. v runs down, as in ``scene.Texture``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.face.model import FaceModel
 from engine.raster import opencv
 
 _STRETCH = 1.6  # of azimuth by tanh: the face takes 70 % of the width
-_MARGIN = 0.02  # of the width, where triangles that cross the back of the head go on
+_MARGIN = 0.02  # of the width, for triangles that cross the back of the head
 _CHIN, _NECK = -8.0, 0.06  # cm below the centre where the neck begins; radians a cm by which it is drawn out
 _LOWEST = -2.1  # radians, of the shoulders' edge
 EYE_SHARE = 0.46  # of the chart's width that the eyeball's radius takes
@@ -45,19 +45,19 @@ class Layout:
         return np.stack([_across(around), _down(latitude[triangles])], axis=-1).clip(0, 1).astype(np.float32)
 
     def _angles(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Azimuth and latitude; down the neck, which the centre sees at a slant, latitude goes on with height."""
+        """Azimuth and latitude; on the neck, which is seen at a grazing angle, latitude also depends on height."""
         x, y, z = np.moveaxis(points - self.centre, -1, 0)
         return np.arctan2(x, z), np.arctan2(y, np.hypot(x, z)) + _NECK * np.minimum(y - _CHIN, 0)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  (one layout a process)
     def positions(self, size: int) -> np.ndarray:
-        """(size, size, 3) float32: where on the mean head each texel of the skin lies; beyond it, its edge goes on."""
+        """(size, size, 3) float32: the point of the mean head at each texel; outside the skin the border goes on."""
         corner = self.mean[self.triangles]
         return spread_out(*self.paint(corner, corner, size))
 
     def paint(self, rest: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Triangles' corners that lie on the mean head, ``rest`` (T, 3, 3), and values there, (T, 3, C), as a chart
-        (size, size, C) and where there is anything, (size, size) bool.
+        (size, size, C), and where it is covered, (size, size) bool.
 
         Where surfaces hide each other (nostrils, lips' insides), the outermost is taken.
         """
@@ -71,7 +71,7 @@ class Layout:
 
 
 def spread_out(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Let an image (h, w, C) go on beyond where it is ``known`` (h, w)."""
+    """Extend an image (h, w, C) beyond the pixels that are ``known`` (h, w)."""
     value = image.astype(np.float32) * known[..., None]
     weight = known.astype(np.float32)
     for k in (3, 7, 15, 31, 63, 127, 255, 511):
@@ -90,7 +90,7 @@ def of(model: FaceModel) -> Layout:
 
 
 def eye_chart(points: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
-    """Points (…, 3) of an eyeball at rest → (…, 2): seen from the front, the hidden back pressed against the rim."""
+    """Points (…, 3) of an eyeball at rest → (…, 2): seen from the front, the back is mapped to the rim."""
     direction = (points - centre) / radius
     flat = direction[..., :2] * [1, -1]
     length = np.linalg.norm(flat, axis=-1, keepdims=True)

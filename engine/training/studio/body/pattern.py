@@ -1,4 +1,4 @@
-"""Textures of hair: strands drawn once as brightness and coverage, then coloured for a sitter by a table."""
+"""Textures of hair: strands drawn once as brightness and coverage, then coloured for a sitter by a lookup table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEVELS, _STRANDS = 256, 16
 
 class Pattern:
     """``coverage`` (h, w) uint8, ``code`` (h, w) uint16: 256 levels of brightness, the middle one the hair's own
-    colour, times 16 numbers of strands, by which some are grey."""
+    colour, times 16 strand numbers, which decide the strands that are grey."""
 
     def __init__(self, brightness: np.ndarray, coverage: np.ndarray, strand: np.ndarray) -> None:
         level = (brightness.clip(0, 1) * (_LEVELS - 1)).astype(np.uint16)
@@ -50,7 +50,7 @@ def cards(kind: str, body: bool) -> Pattern:
 
 
 def _card(kind: str, body: bool, width: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Strands laid over each other, the later ones on top."""
+    """Strands drawn over each other, later ones on top."""
     brightness = np.full((_HEIGHT, width), 0.4, np.float32)
     strand = np.full((_HEIGHT, width), 0.5, np.float32)
     coverage = np.zeros((_HEIGHT, width), np.float32)
@@ -60,7 +60,7 @@ def _card(kind: str, body: bool, width: int, draws: np.random.Generator) -> tupl
     for _ in range(width * (7 if body else 1)):
         middle = draws.uniform(0.03, 0.97) if body else draws.normal(0.5, 0.2)
         bend = wave * np.sin(2 * np.pi * turns * draws.uniform(0.9, 1.1) * rows + shared + draws.normal(0, 0.5))
-        gather = 1 - (0.12 if body else 0.4) * rows ** draws.uniform(1.0, 2.5)  # tips come together
+        gather = 1 - (0.12 if body else 0.4) * rows ** draws.uniform(1.0, 2.5)  # tips converge
         column = (0.5 + (middle - 0.5) * gather) * width + bend * (0.3 + 0.7 * rows) + draws.normal(0, 1.2) * rows
         length = draws.uniform(0.86, 1.0) if body else np.clip(draws.beta(4, 1.6), 0.35, 1)
         shade, number = draws.normal(0.5, 0.12), draws.random()
@@ -72,7 +72,7 @@ def _card(kind: str, body: bool, width: int, draws: np.random.Generator) -> tupl
         strand[r, c] = number
     if body:
         coverage = cv2.morphologyEx(coverage, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    else:  # loose hair shows itself only a little away from its root
+    else:  # loose hair becomes visible at some distance from its root
         coverage *= np.clip(rows / 0.25, 0, 1)[:, None]
     coverage = cv2.GaussianBlur(coverage, (0, 0), 0.7) * 1.3
     coverage[:, [0, -1]] = 0
@@ -80,7 +80,7 @@ def _card(kind: str, body: bool, width: int, draws: np.random.Generator) -> tupl
 
 
 def _coily_card(width: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A tuft that has no direction and no straight edge."""
+    """A tuft without direction or straight edges."""
     y, x = np.mgrid[0:_HEIGHT, 0:width]
     from_middle = np.hypot((x / width - 0.5) / 0.46, np.maximum(y / _HEIGHT - 0.45, 0) / 0.5)
     noise = _grain(draws, (_HEIGHT, width), 1.0) * 0.6 + _grain(draws, (_HEIGHT, width), 3.5) * 0.6
@@ -132,7 +132,7 @@ def _grain(draws: np.random.Generator, shape: tuple[int, int], size: float) -> n
 
 
 def faded(colour: np.ndarray) -> np.ndarray:
-    """(3,) linear: a grey hair among others of a ``colour``; single ones do not shine out of dark hair."""
+    """(3,) linear: a grey hair among hair of this ``colour``; darker in dark hair, not to stand out."""
     return np.minimum(np.array([0.42, 0.41, 0.39]), 5 * colour.max() + 0.03)
 
 

@@ -1,4 +1,4 @@
-"""What everything worn has in common: pieces of geometry, built once for a sitter and posed for each picture."""
+"""Pieces of hair and clothes: geometry that is built once for a sitter, follows the head, and is posed per picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.training.studio.stage.scene import Material, Mesh, Parsing
 
 
 class Layer(IntEnum):
-    """Layers of a scene's meshes, for all who make some."""
+    """The layers of a scene's meshes."""
 
     OPAQUE = 0
     LASHES = 1
@@ -26,7 +26,7 @@ class Layer(IntEnum):
 
 @dataclass(frozen=True)
 class Posture:
-    """Where head and body are in one picture: ``face`` (N, 3) the head with its expression, in head space;
+    """Pose of head and body in one picture: ``face`` (N, 3) the head with its expression, in head space;
     ``rotation``, ``translation`` and ``body_rotation``, ``body_translation`` from head space to camera space."""
 
     face: np.ndarray
@@ -42,7 +42,7 @@ class Posture:
         return (by_body + share[:, None] * (by_head - by_body)).astype(np.float32)
 
     def turn(self, directions: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """Unit directions (n, 3) likewise, unit again."""
+        """Unit directions (n, 3), rotated likewise."""
         turned = directions @ self.body_rotation.T
         turned = turned + share[:, None] * (directions @ self.rotation.T - turned)
         return unit(turned).astype(np.float32)
@@ -55,8 +55,8 @@ def head_share(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Piece:
-    """Geometry in a sitter's head space, ``vertices`` (n, 3) cm and all else as in ``scene.Mesh``; ``texture`` counts
-    within what the sitter wears. ``share`` (n,) is :func:`head_share`; ``follow`` (n / each, N) adds the face's
+    """Geometry in a sitter's head space, ``vertices`` (n, 3) cm and all else as in ``scene.Mesh``; ``texture`` is an
+    index into the wardrobe's textures. ``share`` (n,) is :func:`head_share`; ``follow`` (n / each, N) adds the face's
     displacement from ``neutral`` (N, 3) to what sits on it, ``each`` vertices moving together."""
 
     name: str
@@ -99,7 +99,7 @@ class Piece:
 @dataclass(frozen=True)
 class Geometry:
     """One piece on the mean head, and the weights by which every ``each``-th of its vertices follows the skin;
-    ``pattern`` is what its texture is coloured from, where it has one of its own."""
+    ``pattern`` is the one its texture is coloured from, or None."""
 
     piece: Piece
     follow: sparse.csr_matrix
@@ -107,7 +107,7 @@ class Geometry:
     each: int = 1
 
     def fitted(self, shift: np.ndarray, texture: int) -> Piece:
-        """On a sitter whose head differs from the mean by ``shift`` (N, 3)."""
+        """The piece on a sitter whose head differs from the mean by ``shift`` (N, 3)."""
         moved = self.follow @ shift
         vertices = self.piece.vertices + (moved.repeat(self.each, axis=0) if self.each > 1 else moved)
         return replace(self.piece, vertices=vertices.astype(np.float32), texture=texture)
@@ -115,7 +115,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Surface:
-    """The skin of a head to put things on: ``vertices`` (n, 3), unit ``normals``, ``index`` in the model."""
+    """The skin of a head, on which pieces lie: ``vertices`` (n, 3), unit ``normals``, ``index`` in the model."""
 
     vertices: np.ndarray
     normals: np.ndarray
@@ -140,7 +140,7 @@ class Surface:
 
 
 def binding(surface: Surface, points: np.ndarray, vertex_count: int, neighbours: int = 6) -> sparse.csr_matrix:
-    """(n, N) weights over the model's vertices by which ``points`` (n, 3) near a surface move along with it."""
+    """(n, N) weights over the model's vertices by which ``points`` (n, 3) near a surface follow it."""
     distance, near = surface.tree.query(points, k=neighbours)
     weight = 1 / (distance**2 + 0.3 * distance[:, -1:] ** 2 + 0.05)
     weight /= weight.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Soft maps of a face's regions in the studio's layout: what paint goes where, whoever's skin it is."""
+"""Soft maps of the regions of a face in the studio's layout, for painting any skin."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Regions:
         return len(self.lips)
 
     def curve(self, points: np.ndarray, width: float) -> tuple[tuple[slice, slice], np.ndarray]:
-        """A soft stroke, 0…1, through ``points`` (P, 2) in texels, ``width`` cm: where it lies in a map, and itself."""
+        """A soft stroke, 0…1, through ``points`` (P, 2) in texels, ``width`` cm: the covered part of a map and its values."""
         reach = int(3 * width * self.scale) + 4
         low = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, self.size - 1)
         high = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach, low + 1, self.size)
@@ -59,7 +59,7 @@ class Regions:
         return where, cv2.GaussianBlur(canvas, (0, 0), max(0.5, width * self.scale * 0.45))
 
     def shave(self, albedo: np.ndarray) -> np.ndarray:
-        """A skin (S, S, 3) uint8 whose scalp is made as bare as its forehead."""
+        """Removes painted hair from the scalp of a skin (S, S, 3) uint8; it takes the forehead's colour."""
         middle = np.median(albedo[self.face > 0.5], axis=0)
         grain = albedo - cv2.GaussianBlur(albedo.astype(np.float32), (0, 0), 0.25 * self.scale)
         bare = 0.93 * middle + 0.4 * grain
@@ -72,7 +72,7 @@ _CACHE: dict[tuple[str, int], Regions] = {}
 
 
 def of(layout: Layout, model: FaceModel, size: int) -> Regions:
-    """The regions of a model's layout at one size, computed once a process."""
+    """The regions of a model's layout at one size, cached per process."""
     key = model.sha256, size
     if key not in _CACHE:
         _CACHE[key] = _regions(layout, model, size)
@@ -160,7 +160,7 @@ def _ears(layout: Layout, model: FaceModel, size: int) -> np.ndarray:
 
 
 def _line(marks: np.ndarray, size: int, scale: float) -> np.ndarray:
-    """Where the lips meet."""
+    """The line where the lips meet."""
     canvas = np.zeros((size, size), np.float32)
     points = np.concatenate([marks[48:49], (marks[61:64] + marks[[67, 66, 65]]) / 2, marks[54:55]])
     cv2.polylines(canvas, [np.round(_spline(points, False) * 16).astype(np.int32)], False, 1.0, 1, cv2.LINE_AA, 4)

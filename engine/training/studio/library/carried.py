@@ -1,4 +1,4 @@
-"""The library of a folder of assets: heads, skins, brows and occlusion carried onto our topology and layout.
+"""The library of a folder of assets: heads, skins, brows and occlusion transferred to our topology and layout.
 
 Besides the files that ``engine.training.face_model.assets`` describes, the folder holds ``hair.npz`` (``names``; for
 each ``_v``, ``_uv``, ``_tri``, ``_tex`` on the first head at rest) and ``env.npz`` (``names``, ``sh`` (E, 9, 3),
@@ -35,16 +35,16 @@ from engine.training.studio.library.items import (
 )
 from engine.training.studio.stage.environment import Environment, balanced
 
-VERSION = "2"  # of what is derived; another number makes everyone's cache anew
+VERSION = "2"  # of the derived data; raising it invalidates all caches
 FILES = ("head_lod0.npz", "mh_head_cc0.npz", "textures.npz", "hair.npz", "env.npz")
-SIZE = 1024  # of the carried skins
+SIZE = 1024  # of the transferred skins
 TOPOLOGY_SEED = 7  # the shipped face model's
-# Held out whole: two skins of each tone, two styles of hair, two surroundings, and the second head.
+# Held out: two skins of each tone, two hair styles, two environments, and the second head.
 HELD_OUT_SKINS = (1, 5, 4, 9)
 HELD_OUT_HAIR = ("short03", "bob02")
-UNUSABLE_HAIR = ("braid01",)  # its texture has no alpha to speak of
+UNUSABLE_HAIR = ("braid01",)  # its texture has hardly any alpha
 HELD_OUT_ENVIRONMENTS = ("courtyard", "sunset")
-_IRIS_IN_EYE, _PUPIL_IN_IRIS = 0.2, 0.29  # radii in the assets' pictures of eyes, by the width; by the iris
+_IRIS_IN_EYE, _PUPIL_IN_IRIS = 0.2, 0.29  # radii in pictures of eyes, of the width and of the iris
 _REMEDY = "Give --assets the folder that holds the head assets; docs/studio.md describes them."
 
 
@@ -76,12 +76,12 @@ def library(model: FaceModel, folder: Path) -> Library:
 
 
 def _derived(model: FaceModel, folder: Path, digest: str) -> dict[str, np.ndarray]:
-    """What takes long to make, from the cache where it is there and sound."""
+    """The data that take long to derive, from the cache if it is there and valid."""
     path = _cache_folder() / f"studio-{digest[:16]}.npz"
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, BadZipFile):  # not made yet, or cut short: made again and replaced
+    except (OSError, ValueError, KeyError, BadZipFile):  # missing or damaged: derive it again
         pass
     derived = _derive(model, folder)
     try:
@@ -124,8 +124,8 @@ def _derive(model: FaceModel, folder: Path) -> dict[str, np.ndarray]:
 def _skins(
     model: FaceModel, chart: Layout, head: head_assets.AnnotatedHead, ours: np.ndarray, folder: Path
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Names (S,), albedos (S, SIZE, SIZE, 3) and brows (B, SIZE, SIZE) in our layout: the first head, moved onto the
-    mean head, is drawn into it with its own texture coordinates as colours."""
+    """Names (S,), albedos (S, SIZE, SIZE, 3) and brows (B, SIZE, SIZE) in our layout: the first head, aligned to the
+    mean head, is drawn into it with its texture coordinates as colours."""
     skin = model.vertices_of("skin")
     move = carry.moving_affine(ours[skin], head.vertices, 1.0, neighbours=60, ridge=0.1)
     moved = head.vertices + move @ (model.vertices - ours)[skin]
@@ -154,7 +154,7 @@ def _sample(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _irises(folder: Path) -> tuple[Iris, ...]:
-    """The iris cut out of pictures of whole eyes, its colours calmed."""
+    """The iris cut out of pictures of whole eyes, with less saturation."""
     found = []
     for k, eye in enumerate(_read(folder / "textures.npz", ("eyes",))["eyes"]):
         middle, reach = eye.shape[0] / 2, _IRIS_IN_EYE * eye.shape[0]
@@ -224,7 +224,7 @@ def _hash(path: Path) -> bytes:
 
 
 def _cache_folder() -> Path:
-    """Where this system keeps what can be made again."""
+    """The platform's cache folder."""
     home = Path.home()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))

@@ -44,7 +44,7 @@ class HeadSource(Item):
 @dataclass(frozen=True, eq=False)
 class Skin(Item):
     """``albedo`` (S, S, 3) uint8 sRGB in the studio's layout, brows and scalp bare; ``melanin`` 0…1 from fair to dark;
-    ``age`` in years or None where it suits any; ``feminine`` 0…1 or None."""
+    ``age`` in years, or None if it suits any; ``feminine`` 0…1 or None."""
 
     albedo: np.ndarray
     melanin: float

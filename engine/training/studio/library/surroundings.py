@@ -1,4 +1,4 @@
-"""Places that light a face, painted as panoramas: sky and ground, rooms with windows and lamps, a studio."""
+"""Procedural environments as panoramas: sky and ground, rooms with windows and lamps, a studio."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PLACES: dict[str, tuple[bool, _Colour, _Colour, _Colour, tuple[_Lamp, ...]]] = 
 
 
 def surroundings() -> Iterator[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each place: name, whether it is held out, harmonics (9, 3), mirror map and panorama, as
+    """For each environment: name, whether it is held out, harmonics (9, 3), mirror map and panorama, as
     ``library.Environment`` has them; mean radiance about ½."""
     rays, solid = _rays(_HEIGHT, _WIDTH)
     coarse, share = _rays(*_MIRROR)
@@ -77,7 +77,7 @@ def _panorama(
     up = rays[..., 1:2]
     sky = np.array(horizon) + (np.array(zenith) - np.array(horizon)) * np.clip(up, 0, 1) ** 0.6
     image = np.where(up > 0, sky, np.array(ground) * (1 + 0.4 * np.clip(up, -1, 0)))
-    for cells, amount in ((10, 0.35), (40, 0.25)):  # things stand about, brighter and darker
+    for cells, amount in ((10, 0.35), (40, 0.25)):  # random objects, brighter and darker
         grid = cv2.resize(draw.standard_normal((cells // 2, cells)).astype(np.float32), (_WIDTH, _HEIGHT))
         image = image * np.exp(amount * grid * np.exp(-((up[..., 0] / 0.5) ** 2)))[..., None]
     for azimuth, elevation, width, colour in lamps:

@@ -1,4 +1,4 @@
-"""What a person wears, chosen to suit them, and put on: hair, beard, clothes, glasses, hats.
+"""What a person wears: hair, beard, clothes, glasses and hats, drawn to suit their traits and fitted to their head.
 
 :func:`choose` draws an :class:`Outfit`, :func:`dress` fits it to a head once, :meth:`Wardrobe.meshes` poses it.
 """
@@ -26,7 +26,7 @@ from engine.training.studio.stage.scene import Mesh, Texture
 from engine.training.studio.wardrobe import garments, glasses, headwear
 from engine.training.studio.wardrobe.glasses import Spectacles
 
-# How often men and women wear a style, and whether it needs coiled hair (1), cannot be had with it (−1) or either.
+# How often men and women wear a style, and whether it needs coiled hair (1), excludes it (−1) or allows both (0).
 _STYLES: dict[str, tuple[float, float, int]] = {
     "shaved": (0.4, 0.03, 0),
     "buzz": (1.0, 0.05, 0),
@@ -59,14 +59,14 @@ _GARMENTS = {  # men's and women's shares
     **{"turtleneck": (0.5, 0.8), "hoodie": (1.0, 0.7), "jacket": (0.9, 0.8), "open shirt": (0.6, 0.5)},
     "knit": (0.9, 1.1),
 }
-_ASSET_SHARE = 0.4  # of those whose hair the assets have styles for
+_ASSET_SHARE = 0.4  # share of people who wear a style of the assets
 
 
 @dataclass(frozen=True)
 class Outfit:
     """``hair`` is a style of ``hair.STYLES`` or a mesh of the assets, ``variant`` which one of its kind; ``beard`` of
     ``beard.SHAPES``; ``garment`` of ``garments.CUTS``; ``headwear`` of ``headwear.KINDS``; ``fabrics`` of garment,
-    what is under it, and headwear, white where there is none."""
+    what is under it, and headwear, white if there is none."""
 
     hair: str | HairMesh
     variant: int
@@ -77,11 +77,11 @@ class Outfit:
     fabrics: tuple[Texture, ...]
 
     def scalp_cover(self, region: Regions) -> np.ndarray:
-        """How much roots tint the skin, (S, S) 0…1 in the studio's layout."""
+        """How much hair roots tint the skin, (S, S) 0…1 in the studio's layout."""
         return _scalp_cover("short" if isinstance(self.hair, HairMesh) else self.hair, region)
 
     def beard_cover(self, model: FaceModel, region: Regions) -> np.ndarray:
-        """How much a beard hides the skin below it, likewise; nothing for none and for stubble, which is a trait."""
+        """How much a beard covers the skin, likewise; 0 without a beard and for stubble, which is a trait."""
         return _beard_cover(model, self.beard, region)
 
 
@@ -103,7 +103,7 @@ def _beard_cover(model: FaceModel, name: str, region: Regions) -> np.ndarray:
 
 
 def choose(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits) -> Outfit:
-    """What somebody with these ``traits`` would wear; ``styles`` are the assets' hair of the split, if any."""
+    """An outfit for a person with these ``traits``; ``styles`` are the assets' hair of the split, if any."""
     feminine = traits.feminine
     hidden = draws.random()
     hat = None
@@ -137,7 +137,7 @@ _UNUSED = Texture(np.full((2, 2, 4), 255, np.uint8))
 
 
 def _hair(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits, hat: str | None) -> str | HairMesh:
-    """Coils with dark skin, length with femininity, a receding line with a man's age."""
+    """Coiled hair correlates with dark skin, length with femininity, a receding hairline with a man's age."""
     feminine = traits.feminine
     if hat == "scarf":
         return "shaved"
@@ -162,7 +162,7 @@ def _hair(styles: Sequence[HairMesh], draws: np.random.Generator, traits: Traits
 
 
 def _under(hat: str | None, name: str) -> float:
-    """Whether hair goes under a hat: what stands up does not."""
+    """Whether a hairstyle fits under a hat: hair that stands up does not."""
     return 1.0 if hat is None or hair.STYLES[name].shell < 0.85 and name not in ("quiff", "bun") else 0.0
 
 
@@ -171,7 +171,7 @@ def _is_long(style: HairMesh) -> bool:
 
 
 def _beard(draws: np.random.Generator, traits: Traits) -> str:
-    """Grown men's; fuller with age."""
+    """Adult men only; fuller with age."""
     if traits.feminine > 0.5 or traits.age < 20 or draws.random() > 0.3 + 0.15 * min(1.0, traits.age / 50):
         return "none"
     shares = np.array(list(_BEARDS.values()))
@@ -182,21 +182,21 @@ def _beard(draws: np.random.Generator, traits: Traits) -> str:
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """An outfit that fits: pieces and strands in a sitter's head space and their textures."""
+    """A fitted outfit: pieces and strands in a sitter's head space and their textures."""
 
     pieces: tuple[Piece, ...]
     textures: tuple[Texture, ...]
     strands: tuple[Strands, ...] = ()
 
     def meshes(self, posture: Posture, first_texture: int) -> tuple[Mesh, ...]:
-        """The pieces in camera space; their textures stand in the scene from ``first_texture`` on."""
+        """The pieces in camera space; their textures start at ``first_texture`` in the scene."""
         return tuple(thing.mesh(posture, first_texture) for thing in (*self.pieces, *self.strands))
 
 
 def dress(
     model: FaceModel, neutral: np.ndarray, outfit: Outfit, traits: Traits, with_strands: bool = False
 ) -> Wardrobe:
-    """Fit an outfit to a neutral head (N, 3); ``with_strands`` gives loose hair as strands where cards would do."""
+    """Fit an outfit to a neutral head (N, 3); ``with_strands`` gives loose hair as strands in place of cards."""
     shift = (neutral - model.vertices).astype(np.float32)
     pieces: list[Piece] = []
     loose: list[Strands] = []
