@@ -190,9 +190,10 @@ def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
     known = PerformanceCache(cache, source, 0, source.count, detector)
     performance = known.find()
     if performance is None:
-        performance = _analysed(source, detector)
         cache.mkdir(exist_ok=True)
-        known.keep(performance)
+        known.keep(_analysed(source, detector))
+        performance = known.find()  # with the precision of the file, so that records do not depend on the cache
+        assert performance is not None
     key = hashlib.sha256(json.dumps([known.path.stem, VERSION, size]).encode()).hexdigest()[:16]
     folder = cache / f"{path.stem[:40]}.{key}"
     portrait = portrait_of(performance)

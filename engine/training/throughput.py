@@ -22,8 +22,8 @@ from engine.training.run import need_torch
 
 STUDIO = ("studio", "px", "takes", "a second")
 TRAINED = ("recipe", "device", "px", "batch", "pairs/s trained", "CPU-ms a pair", "studio, CPU-ms", "shards, CPU-ms")
-_ROUNDS = 3
-_PAIRS = 4  # timed from each source
+_ROUNDS = 2
+_PAIRS = 2  # timed from each source
 _AT_ONCE = 32  # frames on a GPU
 
 

@@ -181,7 +181,7 @@ def test_it_learns_what_it_is_shown(variant: dict[str, Any], batch: Batch) -> No
     assert before.keys() == made.floor(batch).keys()
     if not variant:
         assert before == pytest.approx(made.floor(batch), abs=1e-3)
-    for _ in range(60):
+    for _ in range(40):
         optimiser.zero_grad()
         torch.stack(list(made.losses(batch, STAGE)["generator"].values())).sum().backward()
         optimiser.step()

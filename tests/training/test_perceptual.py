@@ -35,6 +35,7 @@ def batch() -> Batch:
 def test_it_learns_what_it_is_shown(kind: str, batch: Batch):
     torch.manual_seed(1)
     task = create("perceptual", {"kind": kind, "strength": 0.3})
+    untaught = task.losses(batch, STAGE)["generator"]["identity"].item()
     optimiser = torch.optim.Adam([p for network in task.networks.values() for p in network.parameters()], 1e-3)
     for _ in range(60):
         optimiser.zero_grad()
@@ -43,6 +44,8 @@ def test_it_learns_what_it_is_shown(kind: str, batch: Batch):
     errors, floor = task.measure(batch), task.floor(batch)
     assert errors.keys() == floor.keys()
     assert errors["landmark_px"] < 0.85 * floor["landmark_px"] and errors["parsing"] < 0.5 * floor["parsing"]
+    assert task.losses(batch, STAGE)["generator"]["identity"].item() < 0.85 * untaught
+    assert errors["verification_eer"] < 0.1
     assert task.preview(batch).shape == (6 * 32, 5 * 32, 3)
 
 
@@ -81,7 +84,7 @@ def test_vgg19_loads_from_a_file_by_the_names_of_its_layers(tmp_path: Path):
 
 
 def test_what_is_no_network_is_refused(tmp_path: Path):
-    with pytest.raises(EngineError, match="There is not a perceptual network"):
+    with pytest.raises(EngineError, match="There is no perceptual network"):
         perceptual.load(tmp_path / "none.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
@@ -107,19 +110,6 @@ def test_contrast_looks_for_the_others_of_a_person():
     expected = -(found(0, 1) + found(1, 0)) / 2
     assert contrast(embedding, torch.tensor([7, 7, 2, 3]), 0.5).item() == pytest.approx(expected, rel=1e-5)
     assert contrast(embedding, torch.arange(4), 0.5).item() == 0
-
-
-def test_contrast_teaches_who_is_seen(batch: Batch):
-    torch.manual_seed(1)
-    task = create("perceptual", {"strength": 0.3})
-    untaught = task.losses(batch, STAGE)["generator"]["identity"].item()
-    optimiser = torch.optim.Adam([p for network in task.networks.values() for p in network.parameters()], 1e-3)
-    for _ in range(40):
-        optimiser.zero_grad()
-        torch.stack(list(task.losses(batch, STAGE)["generator"].values())).sum().backward()
-        optimiser.step()
-    assert task.losses(batch, STAGE)["generator"]["identity"].item() < 0.85 * untaught
-    assert task.measure(batch)["verification_eer"] < 0.1
 
 
 def test_surroundings_are_taken_away_and_nobodys_face(batch: Batch):

@@ -76,7 +76,7 @@ class Cycles:
         self._before, self._after = before, (*after, str(size), str(samples), str(threads))
 
     def draw(self, folder: Path) -> None:
-        """Render the scenes in ``folder`` that have no picture yet; raises EngineError ``missing_file`` or ``cycles``."""
+        """Render all scenes in ``folder`` that lack a picture; raises EngineError ``missing_file`` or ``cycles``."""
         *separator, size, samples, threads = self._after
         command = [self._python, *self._before, SCRIPT, *separator, folder, size, samples, threads]
         alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
