@@ -46,7 +46,7 @@ class Regions:
         return len(self.lips)
 
     def curve(self, points: np.ndarray, width: float) -> tuple[tuple[slice, slice], np.ndarray]:
-        """A soft stroke, 0…1, through ``points`` (P, 2) in texels, ``width`` cm: the covered part of a map, and values."""
+        """A soft stroke, 0…1, through ``points`` (P, 2) in texels, ``width`` cm: the part of a map, its values."""
         reach = int(3 * width * self.scale) + 4
         low = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, self.size - 1)
         high = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach, low + 1, self.size)
