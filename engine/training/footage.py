@@ -185,15 +185,14 @@ def drawn(frame: Frame, vertices: np.ndarray):
 
 
 def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
-    """The frames of one clip that are used, from the cache or made now."""
+    """The kept frames of one clip, from the cache or made now."""
     source = open_source(driving_from(path), _SEQUENCE_RATE)
     known = PerformanceCache(cache, source, 0, source.count, detector)
     performance = known.find()
     if performance is None:
+        performance = _analysed(source, detector)
         cache.mkdir(exist_ok=True)
-        known.keep(_analysed(source, detector))
-        performance = known.find()  # with the precision of the file, so that records do not depend on the cache
-        assert performance is not None
+        known.keep(performance)
     key = hashlib.sha256(json.dumps([known.path.stem, VERSION, size]).encode()).hexdigest()[:16]
     folder = cache / f"{path.stem[:40]}.{key}"
     portrait = portrait_of(performance)
@@ -213,22 +212,22 @@ def _analysed(source: FrameSource, detector: str) -> Performance:
         performance = analyse(frames, source.fps, finder, str(source.path))
     if performance.offsets.shape[1] != 468:
         raise EngineError(
-            "unknown_detector", f"The detector {detector} gives too few points to label footage.", "Choose mediapipe."
+            "unknown_detector", f"The detector {detector} sees too few points to label footage.", "Choose mediapipe."
         )
     return performance
 
 
 def _kept(performance: Performance, portrait: Portrait) -> list[int]:
-    """Indices of frames of the performance with a good fit and the face inside the view."""
+    """Indices into the performance of frames that are worth learning from."""
     good = performance.valid & (performance.residual <= _WORST_RESIDUAL) & portrait.inside
     kept = np.flatnonzero(good)
     if not len(kept):
-        raise EngineError("no_face", "The face model does not fit the face well enough in any frame.", "")
+        raise EngineError("no_face", "In no frame does the fitted face lie on the picture well enough.", "")
     return kept[np.linspace(0, len(kept) - 1, min(_PER_CLIP, len(kept))).astype(int)].tolist()
 
 
 class _Frames:
-    """The frames of a clip as records, read in order, so that one picture is in memory at a time."""
+    """The kept frames of a clip as records; asked for in order, so that one picture is in memory at a time."""
 
     def __init__(
         self, source: FrameSource, performance: Performance, portrait: Portrait, kept: list[int], size: int

@@ -11,8 +11,8 @@ from engine.face import model as face_model
 from engine.face.camera import Camera
 from engine.motion.performance import Performance
 
-_MARGIN = 1.75  # view width per width that the face covers in the clip: leaves room for hair, neck and shoulders
-_WIDEST = 3.4  # … per width of the face itself, at most
+_MARGIN = 1.75  # widths of the view per width of what the face covers in the clip: room for hair, neck and shoulders
+_WIDEST = 3.4  # … per width of the face itself, however far it wanders
 _OUTLYING = 2.0  # percent of frames that may leave the view on each side
 
 
@@ -56,7 +56,7 @@ class Portrait:
 
 
 def portrait_of(performance: Performance) -> Portrait:
-    """The view that keeps the face inside, with a margin, in as many frames as possible."""
+    """The view in which the face stays, with room around, for as much of the clip as can be."""
     model = face_model.load()
     neutral = model.dense.at(model.neutral(performance.identity.astype(np.float32)))
     basis = model.dense.at(model.expression)

@@ -34,12 +34,12 @@ _TURNED_AWAY = np.radians(125.0)  # yaw beyond which no face is seen
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a recipe: ``cross`` adds the driving motion on another identity, ``negatives`` is the share of
+    """What recipes may ask for: ``cross`` adds the driving motion on another identity, ``negatives`` is the share of
     pairs without a face, ``loose`` the share that is framed carelessly (small, large, off the centre), as a detector
-    meets faces; ``profile`` is one of PROFILES; ``sittings`` is the number of pairs per person, since painting one
-    takes longer than a picture; ``apart`` takes the driving frame in another place and light, so that only
-    the person is the same; ``blinks`` is the share of pairs, beside those that occur by themselves, whose
-    driving frame shows a blink."""
+    meets faces; ``profile`` is one of PROFILES; ``sittings`` is for how many pairs a person stays, since painting one
+    takes longer than taking a picture; ``apart`` takes the driving frame elsewhere, in other light, so that people
+    can be told by themselves; ``blinks`` is the share of pairs, beside those in which it comes about, whose driving
+    frame is in the middle of a blink."""
 
     cross: bool = False
     negatives: float = 0.0
@@ -51,7 +51,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.sittings < 1:
-            raise EngineError("arguments", f"There cannot be {self.sittings} pairs per person.", "Ask for 1 or more.")
+            raise EngineError("arguments", f"A person cannot sit for {self.sittings} pairs.", "Ask for 1 or more.")
 
 
 class StudioSamples(Samples):
@@ -74,7 +74,7 @@ class StudioSamples(Samples):
         return labelled(source, driving, self.person(number), *cross)
 
     def scenes(self, number: int) -> tuple[Scene, Scene]:
-        """(source, driving) of a pair, for any renderer; in some pairs both are the same object."""
+        """(source, driving) of a pair, for this renderer or another; one and the same scene in some pairs."""
         stage, later, here, there = self._take(number)
         sitter = self._sitter(self.person(number))
         source = build(sitter, here, stage, here)

@@ -42,9 +42,9 @@ TOPOLOGY_SEED = 7  # the shipped face model's
 # Held out: two skins of each tone, two hair styles, two environments, and the second head.
 HELD_OUT_SKINS = (1, 5, 4, 9)
 HELD_OUT_HAIR = ("short03", "bob02")
-UNUSABLE_HAIR = ("braid01",)  # its texture has hardly any alpha
+UNUSABLE_HAIR = ("braid01",)  # its texture has no alpha to speak of
 HELD_OUT_ENVIRONMENTS = ("courtyard", "sunset")
-_IRIS_IN_EYE, _PUPIL_IN_IRIS = 0.2, 0.29  # radii in pictures of eyes, of the width and of the iris
+_IRIS_IN_EYE, _PUPIL_IN_IRIS = 0.2, 0.29  # radii in the assets' pictures of eyes, by the width; by the iris
 _REMEDY = "Give --assets the folder that holds the head assets; docs/studio.md describes them."
 
 
