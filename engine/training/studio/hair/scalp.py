@@ -26,8 +26,8 @@ _AREA = 620.0  # cm² of scalp
 
 
 def hairline(points: np.ndarray, recede: float = 0.0, crown: float = np.inf) -> np.ndarray:
-    """How far inside the hair points (…, 3) of the mean head lie, cm, negative outside; ``recede`` cm takes the
-    temples and the forehead's middle back, above the height ``crown`` the head is bald."""
+    """How far inside the hair points (…, 3) of the mean head lie, cm, negative outside; ``recede`` cm moves
+    temples and forehead back; above the height ``crown`` the head is bald."""
     x, y, z = np.moveaxis(points, -1, 0)
     height, width = (np.array(values) for values in _LINE)
     line = np.interp(z, height, width)
@@ -64,8 +64,8 @@ class Growth:
     cut: float | None = None
 
     def off(self, points: np.ndarray, thickness: float) -> np.ndarray:
-        """``thickness`` (n,) of the hair at points of the scalp: less at the sides where they are cut shorter, and
-        running out at the hairline."""
+        """``thickness`` (n,) of the hair at points of the scalp: less at shorter sides, and
+        decreasing to 0 at the hairline."""
         low = smoothstep((8 - points[:, 1]) / 4)
         rise = np.sqrt(smoothstep((hairline(points, self.recede, self.crown) + 0.6) / (1.2 + thickness)))
         return thickness * (1 + (self.sides - 1) * low) * rise

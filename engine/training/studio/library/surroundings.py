@@ -35,7 +35,7 @@ _PLACES: dict[str, tuple[bool, _Colour, _Colour, _Colour, tuple[_Lamp, ...]]] = 
 
 def surroundings() -> Iterator[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
     """For each environment: name, whether it is held out, harmonics (9, 3), mirror map and panorama, as
-    ``library.Environment`` has them; mean radiance about ½."""
+    ``Environment`` has them; mean radiance about ½."""
     rays, solid = _rays(_HEIGHT, _WIDTH)
     coarse, share = _rays(*_MIRROR)
     lobe = (coarse.reshape(-1, 3) @ coarse.reshape(-1, 3).T).clip(0) ** _SHARPNESS * share.ravel()

@@ -88,8 +88,8 @@ def falls(model: FaceModel) -> np.ndarray:
 def light_inside(
     points: np.ndarray, fall: np.ndarray, lip_upper: np.ndarray, lip_lower: np.ndarray, front: float
 ) -> np.ndarray:
-    """How much light reaches points (n, 3) in the mouth, head space, (n,): it falls off with depth behind the lips, the
-    faster the less the mouth is open; ``lip_…`` (3,) the inner lips' middles, ``front`` their z, cm."""
+    """How much light reaches points (n, 3) in the mouth, head space, (n,): it falls off with depth behind the lips,
+    faster if the mouth is less open; ``lip_…`` (3,) the inner lips' middles, ``front`` their z, cm."""
     gap = float(np.clip(lip_upper[1] - lip_lower[1], 0, 5))
     depth = np.clip(front - points[:, 2], 0, None)
     middle = (lip_upper[1] + lip_lower[1]) / 2

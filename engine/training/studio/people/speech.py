@@ -1,7 +1,7 @@
 """The mouth of a talking person: a sequence of blended visemes.
 
 Co-articulation by dominance functions (Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", 1993):
-each sound pulls the mouth towards its shape around its moment, strongly where it needs a lip, weakly elsewhere.
+each sound pulls the mouth towards its shape around its time, strongly in the weights it needs, weakly elsewhere.
 """
 
 from __future__ import annotations

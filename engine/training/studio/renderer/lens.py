@@ -25,14 +25,14 @@ def tone(linear: Tensor) -> Tensor:
 
 
 def gain(lens: Lens) -> np.ndarray:
-    """What linear light is multiplied by, (3,) float32."""
+    """The factor of linear light, (3,) float32."""
     return np.float32(lens.exposure) * np.asarray(lens.tint, np.float32)
 
 
 def develop(display: np.ndarray, lens: Lens) -> np.ndarray:
     """Display values (S, S, 3) float32 0…1 → uint8, through blur, vignette, noise and JPEG."""
     size = len(display)
-    if lens.blur * size > 0.1:  # less is nothing
+    if lens.blur * size > 0.1:  # smaller blurs are invisible
         display = cv2.GaussianBlur(display, (0, 0), lens.blur * size)
     if lens.vignette > 0:
         display = display * (1 - lens.vignette * _corner_distance(size))[..., None]
@@ -56,7 +56,7 @@ def photograph(scene: Scene, light: np.ndarray, coverage: np.ndarray) -> np.ndar
 
 
 def _normal(seed: int, count: int) -> np.ndarray:
-    """Standard normal numbers in 256 steps, fine enough under 8 bits and ten times as fast: (count,) float32."""
+    """Normal numbers in 256 steps, fine enough for 8 bits and ten times as fast: (count,) float32."""
     return _quantiles()[draws(seed, "lens").integers(0, 256, count, np.uint8)]
 
 
