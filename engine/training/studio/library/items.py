@@ -6,7 +6,7 @@ Items are split as a whole: nothing held out is seen in training.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TypeVar
 
@@ -101,32 +101,19 @@ def _of(split: Split, items: tuple[_Kind, ...]) -> tuple[_Kind, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Library:
-    """``digest`` is the SHA-256 of all it was made from; ``occlusion`` (N,) how much sky each vertex of the mean head
-    sees; ``hair`` is empty without assets."""
+class Library(Choices):
+    """All items of both splits, and the model they are made for. ``digest`` is the SHA-256 of all sources;
+    ``occlusion`` (N,) how much sky each vertex of the mean head sees; ``hair`` is empty without assets."""
 
     model: FaceModel
     anatomy: Anatomy
     layout: Layout
     occlusion: np.ndarray
-    heads: tuple[HeadSource, ...]
-    skins: tuple[Skin, ...]
-    brows: tuple[Brow, ...]
-    irises: tuple[Iris, ...]
-    environments: tuple[Environment, ...]
-    hair: tuple[HairMesh, ...]
     digest: str
 
     def choices(self, split: Split) -> Choices:
         """The items of a split; a kind without held-out items, such as brows, is shared by both."""
-        return Choices(
-            _of(split, self.heads),
-            _of(split, self.skins),
-            _of(split, self.brows),
-            _of(split, self.irises),
-            _of(split, self.environments),
-            _of(split, self.hair),
-        )
+        return Choices(**{kind.name: _of(split, getattr(self, kind.name)) for kind in fields(Choices)})
 
 
 def digest_of(model: FaceModel, *parts: bytes) -> str:

@@ -200,8 +200,8 @@ class Take:
         return nods
 
     def _plan_blinks(self, draws: np.random.Generator) -> None:
-        """Spontaneous blinks (10…28 a minute) and blinks with half of the large gaze shifts; lids close in 70…110 ms and
-        open in about twice that (Evinger et al., "Eyelid movements", 1991)."""
+        """Spontaneous blinks (10…28 a minute) and blinks with half of the large gaze shifts; lids close in 70…110 ms,
+        and open in about twice that (Evinger et al., "Eyelid movements", 1991)."""
         pause = 60 / draws.uniform(10, 28)
         times = [time + 0.02 for time, size in self._saccades if size > np.radians(18) and draws.random() < 0.55]
         time = self._start + draws.uniform(0, pause)
