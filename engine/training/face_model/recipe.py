@@ -117,8 +117,8 @@ def _correspondences(
     people = sitters.Sitters(head, skins, ours)
     opened = people.mean + people.expression(sitters.OPEN_MOUTH)
     aim = head.vertices[head.landmarks68[[27, 8]]].mean(axis=0) * [0, 1, 0] + [0, 1.5, 7.0]
-    people = people.sittings(np.random.default_rng(settings.seed), settings.sitters)
-    landing = correspondence.land(people, people.skin, opened, aim, detector)
+    sittings = people.sittings(np.random.default_rng(settings.seed), settings.sitters)
+    landing = correspondence.land(sittings, people.skin, opened, aim, detector)
     names = list(head.expression_names)
     our_opened = ours.vertices + sum(w * expression[names.index(n)] for n, w in sitters.OPEN_MOUTH.items())
     skin = np.flatnonzero(ours.triangle_part == topology.PARTS.index("skin"))
