@@ -61,11 +61,6 @@ def style(features: Features, a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([(gram(maps) - real).abs().mean() for maps, real in zip(features(a), truth)]).sum()
 
 
-def cycle(returned: Tensor, original: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean |there-and-back − original| (Zhu et al. 2017)."""
-    return l1(returned, original, mask)
-
-
 def identity(a: Tensor, b: Tensor) -> Tensor:
     """Mean 1 − cos of two embeddings (B, D)."""
     return (1 - functional.cosine_similarity(a.float(), b.float(), dim=1)).mean()

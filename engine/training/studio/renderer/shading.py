@@ -35,7 +35,6 @@ _MATERIALS = (
 )
 # Light that scatters in skin blurs irradiance: what each band of harmonics keeps, in red, green and blue.
 _SCATTER = np.array([[1.0] * 3, *[[0.93, 0.98, 1.0]] * 3, *[[0.75, 0.92, 0.97]] * 5], np.float32)
-_GRAZING = 0.18  # of Fresnel's rise towards grazing angles; rough surfaces stay below 1
 _SHINE, _TINTED_SHINE = 90.0, 14.0  # exponents of hair's two highlights
 _FROM_BEHIND = -0.3  # least cosine to the view: interpolated normals at outlines may point away
 
