@@ -1,4 +1,4 @@
-"""Opens a library: from the user's folder of assets (``carried``), or from the shipped face model and procedures
+"""Opens a library: from the user's folder of assets (``from_assets``), or from the shipped face model and procedures
 (``builtin``)."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 
 from engine.face import model as face_model
-from engine.training.studio.library import builtin, carried
+from engine.training.studio.library import builtin, from_assets
 from engine.training.studio.library.items import Library
 
 
@@ -23,4 +23,4 @@ def load(assets: Path | None = None) -> Library:
 @functools.lru_cache(maxsize=2)
 def _load(assets: Path | None) -> Library:
     model = face_model.load()
-    return builtin.library(model) if assets is None else carried.library(model, assets)
+    return builtin.library(model) if assets is None else from_assets.library(model, assets)
