@@ -16,7 +16,8 @@ from engine.training.batch import collate
 from engine.training.sample import LABELS, Frame
 from engine.training.shards import ShardSamples
 from engine.training.studio.dataset import Options, StudioSamples
-from engine.training.studio.library.library import Split, load
+from engine.training.studio.library.items import Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.expressions import index
 from engine.training.studio.renderer import labels
 from engine.training.studio.renderer.render import render

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from engine.errors import EngineError
 from engine.systems.identity_matched.network import geometry
 from engine.systems.identity_matched.network.blocks import GeometryAwareSkip
 from engine.systems.identity_matched.network.generator import CHANNELS, Config, Generator, composite
-from engine.training import adversarial, export, recipe
+from engine.training import adversarial, export
 from engine.training.batch import Batch, collate
 from engine.training.patch_discriminator import PatchDiscriminator
 from engine.training.recipe import Stage
@@ -182,7 +181,7 @@ def test_it_learns_what_it_is_shown(variant: dict[str, Any], batch: Batch) -> No
     assert before.keys() == made.floor(batch).keys()
     if not variant:
         assert before == pytest.approx(made.floor(batch), abs=1e-3)
-    for _ in range(60):
+    for _ in range(40):
         optimiser.zero_grad()
         torch.stack(list(made.losses(batch, STAGE)["generator"].values())).sum().backward()
         optimiser.step()
@@ -290,14 +289,6 @@ def test_halves_together_are_the_whole(batch: Batch) -> None:
         answer = made.net(one)
     for part, whole in zip(said, (answer.offset, answer.mask, answer.generated)):
         assert torch.allclose(part, whole, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", sorted(file.stem for file in recipe.FOLDER.glob("identity_matched*.toml")))
-def test_its_recipes_can_be_obeyed(name: str) -> None:
-    read = recipe.read(Path(name))
-    made = create(read.task, read.options)
-    assert {made.groups[network] for network in made.networks} == set(read.optimisers)
-    assert all(stage.size % 16 == 0 for stage in read.stages)
 
 
 def test_what_cannot_be_built_is_named() -> None:

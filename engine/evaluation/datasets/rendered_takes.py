@@ -23,7 +23,8 @@ from engine.tracking.detector import Detector
 from engine.tracking.mediapipe_detector import DENSE
 from engine.training.sample import Frame
 from engine.training.studio.assembly import build
-from engine.training.studio.library.library import Split, load
+from engine.training.studio.library.items import Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people import acting
 from engine.training.studio.people.sitter import sample_sitter
 from engine.training.studio.randomness import draws

@@ -150,7 +150,7 @@ class MetricNet:
         self.layers: Extractor = _Layers(network)
         self.pooled: Extractor = _Pooled(self.layers)
         self.embedding: Extractor | None = None
-        if isinstance(network, perceptual.Sighted):
+        if isinstance(network, perceptual.FaceNetwork):
             self.embedding = _Embedding(network, head)
 
 
@@ -175,7 +175,7 @@ class _Pooled(Extractor):
 
 
 class _Embedding(Extractor):
-    def __init__(self, network: perceptual.Sighted, head: Extractor) -> None:
+    def __init__(self, network: perceptual.FaceNetwork, head: Extractor) -> None:
         self._network, self._head = network, head
 
     def __call__(self, picture: Picture) -> np.ndarray | None:

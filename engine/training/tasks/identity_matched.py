@@ -98,7 +98,7 @@ class IdentityMatched(Task):
         if given.adversarial > 0:
             self.judge = self.add("judge", PatchDiscriminator(3, conditions=3), DISCRIMINATOR)
         eye, metric = perceptual.load("loss"), perceptual.load("metric")
-        assert isinstance(eye, perceptual.Sighted) and isinstance(metric, perceptual.Sighted)
+        assert isinstance(eye, perceptual.FaceNetwork) and isinstance(metric, perceptual.FaceNetwork)
         self.eye, self.metric = eye, metric
         self.lids = torch.from_numpy(eyes_in_code(face_model.load()))
 
@@ -318,7 +318,7 @@ def _pieces(images: Tensor, weight: Tensor, side: int) -> Tensor:
     return torch.stack(pieces)
 
 
-def _distance(eye: perceptual.Eye, a: Tensor, b: Tensor) -> Tensor:
+def _distance(eye: perceptual.FeatureNetwork, a: Tensor, b: Tensor) -> Tensor:
     """Σ over layers of the mean squared distance of normalised features: LPIPS without its weights."""
     total = a.new_zeros(())
     for one, other in zip(eye(a), eye(b)):
