@@ -57,7 +57,6 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         check()
         if system.driven:
             detector = _detector(job, driving)
-        inputs = _inputs(job, system, driving, detector)
         if detector is not None:
             with timings.stage("portraits"):
                 portraits = fitted(portraits, detector)
@@ -68,10 +67,8 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         if detector is not None and driving is not None:
             with timings.stage("analyse"):
                 motion = _perform(job, driving, portraits, detector, emit, check)
-        hashes = Hashes(inputs)  # not before: the analysis has hashed the footage
-        decides = fingerprint(
-            job, system, detector and detector.name, motion, hashes.wait(("portrait", "weights"), check)
-        )
+        hashes = Hashes(_inputs(job, system, driving, detector))  # the analysis has hashed the footage already
+        decides = fingerprint(job, system, detector and detector.name, motion, hashes, check)
         with TakeWriter(job, decides, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
             if motion is not None:
@@ -140,7 +137,8 @@ def _inputs(
     """Every file the frames depend on, with its role."""
     inputs = [("portrait", Path(path)) for path in job.portraits]
     if driving is not None:
-        inputs += [("driving", path) for path in driving.files([source for _, source in job.frames])]
+        frames = range(driving.start, driving.stop) if system.driven else [source for _, source in job.frames]
+        inputs += [("driving", path) for path in driving.files(frames)]
     models = []
     if detector is not None:
         from engine.face import model as face_model
