@@ -17,7 +17,7 @@ from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
 from engine.systems import create
 from engine.systems.base import Portrait, Subject, System
-from engine.takes.fingerprint import fingerprint
+from engine.takes.fingerprint import fingerprint_of
 from engine.takes.frame import KEYWORD
 from engine.takes.take import prepare_output
 from engine.takes.writer import TakeWriter
@@ -68,16 +68,16 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             with timings.stage("analyse"):
                 motion = _perform(job, driving, portraits, detector, emit, check)
         hashes = Hashes(_inputs(job, system, driving, detector))  # the analysis has hashed the footage already
-        decides = fingerprint(job, system, detector and detector.name, motion, hashes, check)
-        with TakeWriter(job, decides, hashes, timings, check) as take:
+        fingerprint = fingerprint_of(job, system, detector and detector.name, motion, hashes, check)
+        with TakeWriter(job, fingerprint, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
             if motion is not None:
-                retargeter = _retarget(_kept(motion, take), portraits, take, emit)
+                retargeter = _retarget(_stored(motion, take), portraits, take, emit)
             with timings.stage("render"):
                 _draw(subject, retargeter, take, emit, check)
             if subject.networks:
                 take.notes["networks"] = subject.networks
-            take.prove()
+            take.check_complete()
             hashes.finish(_HASH_SECONDS, cancelled)
         finished = True
     except Cancelled:
@@ -192,7 +192,7 @@ def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit:
     return retargeter
 
 
-def _kept(motion: Motion, take: TakeWriter) -> Motion:
+def _stored(motion: Motion, take: TakeWriter) -> Motion:
     """The motion as the take's own file has it, so that this file draws the same take again."""
     from engine.motion.motion import SUFFIX
 
@@ -207,7 +207,7 @@ def _draw(
 ) -> None:
     """Every frame that is not there yet: retarget, draw, hand to the writer."""
     job, timings = take.job, take.timings
-    for frame, status in take.there.items():
+    for frame, status in take.kept.items():
         take.frame_done(frame, status)
         emit(_frame_message(take, frame, "kept"))
     progress = Progress(emit, "render", len(job.frames), done=take.written)
@@ -222,7 +222,7 @@ def _draw(
         with writer:
             for output, source in job.frames:
                 check()
-                if output in take.there:
+                if output in take.kept:
                     continue
                 if status := take.find(output, source):  # another process has drawn it meanwhile
                     on_disk(output, status, "kept")

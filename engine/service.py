@@ -83,7 +83,7 @@ def _close_if_slow(folder: Path, cancelled: threading.Event, over: threading.Eve
 
 
 def error_message(fault: Exception, log_file: Path | None) -> dict[str, str]:
-    """The protocol's ``error`` for any fault; what nobody foresaw becomes ``internal`` and is logged in full."""
+    """The protocol's ``error`` for any exception; an unexpected one becomes ``internal`` and is logged in full."""
     if isinstance(fault, EngineError):
         log.error("%s: %s", fault.code, fault)
         return {"type": "error", "code": fault.code, "text": fault.text, "remedy": fault.remedy}
@@ -107,13 +107,13 @@ class Wire:
         self._lock = threading.Lock()
 
     def send(self, message: dict[str, Any]) -> bool:
-        """False once nobody listens any more."""
+        """False once the other side is gone."""
         with self._lock:
             try:
                 self._stream.write(protocol.encode(message))
                 self._stream.flush()
             except OSError as fault:
-                log.warning("nobody listens: %s", fault)
+                log.warning("the other side is gone: %s", fault)
                 return False
         return True
 
@@ -178,7 +178,7 @@ def _exit_after(seconds: float) -> None:
     """End the process if a job hangs although nobody waits for it; frames on disk are whole at every moment."""
 
     def end() -> None:
-        log.error("the job did not end; leaving")
+        log.error("the job did not end within %.0f seconds; this process exits", seconds)
         os._exit(1)
 
     timer = threading.Timer(seconds, end)

@@ -50,7 +50,7 @@ class Fingerprint:
         return ", ".join(words)
 
 
-def fingerprint(
+def fingerprint_of(
     job: protocol.Job,
     system: System,
     detector: str | None,
