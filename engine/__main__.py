@@ -15,11 +15,12 @@ USAGE = """usage: python -m engine VERB …
   verify    merge the records of a take's writers, and list what is missing
   analyse   track the motion in footage, once, into a file
   doctor    say what this engine can do here, and what is missing
+  systems   print the systems with their options, and the detectors
   serve     speak the protocol on stdin and stdout (for Blender)
   evaluate  measure the systems on footage
   train     make the weights
 
-python -m engine VERB --help says more; python -m engine --version says which engine this is."""
+python -m engine VERB --help says more."""
 
 
 def main(argv: list[str]) -> int:
@@ -34,6 +35,8 @@ def main(argv: list[str]) -> int:
         from engine.cli.analyse import main as run
     elif verb == "doctor":
         from engine.cli.doctor import main as run
+    elif verb == "systems":
+        from engine.cli.systems import main as run
     elif verb == "evaluate":
         from engine.evaluation.cli import main as run
     elif verb == "train":

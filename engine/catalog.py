@@ -20,8 +20,8 @@ class OptionError(ValueError):
 class Option:
     """One typed option. ``kind`` is ``bool``, ``choice``, ``number`` or ``path``; its default is of that kind.
 
-    ``choices`` are (value, label, tooltip) of a ``choice``; ``minimum`` and ``maximum`` bound a ``number``, both
-    inclusive. ``keyframed`` says whether it may change from frame to frame, ``advanced`` that a panel need not show it.
+    ``choices`` are (value, label, tooltip) of a ``choice``; ``minimum`` and ``maximum`` are the inclusive bounds of a
+    ``number``. A ``keyframed`` option may change from frame to frame; a panel may hide an ``advanced`` one.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Option:
 
     @property
     def accepts(self) -> str:
-        """The values it takes, for people."""
+        """The allowed values, for people."""
         if self.kind == "choice":
             return " or ".join(value for value, _, _ in self.choices)
         if self.kind == "number":
-            return f"a number from {self.minimum:g} to {self.maximum:g}"
+            return f"a number from {self.minimum:,.10g} to {self.maximum:,.10g}"
         return {"bool": "true or false", "path": "a path"}[self.kind]
 
     def check(self, value: Any) -> Any:
@@ -59,12 +59,13 @@ class Option:
 
 @dataclass(frozen=True)
 class SystemInfo:
-    """What everyone must know of a system without importing it.
+    """A system, described without importing it.
 
-    ``entry`` is ``module:class``; ``number`` is what .blend files keep of the choice and never changes; ``weights`` are
-    the files in the weights folder that it draws with by default; ``needs`` names the arrays of
-    :class:`engine.geometry.frame_inputs.FrameInputs` that it reads; ``portraits`` is the most that it draws from, None
-    without a limit (further ones sharpen the identity only); ``driven`` says whether it follows a motion at all.
+    ``entry`` is ``module:class``. ``number`` is what .blend files store for the choice; it never changes. ``weights``
+    are the files in the weights folder that it draws with by default. ``needs`` names the arrays of
+    :data:`engine.geometry.frame_inputs.FIELDS` that it reads, and ``window`` how many frames of motion it sees on both
+    sides of the one it draws. ``portraits`` is the most that it draws from, None for no limit; further ones only
+    sharpen the fitted identity. ``driven`` says whether it follows a motion at all.
     """
 
     name: str
@@ -74,6 +75,7 @@ class SystemInfo:
     entry: str
     options: tuple[Option, ...] = ()
     needs: tuple[str, ...] = ()
+    window: int = 0
     portraits: int | None = 1
     weights: tuple[str, ...] = ()
     driven: bool = True
@@ -90,7 +92,7 @@ class SystemInfo:
 
 @dataclass(frozen=True)
 class DetectorInfo:
-    """A face detector; ``weights`` are files that it must have, ``number`` is what .blend files keep of the choice."""
+    """A face detector; ``weights`` are files that it needs, ``number`` is what .blend files store for the choice."""
 
     name: str
     label: str
@@ -107,28 +109,33 @@ SYSTEMS = (
         description="The fitted face model moves the portrait's own pixels; no network",
         number=0,
         entry="engine.systems.mesh_warp.system:MeshWarp",
+        needs=("frame",),
     ),
     SystemInfo(
         name="identity_matched",
         label="Identity Matched",
-        description="A network mends what Mesh Warp draws: the mouth, and what comes into view when the head turns",
+        description="A network repairs Mesh Warp's frame: the mouth, and what comes into view when the head turns",
         number=2,
         entry="engine.systems.identity_matched.system:IdentityMatched",
         weights=("identity_matched_source.onnx", "identity_matched_frame.onnx"),
+        needs=(
+            *("source_image", "source_pncc", "mesh", "frame", "warped", "pncc", "driver_pncc"),
+            *("flow", "hidden", "stretch", "parts", "lids"),
+        ),
         options=(
             Option(
                 "residual",
                 "bool",
                 True,
                 "Network",
-                "Let the network mend the frame. Off: the frame is Mesh Warp's",
+                "Let the network repair the frame. Off: the frame is Mesh Warp's",
             ),
             Option(
                 "correspondence",
                 "choice",
                 "learned",
                 "Correspondence",
-                "How places of the portrait are found",
+                "How the network finds the matching place in the portrait",
                 choices=(
                     ("learned", "Learned", "By the network's own features"),
                     ("analytic", "Analytic", "By the drawn mesh"),
@@ -139,10 +146,10 @@ SYSTEMS = (
                 "choice",
                 "rebuilt",
                 "Geometry Code",
-                "Whose head shape the network is shown",
+                "Whose head shape the network sees",
                 choices=(
                     ("rebuilt", "Portrait's", "Rebuilt from the portrait's identity"),
-                    ("driving", "Driver's", "The driver's own, to compare with"),
+                    ("driving", "Driver's", "The driver's own, for comparison"),
                 ),
                 advanced=True,
             ),
@@ -163,7 +170,7 @@ SYSTEMS = (
                 "path",
                 "",
                 "Weights",
-                "Other networks: what their names begin with, before _source.onnx and _frame.onnx",
+                "Path of other networks, without the endings _source.onnx and _frame.onnx",
                 advanced=True,
             ),
         ),
@@ -171,7 +178,7 @@ SYSTEMS = (
     SystemInfo(
         name="null",
         label="Still",
-        description="Copies the portrait into every frame, to try everything around a system",
+        description="Copies the portrait into every frame, to test everything around a system",
         number=1,
         entry="engine.systems.null.system:Null",
         driven=False,

@@ -12,6 +12,7 @@ from engine.device import device_name
 from engine.errors import Cancelled, EngineError
 from engine.media.hashes import Hashes
 from engine.media.image import read_image
+from engine.media.source import Player
 from engine.media.writer import FrameWriter
 from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
@@ -24,6 +25,7 @@ from engine.takes.writer import TakeWriter
 from engine.timings import Timings
 
 if TYPE_CHECKING:
+    from engine.geometry.frame_inputs import FrameInputs
     from engine.motion.motion import Motion
     from engine.motion.retarget import Retargeter
     from engine.motion.source import MotionSource
@@ -40,7 +42,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     leaves no folder, and ``done`` then names none.
     """
     take: TakeWriter | None = None
-    hashes = detector = subject = motion = retargeter = None
+    hashes = detector = subject = player = motion = retargeter = None
     finished = False
     timings = Timings()
 
@@ -53,6 +55,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         prepare_output(Path(job.output))
         system = create(job.system, job.options)
         driving = _open_driving(job, system)
+        player = _player(system, driving)
         portraits = [Portrait(Path(path), read_image(Path(path))) for path in job.portraits]
         check()
         if system.driven:
@@ -71,10 +74,12 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         fingerprint = fingerprint_of(job, system, detector and detector.name, motion, hashes, check)
         with TakeWriter(job, fingerprint, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
+            for remark in driving.remarks if driving else ():
+                emit(take.warn(remark.code, remark.text, remark.remedy))
             if motion is not None:
                 retargeter = _retarget(_stored(motion, take), portraits, take, emit)
             with timings.stage("render"):
-                _draw(subject, retargeter, take, emit, check)
+                _draw(subject, retargeter, player, take, emit, check)
             if subject.networks:
                 take.notes["networks"] = subject.networks
             take.check_complete()
@@ -85,7 +90,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
     finally:
         if hashes is not None:
             hashes.stop()
-        for opened in (detector, subject):
+        for opened in (detector, subject, player):
             if opened is not None:
                 opened.close()
     emit(_done_message(take, cancelled=not finished))
@@ -106,6 +111,21 @@ def _open_driving(job: Job, system: System) -> MotionSource | None:
     neutral = [] if job.neutral_frame is None else [job.neutral_frame]
     source.check([frame for _, frame in job.frames] + neutral)
     return source
+
+
+def _player(system: System, driving: MotionSource | None) -> Player | None:
+    """The footage once more, for a system that reads the driver's own pixels."""
+    if "driver_image" not in system.info.needs:
+        return None
+    from engine.motion.footage import Footage
+
+    if not isinstance(driving, Footage):
+        raise EngineError(
+            "no_footage",
+            f"The system {system.name} reads the driver's own pixels, and this driving has none.",
+            "Choose the movie or the image sequence itself.",
+        )
+    return Player(driving.source)
 
 
 def _detector(job: Job, driving: MotionSource | None) -> Detector:
@@ -202,8 +222,24 @@ def _stored(motion: Motion, take: TakeWriter) -> Motion:
     return motion.load(file)
 
 
+def _frame_inputs(subject: Subject, retargeter: Retargeter | None, player: Player | None, source: int) -> FrameInputs:
+    """What the subject is told of a source frame."""
+    if retargeter is None:
+        return subject.inputs()
+    reach, motion = subject.window, retargeter.frame(source)
+    first, last = retargeter.motion.start, retargeter.motion.stop - 1
+    around = (min(max(source + k, first), last) for k in range(-reach, reach + 1))
+    window = [motion if frame == source else retargeter.frame(frame) for frame in around]
+    return subject.inputs(motion, window, player.frame(source) if player else None)
+
+
 def _draw(
-    subject: Subject, retargeter: Retargeter | None, take: TakeWriter, emit: Emit, check: Callable[[], None]
+    subject: Subject,
+    retargeter: Retargeter | None,
+    player: Player | None,
+    take: TakeWriter,
+    emit: Emit,
+    check: Callable[[], None],
 ) -> None:
     """Every frame that is not there yet: retarget, draw, hand to the writer."""
     job, timings = take.job, take.timings
@@ -228,10 +264,10 @@ def _draw(
                     on_disk(output, status, "kept")
                     continue
                 with timings.stage("draw"):
-                    motion = retargeter.frame(source) if retargeter else None
-                    rgb = subject.draw(motion)
-                status = motion.status if motion else "ok"
-                writer.put(output, frame_name(take.name, output), rgb, status, take.tag(source, status))
+                    inputs = _frame_inputs(subject, retargeter, player, source)
+                    rgb = subject.draw(inputs)
+                tag = take.tag(source, inputs.status)
+                writer.put(output, frame_name(take.name, output), rgb, inputs.status, tag)
     finally:
         timings.seconds["write"] = writer.seconds
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PROTOCOL = 2
-VERSION = "0.1.0"
+VERSION = "0.1.0"  # repeated in blender_manifest.toml and pyproject.toml, which a test compares
 MAX_LINE = 32 * 1024 * 1024
 
 DRIVING_KINDS = ("movie", "sequence", "motion", "curves", "none")

@@ -8,10 +8,10 @@ import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from engine import protocol, weights
+from engine import catalog, protocol, weights
 from engine.device import device_name
 
-# Module → the distribution that must provide it. Every one is needed to render.
+# Module → the distribution that must provide it. All are needed to render.
 REQUIRED = {
     "numpy": "numpy",
     "scipy": "scipy",
@@ -68,16 +68,24 @@ def _networks() -> bool:
 
 
 def _systems() -> bool:
+    """Every system and detector of the catalog: those whose weights are here must open."""
     from engine import systems
 
     sound = True
-    for name in systems.names():
+    for info in catalog.SYSTEMS:
+        missing = [file for file in info.weights if not (weights.FOLDER / file).is_file()]
         try:
-            systems.create(name, {})
-            print(f"system     {name}")
-        except Exception as fault:
-            print(f"MISSING    system {name}: {fault!r}")
+            if missing:
+                print(f"optional   system {info.name} needs {', '.join(missing)}")
+            else:
+                systems.create(info.name, {})
+                print(f"system     {info.name}")
+        except Exception as fault:  # a broken native library may raise anything
+            print(f"MISSING    system {info.name}: {fault!r}")
             sound = False
+    for info in catalog.DETECTORS:
+        missing = [file for file in info.weights if not (weights.FOLDER / file).is_file()]
+        print(f"optional   detector {info.name} needs {', '.join(missing)}" if missing else f"detector   {info.name}")
     return sound
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.errors import EngineError
 from engine.media.image import IMAGE_SUFFIXES
+from engine.media.image_folder import sequence_files
 from engine.protocol import Driving, parse_frames
 
 # Files of earlier versions end in .performance; as motion they are refused with the reason.
@@ -15,12 +16,10 @@ _KINDS = {".motion.npz": "motion", ".curves.npz": "curves", ".performance": "mot
 
 
 def driving_from(path: Path) -> Driving:
-    """A folder is a sequence of its images in natural order, a still one of a single image; else the ending decides."""
+    """A folder is a sequence of its images, a still one of a single image; else the ending decides."""
     path = path.absolute()
     if path.is_dir():
-        names = [entry.name for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
-        visible = [name for name in names if not name.startswith(".")]
-        return Driving("sequence", str(path), tuple(sorted(visible, key=_natural)))
+        return Driving("sequence", str(path), sequence_files(path))
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return Driving("sequence", str(path.parent), (path.name,))
     for suffix, kind in _KINDS.items():
@@ -60,7 +59,3 @@ def rate(text: str) -> Fraction:
         raise ValueError(text)
     ntsc = Fraction(round(value * Fraction(1001, 1000)) * 1000, 1001)
     return ntsc if value.denominator != 1 and abs(value - ntsc) < Fraction(1, 200) else value
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]

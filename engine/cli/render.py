@@ -62,12 +62,13 @@ def _close(folder: str) -> None:
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
     from engine.cli.footage import frame_range, rate
+    from engine.cli.system_option import add_system_arguments
     from engine.tracking.registry import terms
 
     parser = argparse.ArgumentParser(
         "python -m engine render", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--system", default="mesh_warp", help="the reenactment system (default: %(default)s)")
+    add_system_arguments(parser)
     parser.add_argument("--portrait", type=Path, nargs="+", action="extend", help="one or more images of one person")
     parser.add_argument(
         "--driving",
@@ -104,7 +105,6 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
     parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
-    parser.add_argument("--option", action="append", default=[], metavar="K=V", help="an option of the system")
     arguments = parser.parse_args(argv)
     if arguments.job:
         given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]

@@ -1,11 +1,22 @@
-"""An option of a system on the command line: ``K=V``."""
+"""``--system`` and ``--option`` of the command line, with their help from the catalog."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
+from engine import catalog, weights
 from engine.errors import EngineError
+
+
+def add_system_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--system NAME`` and ``--option K=V``; their values are listed at the end of the help."""
+    parser.add_argument("--system", default="mesh_warp", metavar="NAME", help="see below (default: %(default)s)")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="K=V", help="an option of the system, see below"
+    )
+    parser.epilog = "systems and their options:\n" + "\n".join(_lines())
 
 
 def system_option(text: str) -> tuple[str, Any]:
@@ -19,3 +30,13 @@ def system_option(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def _lines() -> list[str]:
+    lines = []
+    for info in catalog.systems(weights.FOLDER):
+        lines.append(f"  {info.name:<24}{info.description}")
+        for option in info.options:
+            value = json.dumps(option.default, ensure_ascii=False) if option.default != "" else "none"
+            lines.append(f"    {option.name}={option.accepts} (default: {value})")
+    return lines

@@ -1,7 +1,7 @@
-"""A network's small picture laid into a frame of any size: its flow and mask act on the frame's own pixels.
+"""Native-resolution compositing: a network's flow and mask, made at its own size, act on the frame's own pixels.
 
-Only what the network generates comes at its own resolution; what is the portrait's stays as sharp as the portrait, and
-the teeth that the geometry draws keep their edges where the network only lights them otherwise.
+Only what the network generates has the network's resolution. Everything else stays as sharp as the portrait, and teeth
+that the geometry draws keep their edges where the network only changes their light.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import numpy as np
 
 from engine.face.camera import Camera, Pose
 from engine.face.maths import smoothstep
-from engine.geometry.conditions import EYE, MOUTH, Conditions
+from engine.geometry.frame_inputs import EYE, MOUTH, NO_MESH
 from engine.geometry.framing import Square
 
-_FADE = 0.08  # of the square's side, over which its content gives way to the plain frame
-_BRUSH = 0.03  # of the square's side: so far beyond what the portrait does not show may be painted
-_AROUND = 1 / 64  # of the square's side: what the portrait shows is painted in colours found so far around
-_FEW, _MUCH = 0.1, 0.4  # shares of hidden places within …
-_THERE = 1 / 32  # … so much of the square's side (sigma) up to which, and from which on not, that holds
-_BROAD = 1 / 48  # of the square's side: sigma of what is broad, below it is detail
+# Lengths are shares of the square's side, unless a unit is named.
+_FADE = 0.08  # over which the square's content blends into the plain frame
+_BRUSH = 0.03  # reach of the paint beyond what the portrait does not show
+_AROUND = 1 / 64  # radius in which colours are looked for that may be painted where the portrait shows the surface
+_FEW, _MUCH = 0.1, 0.4  # shares of hidden pixels below which that limit holds, and above which it does not …
+_THERE = 1 / 32  # … measured within this sigma
+_BROAD = 1 / 48  # sigma that separates detail from broad colour
 _ALIKE, _OTHER = 25.0, 75.0  # of 255: broad colours that differ less show the same thing, and more, another
-_NECK = np.array([[0.0, -9.0, 0.0], [0.0, -14.0, 0.0]])  # head space, cm: where the head's motion ceases to say more
-_SHOULDERS = 6.0, 11.0, 4.0  # cm from the neck's middle to where they begin and are whole; so much higher they reach
+_STILL, _MOVING = 0.001, 0.008  # flow below which a face is at rest, and from which on it moves
+_NECK = np.array([[0.0, -9.0, 0.0], [0.0, -14.0, 0.0]])  # head space, cm: between these the head's influence ends
+_SHOULDERS = 6.0, 11.0, 4.0  # cm from the neck's middle to where they begin and are whole, and how much higher they are
 
 
 class Canvas:
-    """A whole-pixel ``square`` inside frames, in which a network of ``size`` pixels mends."""
+    """A whole-pixel ``square`` of the frame that a network of ``size`` pixels changes."""
 
     def __init__(self, square: Square, size: int) -> None:
         self.square, self._size = square, size
@@ -47,12 +49,11 @@ class Canvas:
         share: np.ndarray | None = None,
         detailed: np.ndarray | None = None,
     ) -> np.ndarray:
-        """``frame`` (H, W, 3) uint8 with the square mended: ``base``, of the frame's size, looked up at ``offset``
-        (2, S, S) on the square's grid, and under ``mask`` (1, S, S) 0…1 ``generated`` (3, S, S) −1…1 instead.
+        """A copy of ``frame`` (H, W, 3) uint8 whose square shows ``base``, of the frame's size, sampled at ``offset``
+        (2, S, S) on the square's grid, and ``generated`` (3, S, S) −1…1 where ``mask`` (1, S, S) 0…1 is 1.
 
-        Outside the square, and along its edges, ``frame`` stays as it is; inside as far as ``share`` (S, S) 0…1 is
-        below 1. Where ``detailed`` (S, S) 0…1 says so, what is painted takes on the base's detail, as far as both show
-        the same thing.
+        ``share`` (S, S) 0…1 blends the result with ``frame``; outside the square and along its edges ``frame`` stays
+        as it is. Where ``detailed`` (S, S) is 1, ``generated`` takes on the base's detail if both show the same thing.
         """
         change = self._moved(base, offset).astype(np.float32)
         small, painted = self._reduced(change), cv2.merge([mask[0]] * 3)
@@ -62,7 +63,7 @@ class Canvas:
         if detailed is not None and detailed.any():
             veiled = painted.copy()
             self._unveil(laid, veiled, other, detailed)
-        # The enlarged composite and what is not veiled of the fine detail, without blurring where nothing is painted.
+        # The enlarged composite plus the base's fine detail where it is not painted over.
         fine = self._enlarged(small)
         np.subtract(change, fine, out=fine)
         fine *= self._enlarged(veiled)
@@ -78,8 +79,8 @@ class Canvas:
         return out
 
     def _unveil(self, laid: np.ndarray, veiled: np.ndarray, other: np.ndarray, detailed: np.ndarray) -> None:
-        """Let, in place, the base's detail through what is painted where both are alike in what is broad: ``laid`` on
-        the base, ``veiled`` of its finest detail, ``other`` what is generated less the base, all (S, S, 3)."""
+        """Keep, in place, the base's detail where base and paint are alike in broad colour: ``laid`` is the change of
+        the base, ``veiled`` how much of its fine detail is lost, ``other`` paint minus base, all (S, S, 3)."""
         sigma = _BROAD * self._size
         x, y, width, height = cv2.boundingRect((detailed > 0).astype(np.uint8))
         reach = round(4 * sigma) + 1  # of the blur
@@ -106,46 +107,53 @@ class Canvas:
         return cv2.resize(picture, (self._side, self._side), interpolation=how)
 
 
-def paintable(conditions: Conditions) -> np.ndarray:
-    """(S, S) float32: 1 around what the portrait hides and in and around mouth, eyes and lids, 0 where it shows what
-    belongs there: that is moved and not painted over, or hair in front of a wall may turn to smoke."""
-    delicate = np.isin(conditions.part, (EYE, MOUTH)) | conditions.lids
-    unknown = np.maximum(conditions.hidden, delicate.astype(np.float32))
+def paintable(parts: np.ndarray, hidden: np.ndarray, lids: np.ndarray) -> np.ndarray:
+    """(S, S) float32, from the frame's arrays of these names: 1 around what the portrait hides and in and around mouth,
+    eyes and lids. It is 0 where the portrait shows the surface, which is moved and not painted: painted hair would
+    blur into the background."""
+    delicate = np.isin(parts, (EYE, MOUTH)) | lids
+    unknown = np.maximum(hidden, delicate.astype(np.float32))
     reach = max(1, round(_BRUSH * len(unknown)))
     grown = cv2.dilate(unknown, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return cv2.GaussianBlur(grown, (0, 0), reach / 2)
 
 
-def tempered(generated: np.ndarray, warped: np.ndarray, conditions: Conditions) -> np.ndarray:
-    """``generated`` (3, S, S) in colours that lie around in ``warped`` (3, S, S), but in eyes and mouth, and where much
-    is hidden.
+def tempered(generated: np.ndarray, warped: np.ndarray, parts: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """``generated`` (3, S, S) limited to the colours around each pixel of ``warped`` (3, S, S), except in eyes and
+    mouth and where much is ``hidden``.
 
-    Where its mask is hardly open a network's colours may be far too strong: a little of them is a shade, and a little
-    more a stain beside the nose.
+    Where its mask is nearly closed, a network's colours may be far too strong and leave stains.
     """
-    size = len(conditions.hidden)
+    size = len(hidden)
     around = np.ones((2 * max(1, round(_AROUND * size)) + 1,) * 2, np.uint8)
     darkest, brightest = (np.stack([of(each, around) for each in warped]) for of in (cv2.erode, cv2.dilate))
     within = np.clip(generated, darkest, brightest)
-    inner = ((conditions.part == EYE) | (conditions.part == MOUTH)).astype(np.float32)
+    inner = ((parts == EYE) | (parts == MOUTH)).astype(np.float32)
     inner = cv2.GaussianBlur(cv2.dilate(inner, np.ones((5, 5), np.uint8)), (0, 0), 1.0)
-    hidden = cv2.GaussianBlur(conditions.hidden, (0, 0), _THERE * size)
+    hidden = cv2.GaussianBlur(hidden, (0, 0), _THERE * size)
     free = np.maximum(inner, smoothstep((hidden - _FEW) / (_MUCH - _FEW)))
     return (within + free * (generated - within)).astype(np.float32, copy=False)
 
 
-def modelled(conditions: Conditions) -> np.ndarray:
-    """(S, S) float32: 1 inside the mouth, which the geometry draws tooth by tooth, sharper than a network paints."""
-    return cv2.GaussianBlur((conditions.part == MOUTH).astype(np.float32), (0, 0), 1.0)
+def modelled(parts: np.ndarray) -> np.ndarray:
+    """(S, S) float32: 1 inside the mouth, where the geometry draws teeth sharper than a network paints them."""
+    return cv2.GaussianBlur((parts == MOUTH).astype(np.float32), (0, 0), 1.0)
+
+
+def movement(flow: np.ndarray, parts: np.ndarray) -> np.float32:
+    """0 while the face is as in the portrait, 1 once it has moved: by the 99th percentile of the mesh's flow."""
+    far = np.linalg.norm(flow[parts != NO_MESH], axis=1)
+    moved = float(np.quantile(far, 0.99)) / len(flow) if len(far) else 0.0
+    return np.float32(smoothstep(np.asarray((moved - _STILL) / (_MOVING - _STILL))))
 
 
 def head_share(square: Square, size: int, camera: Camera, pose: Pose) -> np.ndarray:
-    """(S, S) float32 on the ``square``'s grid: 1 on the head so posed, 0 below its neck and beside it, smooth between.
+    """(S, S) float32 on the ``square``: 1 on the posed head, 0 below its neck and beside it, smooth between.
 
-    Shoulders are moved by people, not by the motion of heads, so what a network makes of them is a guess.
+    A head's motion says nothing about the shoulders, so a network could only guess how they move.
     """
     (top, bottom), _ = camera.project(pose.apply(_NECK))
-    depth = float(np.linalg.norm(_NECK[1] - _NECK[0]))  # cm, over which it ceases
+    depth = float(np.linalg.norm(_NECK[1] - _NECK[0]))  # cm over which the influence ends
     down = (bottom - top) * depth / max(float(np.sum((bottom - top) ** 2)), 1.0)  # cm a pixel
     rows, columns = ((np.arange(size) + 0.5) * square.side / size + start for start in (square.top, square.left))
     y, x = (rows - top[1])[:, None], columns - top[0]
@@ -155,7 +163,6 @@ def head_share(square: Square, size: int, camera: Camera, pose: Pose) -> np.ndar
 
 
 def _ramp(side: int) -> np.ndarray:
-    """(side,) float32: 0 at both ends, 1 in the middle. The frame's own edges are no exception: nothing is known of
-    what lies beyond them."""
+    """(side,) float32: 0 at both ends, 1 in the middle, also where the square touches the frame's edge."""
     at = np.arange(side) / (_FADE * side)
     return (smoothstep(at) * smoothstep(at[::-1])).astype(np.float32)

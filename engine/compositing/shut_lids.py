@@ -1,8 +1,8 @@
-"""Shut lids: where a portrait's open eyes close, the jagged seam between their lids becomes a line of lashes.
+"""Shut lids: where a portrait's open eyes close, the jagged seam between the lids becomes a line of lashes.
 
-No open eye shows what its lids look like when they meet: the mesh brings two rims of a photograph together, with specks
-of sclera and make-up in them, finer than a network at its own resolution can mend. What lies along the seam is laid
-anew from the lids on both sides, and on it the colour that the portrait has along its upper rim.
+A portrait with open eyes does not show closed lids. The mesh brings two rims of the photograph together, with specks of
+sclera and make-up in them that are finer than a network's resolution. The seam is painted anew from the lids on both
+sides, and over it the colour of the portrait's upper rim.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 from engine.face.camera import Camera, Pose
 from engine.face.fitting import LIDS_LEFT, LIDS_RIGHT
 from engine.face.maths import smoothstep
-from engine.geometry.flow import GeometryFlow
 from engine.geometry.framing import Square
 from engine.geometry.source_geometry import SourceGeometry
 
@@ -40,16 +39,16 @@ class ShutLids:
     """What one portrait's eyes look like when they are shut."""
 
     def __init__(self, rgb: np.ndarray, source: SourceGeometry, square: Square) -> None:
-        """``rgb`` (H, W, 3) uint8 the portrait; ``square`` the piece of it that conditions are of."""
+        """``rgb`` (H, W, 3) uint8 is the portrait; ``square`` the part of it that ``lids`` of :meth:`mend` is of."""
         self._camera, self._points, self._square = source.camera, source.face.model.dense, square
         seen = self._eyes(source.face.pose.apply(source.vertices), source.face.pose)
         self._open = [eye.apart for eye in seen]
         self._lashes = [_lashes(rgb, eye) for eye in seen]
 
-    def mend(self, frame: np.ndarray, flow: GeometryFlow, pose: Pose, lids: np.ndarray) -> None:
-        """Draw, in place, the lids that ``flow`` shuts into a ``frame`` (H, W, 3) uint8, as far as they are in view:
-        ``pose`` of the head, ``lids`` (S, S) bool of Conditions."""
-        for eye, was, lashes in zip(self._eyes(flow.camera_points, pose), self._open, self._lashes):
+    def mend(self, frame: np.ndarray, mesh: np.ndarray, pose: Pose, lids: np.ndarray) -> None:
+        """Draw shut lids into ``frame`` (H, W, 3) uint8, in place, as far as they are in view. ``mesh`` (N, 3) is the
+        head in camera space, ``pose`` its pose, ``lids`` (S, S) bool the frame's array of that name."""
+        for eye, was, lashes in zip(self._eyes(mesh, pose), self._open, self._lashes):
             shut = 1 - _ramp(eye.apart, _SHUT, _AJAR)
             shut *= _ramp(was - eye.apart, _STILL, _CLOSED) * _ramp(eye.facing, _AWAY, _FACING)
             if shut > 0:

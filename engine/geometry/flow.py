@@ -7,6 +7,7 @@ All later systems read the same buffers.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -87,19 +88,25 @@ class FlowBuilder:
 
     def __call__(self, vertices: np.ndarray, pose: Pose) -> GeometryFlow:
         """``vertices`` (N, 3) of the moved head in its own frame (SourceGeometry.place), and its pose."""
+        return self.flow(self.posed(vertices, pose))
+
+    def posed(self, vertices: np.ndarray, pose: Pose) -> PosedHead:
+        """A head ``vertices`` (N, 3) before this portrait's camera."""
+        return PosedHead(self, vertices, pose)
+
+    def flow(self, head: PosedHead) -> GeometryFlow:
+        """How the portrait's pixels move to show ``head``."""
         source = self.source
-        camera_points = pose.apply(vertices)
-        pixels, depth = source.camera.project(camera_points)
-        turn = self._turn(pose)
+        turn = self._turn(head.pose)
         hiding, covered = self._hiding(turn)
         look_at = (source.pixels + hiding[:, None] * (source.filled - source.pixels)).astype(np.float32)
-        fragments, part, triangles = self.rasterised(pixels, depth)
+        fragments, part, triangles = head.drawn
         skin = part == self._skin_id
-        attributes = np.column_stack([look_at, self._trust(camera_points), hiding, covered]).astype(
+        attributes = np.column_stack([look_at, self._trust(head.camera_points), hiding, covered]).astype(
             np.float32, copy=False
         )
         values = fragments.gather(attributes, triangles)
-        outer = self._outer.flow(pose, self.shape)
+        outer = self._outer.flow(head.pose, self.shape)
         coordinates, hidden = self._merge(fragments, skin, values, outer)
         return GeometryFlow(
             source=coordinates,
@@ -110,8 +117,8 @@ class FlowBuilder:
             fragment_source=values[:, :2],
             fragment_hidden=values[:, 3],
             triangles=triangles,
-            vertices=(pixels * self.scale).astype(np.float32),
-            camera_points=camera_points,
+            vertices=(head.pixels * self.scale).astype(np.float32),
+            camera_points=head.camera_points,
             scale=self.scale,
         )
 
@@ -189,6 +196,20 @@ class FlowBuilder:
         near = cv2.GaussianBlur((low[..., 2] > 0.3).astype(np.float32), (0, 0), 0.06 * face)
         extended = wide[..., :2] / (wide[..., 2:] + 2e-4) * smoothstep(3 * near)[..., None]
         return cv2.resize(extended.astype(np.float32), self.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+class PosedHead:
+    """A head in a pose: ``camera_points`` (N, 3) cm, ``pixels`` (N, 2) of the portrait, ``depth`` (N,) cm."""
+
+    def __init__(self, build: FlowBuilder, vertices: np.ndarray, pose: Pose) -> None:
+        self._build, self.vertices, self.pose = build, vertices, pose
+        self.camera_points = pose.apply(vertices)
+        self.pixels, self.depth = build.source.camera.project(self.camera_points)
+
+    @functools.cached_property
+    def drawn(self) -> tuple[Fragments, np.ndarray, np.ndarray]:
+        """:meth:`FlowBuilder.rasterised` of it."""
+        return self._build.rasterised(self.pixels, self.depth)
 
 
 class _OuterLayer:

@@ -29,6 +29,10 @@ class Square:
         cut = self._looked_up(image, size * finer, scale, cv2.INTER_LINEAR)
         return cut if finer == 1 else cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
 
+    def place(self, pixels: np.ndarray, size: int) -> np.ndarray:
+        """Portrait ``pixels`` (…, 2) in the pixels of the cut picture."""
+        return (pixels - [self.left, self.top]) * (size / self.side)
+
     def cut_classes(self, image: np.ndarray, size: int, scale: Scale = (1.0, 1.0)) -> np.ndarray:
         """The same of numbers (h, w) that cannot be averaged."""
         return self._looked_up(image, size, scale, cv2.INTER_NEAREST)
@@ -46,3 +50,15 @@ def framed(camera: Camera, pose: Pose) -> Square:
     middle, depth = camera.project(pose.apply(HEAD_MIDDLE))
     side = _WIDTH * camera.focal / float(depth)
     return Square(float(middle[0]) - side / 2, float(middle[1]) - side / 2, side)
+
+
+def head_square(camera: Camera, pose: Pose) -> Square:
+    """The square of :func:`framed` in whole pixels and inside the picture."""
+    whole = framed(camera, pose)
+    side = min(round(whole.side), camera.width, camera.height)
+    less = (whole.side - side) / 2
+    left, top = (
+        int(np.clip(round(at + less), 0, length - side))
+        for at, length in ((whole.left, camera.width), (whole.top, camera.height))
+    )
+    return Square(left, top, side)

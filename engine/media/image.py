@@ -20,8 +20,9 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from engine.errors import EngineError  # noqa: E402
+from engine.media import colour_profile  # noqa: E402
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".tga", ".psd"})
 # On photographs as small as zlib's level 3 and twice as fast: run lengths catch the flat parts, the filter the rest.
 _PNG = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
@@ -33,32 +34,47 @@ _PNG = [
 def read_image(path: Path) -> np.ndarray:
     """The image as (H, W, 3) uint8 sRGB, upright as its EXIF orientation says, without alpha; 16 bits become 8.
 
-    Raises EngineError ``not_an_image`` for whatever cannot be read as one, with the reason.
+    An embedded colour profile is converted. Raises EngineError ``not_an_image`` for whatever cannot be read.
     """
-    remedy = "Choose a PNG, JPEG, TIFF, WebP or BMP file that an image viewer can open."
+    remedy = "Choose a PNG, JPEG, TIFF, WebP, BMP, TGA or PSD file that an image viewer can open."
+
+    def refused(reason: str) -> EngineError:
+        return EngineError("not_an_image", f"{path} {reason}.", remedy)
+
     try:
         # The bytes are read here and not by OpenCV, which cannot open every Unicode path on Windows.
-        data = np.fromfile(path, np.uint8)
+        data = path.read_bytes()
     except OSError as fault:
-        raise EngineError("not_an_image", f"{path} cannot be read ({fault.strerror or fault}).", remedy) from fault
-    if data.size == 0:
-        raise EngineError("not_an_image", f"{path} is empty.", remedy)
+        raise refused(f"cannot be read ({fault.strerror or fault})") from fault
+    if not data:
+        raise refused("is empty")
+    too_large = f"is damaged or larger than {MAX_SIDE} pixels on a side"
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except (cv2.error, MemoryError) as fault:
+        picture = colour_profile.opened(data, MAX_SIDE * MAX_SIDE)
+        if picture is not None and colour_profile.is_for_pillow(picture):
+            rgb = colour_profile.decoded(picture)
+        else:
+            rgb = _decoded(data)
+    except (cv2.error, MemoryError, OSError, ValueError, SyntaxError) as fault:
+        raise refused(too_large) from fault
+    if rgb is None:
+        raise refused("is not an image in a format that the engine reads")
+    if max(rgb.shape[:2]) > MAX_SIDE:
+        raise refused(too_large)
+    if rgb.dtype != np.uint8:
         raise EngineError(
-            "not_an_image", f"{path} is damaged or larger than {MAX_SIDE} pixels on a side.", remedy
-        ) from fault
+            "not_an_image", f"{path} holds scene-linear values ({rgb.dtype}).", "Convert it to sRGB, 8 or 16 bits."
+        )
+    return rgb if picture is None else colour_profile.to_srgb(rgb, picture)
+
+
+def _decoded(data: bytes) -> np.ndarray | None:
+    """(H, W, 3) RGB by OpenCV, 16 bits rounded to 8; None where it does not know the format."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
-        raise EngineError("not_an_image", f"{path} is not an image in a format that the engine reads.", remedy)
-    if max(pixels.shape[:2]) > MAX_SIDE:
-        raise EngineError("not_an_image", f"{path} is larger than {MAX_SIDE} pixels on a side.", remedy)
+        return None
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise EngineError(
-            "not_an_image", f"{path} holds scene-linear values ({pixels.dtype}).", "Convert it to sRGB, 8 or 16 bits."
-        )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 

@@ -1,33 +1,30 @@
 """Movies, decoded with PyAV (FFmpeg) strictly in order.
 
-Source frame ``i`` is the picture shown at time i / fps. At a constant rate that is simply the i-th picture; footage of
-varying rate (phones) repeats or drops pictures exactly as a player would, so that it keeps in step with its sound.
+Source frame ``i`` is the picture that Blender shows for it (:class:`engine.media.timeline.Timeline`). At a constant
+rate that is the i-th picture; footage of varying rate (phones) repeats or drops pictures as a player would.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.filter import Graph
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, Interpolation
 from av.video.stream import VideoStream
 
 from engine.errors import EngineError
-from engine.media.source import FrameSource, out_of_range
+from engine.media.picture import is_hdr, upright
+from engine.media.source import FrameSource, Remark, out_of_range
+from engine.media.timeline import Timeline, read_timeline
 
-_UNSPECIFIED, _RGB = 2, 0  # AVColorSpace
-# Without full chroma swscale darkens every pixel by 1 to 2 of 255, with accurate rounding even more than without.
-_EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _SEEK_WORTHWHILE = 48  # frames; fewer are skipped faster than sought
 
 
@@ -38,22 +35,24 @@ class MovieSource(FrameSource):
             raise EngineError("missing_file", f"The driving movie {path} is missing.", "Find the file, or relink it.")
         with self._open() as container:
             stream = self._stream(container)
-            rate = stream.guessed_rate or stream.average_rate
-            if not rate:
-                raise self._not_a_movie("its frame rate is unknown")
-            self.fps = Fraction(rate)
-            self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
-            self._start = stream.start_time or 0
-            self._declared = self._declared_count(stream)
-            first = next(self._decode(container, stream), None)
+            self._timeline = self._read_timeline(container, stream)
+            self._pixel_aspect = float(stream.sample_aspect_ratio or 1)
+        self.fps = self._timeline.fps
+        with self._open() as container:
+            first = next(self._decode(container, self._stream(container)), None)
             if first is None:
                 raise self._truncated(-1)
-            height, width = _upright(first).shape[:2]
+            self._interlaced = first.interlaced_frame
+            # MPEG program streams give wrong times after a seek, and a palette travels with the first picture alone.
+            exact = container.format.name != "mpeg" and first.format.name != "pal8"
+            self._seekable = self._timeline.timed and exact
+            self.remarks = self._remarks(first)
+            height, width = upright(first, self._pixel_aspect).shape[:2]
             self.size = (width, height)
 
-    @cached_property
+    @property
     def count(self) -> int:
-        return self._declared or self._scan()
+        return self._timeline.count
 
     def files(self, indices: Sequence[int]) -> list[Path]:
         return [self.path]
@@ -62,23 +61,21 @@ class MovieSource(FrameSource):
         if start >= stop:
             return
         with self._open() as container:
-            pictures = self._seek(container, start)
             held, end, upcoming = None, 0, start
-            for picture in pictures:
-                index = self._index(picture, end)
+            for index, picture in self._shown(container, start):
                 # Until this picture's own time comes, the one before it is shown (at the very start, this one).
                 if upcoming < min(index, stop):
-                    rgb = _upright(held or picture)
+                    rgb = upright(held or picture, self._pixel_aspect)
                     while upcoming < min(index, stop):
                         yield upcoming, rgb
                         upcoming += 1
                 if upcoming >= stop:
                     return
-                held, end = picture, max(index + 1, self._end(picture, index))
+                held, end = picture, self._end(picture, index)
             if held is None:
                 raise self._truncated(-1)
             if upcoming < min(end, stop):
-                rgb = _upright(held)
+                rgb = upright(held, self._pixel_aspect)
                 while upcoming < min(end, stop):
                     yield upcoming, rgb
                     upcoming += 1
@@ -113,19 +110,46 @@ class MovieSource(FrameSource):
                 return stream
         raise self._not_a_movie("it holds no pictures")
 
-    def _seek(self, container: InputContainer, start: int) -> Iterator[VideoFrame]:
-        """Pictures from one at or before ``start`` on; from the very first if the file's index cannot be trusted."""
-        stream = self._stream(container)
-        if start >= _SEEK_WORTHWHILE:
-            container.seek(self._start + round(Fraction(start) / self.fps / self._time_base), stream=stream)
-            pictures = self._decode(container, stream)
-            first = next(pictures, None)
-            if first is not None and first.pts is not None and self._index(first, 0) <= start:
-                yield first
-                yield from pictures
-                return
-            container.seek(self._start, stream=stream)
-        yield from self._decode(container, stream)
+    def _shown(self, container: InputContainer, start: int) -> Iterator[tuple[int, VideoFrame]]:
+        """(first source frame, picture), from a picture at or before ``start`` on; from the very first where a seek
+        does not lead there."""
+        if start >= _SEEK_WORTHWHILE and self._seekable:
+            with contextlib.suppress(FFmpegError):  # some formats cannot seek: read from the start
+                stream = self._stream(container)
+                container.seek(self._timeline.time(start), stream=stream)
+                pictures = self._numbered(self._decode(container, stream))
+                first = next(pictures, None)
+                if first is not None and first[0] <= start:
+                    yield first
+                    yield from pictures
+                    return
+            with self._open() as again:
+                yield from self._numbered(self._decode(again, self._stream(again)))
+        else:
+            yield from self._numbered(self._decode(container, self._stream(container)))
+
+    def _numbered(self, pictures: Iterator[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
+        following = 0
+        for picture in self._deinterlaced(pictures):
+            timed = self._timeline.timed and picture.pts is not None
+            index = self._timeline.index(picture.pts or 0) if timed else following
+            yield index, picture
+            following = index + 1
+
+    def _deinterlaced(self, pictures: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """Interlaced pictures with both fields of one moment (FFmpeg's yadif); others as they are."""
+        if not self._interlaced:
+            yield from pictures
+            return
+        graph = None
+        for picture in pictures:
+            if graph is None:
+                graph = _yadif(picture, self._timeline.time_base)
+            graph.vpush(picture)
+            yield from _pulled(graph)
+        if graph is not None:
+            graph.vpush(None)
+            yield from _pulled(graph)
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Every picture in order, up to the first that is damaged: where it ends is for the caller to judge."""
@@ -142,32 +166,37 @@ class MovieSource(FrameSource):
         with contextlib.suppress(FFmpegError):  # good pictures from before the damage wait inside the decoder
             yield from stream.codec_context.decode(None)
 
-    def _index(self, picture: VideoFrame, following: int) -> int:
-        """The source frame at which this picture appears; ``following`` if the file gives it no time."""
-        if picture.pts is None:
-            return following
-        return round((picture.pts - self._start) * self._time_base * self.fps)
-
     def _end(self, picture: VideoFrame, index: int) -> int:
-        return index + round((picture.duration or 0) * self._time_base * self.fps)
+        """The source frame after the last one that shows ``picture``, if no other follows it."""
+        timeline = self._timeline
+        if not timeline.timed:
+            return index + 1
+        return index + timeline.frames(picture.duration or 0)
 
-    def _declared_count(self, stream: VideoStream) -> int | None:
-        if stream.duration:
-            return max(1, round(stream.duration * self._time_base * self.fps))
-        stated = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))  # Matroska, WebM
-        if stated:
-            seconds = int(stated[1]) * 3600 + int(stated[2]) * 60 + Fraction(stated[3])
-            return max(1, round((seconds - self._start * self._time_base) * self.fps))
-        return stream.frames or None
+    def _read_timeline(self, container: InputContainer, stream: VideoStream) -> Timeline:
+        try:
+            timeline = read_timeline(container, stream)
+        except FFmpegError as fault:
+            raise self._truncated(-1) from fault
+        if not timeline.count:
+            raise self._truncated(-1)
+        return timeline
 
-    def _scan(self) -> int:
-        with self._open() as container:
-            stream, packets, last = self._stream(container), 0, None
-            for packet in container.demux(stream):
-                packets += packet.size > 0
-                if packet.pts is not None:
-                    last = max(last or packet.pts, packet.pts)
-        return packets if last is None else round((last - self._start) * self._time_base * self.fps) + 1
+    def _remarks(self, first: VideoFrame) -> tuple[Remark, ...]:
+        remarks = []
+        if is_hdr(first):
+            remarks.append(
+                Remark(
+                    "hdr_tone_mapped",
+                    f"{self.path.name} is HDR; it is tone-mapped to sRGB.",
+                    "Nothing need be done. To choose the look yourself, grade it to Rec. 709 first.",
+                )
+            )
+        if first.interlaced_frame:
+            remarks.append(
+                Remark("deinterlaced", f"{self.path.name} is interlaced; it is deinterlaced.", "Nothing need be done.")
+            )
+        return tuple(remarks)
 
     def _not_a_movie(self, reason: str) -> EngineError:
         return EngineError(
@@ -182,10 +211,18 @@ class MovieSource(FrameSource):
         return EngineError("truncated_movie", f"{self.path} is damaged or was not copied to its end: {good}.", remedy)
 
 
-def _upright(picture: VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of a decoded picture, turned as its metadata says."""
-    matrix = None
-    if picture.colorspace == _UNSPECIFIED:  # the industry's convention where a file is silent
-        matrix = Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601
-    rgb = picture.reformat(format="rgb24", src_colorspace=matrix, interpolation=_EXACT).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90) % 4))
+def _yadif(picture: VideoFrame, time_base: Fraction) -> Graph:
+    """A filter that takes pictures like this one and gives as many, deinterlaced."""
+    graph = Graph()
+    source = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or time_base
+    )
+    graph.link_nodes(source, graph.add("yadif", "mode=send_frame:deint=interlaced"), graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: Graph) -> Iterator[VideoFrame]:
+    with contextlib.suppress(BlockingIOError, EOFError):
+        while True:
+            yield graph.vpull()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from engine.media.image import read_image
 from engine.protocol import Driving
 
 
+@dataclass(frozen=True)
+class Remark:
+    """Something done to the footage that its user should know; the parts are those of a protocol ``warning``."""
+
+    code: str
+    text: str
+    remedy: str
+
+
 class FrameSource(ABC):
     """Footage to read from. ``path`` is the movie, or the folder of the sequence."""
 
@@ -25,6 +35,7 @@ class FrameSource(ABC):
     """Frames a second, exact."""
     size: tuple[int, int]
     """Width and height of the upright picture, pixels."""
+    remarks: tuple[Remark, ...] = ()
 
     @property
     @abstractmethod
@@ -110,6 +121,30 @@ class SequenceSource(FrameSource):
                 "Put the file back, or leave that frame out of the range.",
             )
         return path
+
+
+class Player:
+    """Frames of a ``source`` by number, decoded in step with a caller that mostly goes forward."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self._at, self._rgb = -1, np.empty((0, 0, 3), np.uint8)
+        self._frames: Generator[tuple[int, np.ndarray], None, None] | None = None
+
+    def frame(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 sRGB; raises EngineError as :meth:`FrameSource.frames` does."""
+        if self._frames is None or index < self._at:
+            self.close()
+            self._frames, self._at = self._source.frames(index, self._source.count), -1
+        while self._at < index:
+            self._at, self._rgb = next(self._frames)
+        return self._rgb
+
+    def close(self) -> None:
+        """Close the footage."""
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
 
 
 def out_of_range(path: Path, index: int, count: int) -> EngineError:

@@ -32,7 +32,7 @@ class Footage(MotionSource):
 
     def __init__(self, source: FrameSource, analysed: tuple[int, int] | None = None) -> None:
         self.source = source
-        self.path, self.rate = source.path, source.fps
+        self.path, self.rate, self.remarks = source.path, source.fps, source.remarks
         self.start, self.stop = analysed or (0, source.count)
         source.check([self.stop - 1])
         if self.stop - self.start > MAX_FRAMES:

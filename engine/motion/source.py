@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
+from engine.media.source import Remark
 from engine.motion.motion import Motion
 from engine.progress import Emit
 
@@ -30,6 +31,8 @@ class MotionSource(ABC):
     rate: Fraction
     """Frames a second, exact."""
     detector: str | None = None
+    remarks: tuple[Remark, ...] = ()
+    """What was done to the footage that its user should know."""
 
     @abstractmethod
     def motion(

@@ -1,46 +1,65 @@
-"""The one interface behind which every reenactment system stands."""
+"""The one interface of every reenactment system."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine import catalog
+from engine.face.portrait import Portrait
 
 if TYPE_CHECKING:
-    from engine.face.subject import FaceFit
+    from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
     from engine.motion.motion import MotionFrame
 
-
-@dataclass(frozen=True)
-class Portrait:
-    """A reference image: ``rgb`` (H, W, 3) uint8 sRGB, the file it came from, and the fitted face.
-
-    ``face`` is None only for systems that are not ``driven``.
-    """
-
-    path: Path
-    rgb: np.ndarray
-    face: FaceFit | None = None
+__all__ = ["Portrait", "Subject", "System", "WarpedSubject"]
 
 
 class Subject(ABC):
-    """One person, prepared once from one to K portraits; ``size`` (width, height) is that of every drawn frame.
-    ``networks`` says for people what its networks really run on, if it has any."""
+    """One person, prepared once from one or several portraits; the frames have the size of the first."""
 
-    size: tuple[int, int]
     networks: str = ""
+    """For people: what its networks run on, if it has any."""
+
+    window: int = 0
+    """Frames of motion that it sees on both sides of the one it draws; from the catalog."""
+
+    def __init__(self, portraits: list[PortraitInputs]) -> None:
+        self.portraits = portraits
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of every frame."""
+        return self.portraits[0].size
+
+    def inputs(
+        self,
+        motion: MotionFrame | None = None,
+        window: Sequence[MotionFrame] = (),
+        driver_image: np.ndarray | None = None,
+    ) -> FrameInputs:
+        """What :meth:`draw` is told of a frame, see :class:`engine.geometry.frame_inputs.FrameInputs`."""
+        from engine.geometry.frame_inputs import FrameInputs
+
+        return FrameInputs(self.portraits[0], motion, window, driver_image)
 
     @abstractmethod
-    def draw(self, motion: MotionFrame | None) -> np.ndarray:
-        """One frame, (H, W, 3) uint8 sRGB, of the already retargeted ``motion`` (None when none is needed)."""
+    def draw(self, inputs: FrameInputs) -> np.ndarray:
+        """One frame, (H, W, 3) uint8 sRGB."""
 
     def close(self) -> None:
         """Release memory; the subject is unusable afterwards."""
+
+
+class WarpedSubject(Subject):
+    """The portrait moved by geometry alone."""
+
+    def draw(self, inputs: FrameInputs) -> np.ndarray:
+        return inputs["frame"]
 
 
 class System(ABC):
@@ -57,10 +76,30 @@ class System(ABC):
         self.options = options
 
     @property
+    def info(self) -> catalog.SystemInfo:
+        """Its entry in the catalog."""
+        return catalog.SYSTEMS_BY_NAME[self.name]
+
+    @property
     def driven(self) -> bool:
         """Whether it follows a motion at all."""
-        return catalog.SYSTEMS_BY_NAME[self.name].driven
+        return self.info.driven
+
+    @property
+    def side(self) -> int:
+        """Width of the square pictures that it reads, pixels."""
+        return 256
+
+    def prepare(self, portraits: list[Portrait]) -> Subject:
+        """Everything that depends on the portraits only; may be slow. It draws from as many of them as the catalog
+        says; further ones have sharpened the identity when they were fitted."""
+        from engine.geometry.frame_inputs import PortraitInputs
+
+        used = portraits[: self.info.portraits]
+        subject = self.subject([PortraitInputs(portrait, self.info.needs, self.side) for portrait in used])
+        subject.window = self.info.window
+        return subject
 
     @abstractmethod
-    def prepare(self, portraits: list[Portrait]) -> Subject:
-        """Everything that depends on the portraits only; may be slow."""
+    def subject(self, portraits: list[PortraitInputs]) -> Subject:
+        """What draws these ``portraits``."""

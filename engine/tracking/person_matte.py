@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import cv2
@@ -29,3 +30,9 @@ class PersonMatte:
 
     def close(self) -> None:
         self._graph.close()
+
+
+def person_matte(rgb: np.ndarray) -> np.ndarray:
+    """:class:`PersonMatte` of one picture."""
+    with closing(PersonMatte()) as segment:
+        return segment(rgb)

@@ -1,42 +1,17 @@
 """Pairs of frames into a dict of torch tensors: the only form in which a task sees data.
 
-A key is ``ROLE_LABEL``. Roles: ``source``, ``driving`` (one person), ``cross_source``, ``cross`` (the driving motion on
-another identity, and a portrait of that one). Labels, for a batch of B pictures S wide:
+A key is ``ROLE_LABEL``. The roles ``source``, ``driving`` (one person), ``cross_source`` and ``cross`` (the driving
+motion on another identity, and a portrait of that one) have the labels of :data:`engine.training.sample.OF_FRAME`;
+``sources`` has the same of all K source frames, (B, K, …). ``inputs`` has the arrays of
+:data:`engine.geometry.frame_inputs.FIELDS`. ``flow`` and ``flow_visible`` of the pair have no role.
 
-==================  =======================  =========================================================================
-``image``           (B, 3, S, S) float32     −1…1, display-referred sRGB
-``matte``           (B, 1, S, S) float32     0…1, 1 is person
-``parsing``         (B, S, S) int64          class of ``studio.scene.Parsing``
-``pncc``            (B, 3, S, S) float32     0…1, 0 where there is none
-``depth``           (B, 1, S, S) float32     cm, 0 in the background
-``landmarks68``     (B, 68, 2) float32       (x, y) on the grid, see below
-``visible68``       (B, 68) float32          0 or 1
-``dense``           (B, 468, 3) float32      (x, y) on the grid and z in its unit, negative towards the camera
-``dense_visible``   (B, 468) float32         0 or 1
-``identity``        (B, K) float32           face model's coefficients
-``expression``      (B, E) float32           face model's weights
-``gaze``            (B, 2, 2) float32        radians, left eye first, (pitch, yaw)
-``rotation``        (B, 3, 3) float32        head to camera
-``translation``     (B, 3) float32           cm
-``focal``           (B,) float32             in widths
-``person``          (B,) int64               number of the sitter
-``face``            (B,) float32             1 where there is a face; all labels of a picture without one are 0
-==================  =======================  =========================================================================
-
-and of the pair: ``flow`` (B, 2, S, S) float32, for each pixel of driving the offset (x, y) on the grid to the same
-point in source, and ``flow_visible`` (B, 1, S, S) float32.
-
-Of a pair's ``Warp``, all float32 but the last: ``warp_image`` (B, 3, S, S) −1…1, ``warp_pncc`` and ``warp_source_pncc``
-(B, 3, S, S) 0…1, ``warp_flow`` (B, 2, S, S) offsets on the grid as ``flow``, ``warp_hidden`` (B, 1, S, S) 0…1,
-``warp_stretch`` (B, 1, S, S) −4…4, ``warp_part`` (B, S, S) int64 of 0…3.
-
-The grid: −1 and 1 are the *centres* of the first and last pixel, which is ``align_corners=True`` everywhere.
+Tensors have the batch first, then channels: pictures (B, 3, S, S) float32 in −1…1, classes (B, S, S) int64, points
+(B, P, 2 or 3) and flow (B, 2, S, S) on the grid of :mod:`engine.geometry.fields`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,16 +20,13 @@ from torch.nn import functional
 
 from engine.errors import EngineError
 from engine.face import model as face_model
-from engine.training.sample import Frame, Pair
+from engine.geometry import frame_inputs
+from engine.geometry.fields import Field
+from engine.training.sample import LABELS, OF_FRAME, OF_PAIR, Frame, Pair
 
 Batch = dict[str, Tensor]
 
-ROLES = ("cross_source", "source", "driving", "cross")  # the longer name first: keys are told apart by prefix
-LABELS = (
-    *("image", "matte", "parsing", "pncc", "depth", "landmarks68", "visible68", "dense", "dense_visible"),
-    *("identity", "expression", "gaze", "rotation", "translation", "focal", "person", "face"),
-)
-OF_PAIR = ("flow", "flow_visible")
+ROLES = ("cross_source", "sources", "source", "driving", "cross", "inputs")  # prefixes, the longer ones first
 
 
 def collate(pairs: Sequence[Pair], wanted: Iterable[str]) -> Batch:
@@ -76,14 +48,10 @@ def arrays(pairs: Sequence[Pair], wanted: Iterable[str]) -> dict[str, np.ndarray
     return made
 
 
-def to_grid(pixels: Any, size: int) -> Any:
-    """Pixels (…, 2), centres at +.5, to the grid."""
-    return (pixels - 0.5) * (2 / (size - 1)) - 1
-
-
-def to_pixels(grid: Any, size: int) -> Any:
-    """The inverse of :func:`to_grid`."""
-    return (grid + 1) * ((size - 1) / 2) + 0.5
+def inputs_of(wanted: Iterable[str]) -> tuple[str, ...]:
+    """The frame inputs among these keys, in the order of FIELDS."""
+    asked = {_split(key.removesuffix("?")) for key in wanted}
+    return tuple(name for name in frame_inputs.FIELDS if ("inputs", name) in asked)
 
 
 def identity_grid(height: int, width: int, like: Tensor) -> Tensor:
@@ -103,88 +71,44 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def _array(pair: Pair, key: str) -> np.ndarray:
-    if key in OF_PAIR:
-        value = getattr(pair, key)
-        if value is None:
-            raise _missing(key)
-        return _grid_flow(value) if key == "flow" else value.astype(np.float32)[None]
-    if key.startswith("warp_"):
-        if pair.warp is None:
-            raise _missing(key)
-        return _of_warp(getattr(pair.warp, key[len("warp_") :], None), key)
-    role = next((role for role in ROLES if key.startswith(f"{role}_")), None)
-    label = key[len(role) + 1 :] if role else key
-    if role is None or label not in LABELS:
+    role, label = _split(key)
+    fields = {"": OF_PAIR, "inputs": frame_inputs.FIELDS}.get(role, OF_FRAME)
+    if label not in fields:
         raise ValueError(f"no batch has a field {key!r}")
-    frame = getattr(pair, role)
-    if frame is None:
-        raise _missing(key)
-    return _label(frame, label, key)
-
-
-def _of_warp(value: np.ndarray | None, key: str) -> np.ndarray:
+    if role == "sources":
+        return np.stack([_label(frame, label, key) for frame in pair.sources])
+    part = pair if role == "" else getattr(pair, role)
+    if isinstance(part, Frame):
+        return _label(part, label, key)
+    value = part.get(label) if isinstance(part, dict) else getattr(part, label, None)
     if value is None:
-        raise ValueError(f"no batch has a field {key!r}")
-    if key == "warp_part":
-        return value.astype(np.int64)
-    if key == "warp_flow":
-        return _grid_flow(value)
-    if key == "warp_image":
-        return _picture(value)
-    if key == "warp_hidden":
-        return value[None].astype(np.float32) * np.float32(1 / 255)
-    planes = np.atleast_3d(value.astype(np.float32)).transpose(2, 0, 1)
-    return np.ascontiguousarray(planes)
+        raise _missing(key)
+    return fields[label].kind.tensor(value, len(pair.source.image))
 
 
-def _grid_flow(offsets: np.ndarray) -> np.ndarray:
-    """(S, S, 2) pixels to (2, S, S) on the grid."""
-    return np.ascontiguousarray(offsets.astype(np.float32).transpose(2, 0, 1) * np.float32(2 / (len(offsets) - 1)))
-
-
-def _picture(rgb: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) * np.float32(2 / 255) - 1
+def _split(key: str) -> tuple[str, str]:
+    """Role and label of a key; the role of a pair's own label is empty."""
+    role = next((role for role in ROLES if key.startswith(f"{role}_")), "")
+    return role, key.removeprefix(f"{role}_") if role else key
 
 
 def _label(frame: Frame, label: str, key: str) -> np.ndarray:
     value, size = getattr(frame, label), frame.image.shape[0]
-    if value is None or (not frame.face and label in _EMPTY):
-        if frame.face or label not in _EMPTY:
-            raise _missing(key)
-        return _EMPTY[label](size)
-    if label == "image":
-        return _picture(value)
-    if label == "matte":
-        return value[None].astype(np.float32) * np.float32(1 / 255)
-    if label == "pncc":
-        return np.ascontiguousarray(value.transpose(2, 0, 1).astype(np.float32))
-    if label == "depth":
-        depth = value[None].astype(np.float32)
-        return np.where(np.isfinite(depth), depth, np.float32(0))
-    if label == "landmarks68":
-        return to_grid(value, size).astype(np.float32)
-    if label == "dense":
-        return np.concatenate([to_grid(value[:, :2], size), value[:, 2:] * (2 / (size - 1))], axis=1).astype(np.float32)
-    if label in ("parsing", "person"):
-        return np.asarray(value, np.int64)
-    return np.asarray(value, np.float32)
+    if not frame.face and label in LABELS and label != "image":
+        return _empty(LABELS[label], size)
+    if value is None:
+        raise _missing(key)
+    return OF_FRAME[label].kind.tensor(value, size)
+
+
+def _empty(field: Field, size: int) -> np.ndarray:
+    """What a picture without a face is given."""
+    model = face_model.load()
+    shape = field.dims({"S": size, "K": len(model.identity), "E": len(model.expression)})
+    return np.zeros_like(field.kind.tensor(np.zeros(shape, field.kind.dtype), size))
 
 
 def _missing(key: str) -> EngineError:
-    remedy = "Draw the shards with --warp." if key.startswith("warp_") else "Train it from the studio or its shards."
+    inputs = key.startswith("inputs_")
+    remedy = "Draw the shards with --warp." if inputs else "Train it from the studio or its shards."
     return EngineError("missing_label", f"The data have no {key}, which this task needs.", remedy)
-
-
-def _zeros(*shape: int) -> Any:
-    return lambda size: np.zeros([size if n == -1 else n for n in shape], np.float32)
-
-
-# What a picture without a face is given.
-_EMPTY = {
-    "matte": _zeros(1, -1, -1), "pncc": _zeros(3, -1, -1), "depth": _zeros(1, -1, -1),
-    "parsing": lambda size: np.zeros((size, size), np.int64),
-    "landmarks68": _zeros(68, 2), "visible68": _zeros(68), "dense": _zeros(468, 3), "dense_visible": _zeros(468),
-    "identity": lambda size: np.zeros(len(face_model.load().identity), np.float32),
-    "expression": lambda size: np.zeros(len(face_model.load().expression), np.float32),
-    "gaze": _zeros(2, 2), "rotation": _zeros(3, 3), "translation": _zeros(3), "focal": _zeros(),
-}  # fmt: skip

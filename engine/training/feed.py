@@ -34,22 +34,22 @@ Opener = Callable[[], Samples]
 @dataclass(frozen=True)
 class Open:
     """Opens a recipe's data, here or in a worker process; ``held_out`` those that are measured and not trained on.
-    ``warped`` adds to pairs of the studio and of footage what mesh_warp makes of them; shards have it or not."""
+    ``inputs`` are the frame inputs that are added to pairs of the studio and of footage; shards have them or not."""
 
     data: Data
     assets: Path | None = None
     held_out: bool = False
-    warped: bool = False
+    inputs: tuple[str, ...] = ()
 
     def __call__(self) -> Samples:
-        samples = self._unwarped()
-        if self.warped and self.data.source != "shards":
+        samples = self._opened()
+        if self.inputs and self.data.source != "shards":
             from engine.training.warped import Warped
 
-            return Warped(samples)
+            return Warped(samples, self.inputs)
         return samples
 
-    def _unwarped(self) -> Samples:
+    def _opened(self) -> Samples:
         if self.data.source == "studio":
             from engine.training.studio import dataset
 

@@ -31,6 +31,7 @@ from engine.media.image import IMAGE_SUFFIXES
 from engine.media.source import FrameSource, open_source
 from engine.motion.footage import CachedAnalysis
 from engine.motion.motion import Motion
+from engine.training import shards
 from engine.training.portrait import Portrait, portrait_of
 from engine.training.records import Layout, Parts
 from engine.training.resize import smaller_frame
@@ -187,7 +188,7 @@ def _records(path: Path, cache: Path, size: int, detector: str) -> Records:
     """The kept frames of one clip, from the cache or made now."""
     source = open_source(driving_from(path), _SEQUENCE_RATE)
     motion, analysis = _analysed(cache, source, detector)
-    key = hashlib.sha256(json.dumps([analysis, VERSION, size]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([analysis, VERSION, shards.VERSION, size]).encode()).hexdigest()[:16]
     folder = cache / f"{path.stem[:40]}.{key}"
     portrait = portrait_of(motion)
     kept = _kept(motion, portrait)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.face import model as face_model
-from engine.training import manifest, recipe, shard_writer, tasks
+from engine.training import manifest, recipe, shard_writer, tasks, warped
 from engine.training.studio.library import builtin
 from engine.training.studio.library.library import digest_of
 
@@ -80,13 +80,15 @@ def _shards(data: dict[str, Any], folder: str) -> str | None:
     words = [_TRAIN, "shards", "--out", folder, "--count", data["count"], "--size", layout["size"]]
     words += ["--seed", source["seed"]]
     usual = shard_writer.arguments()
-    for name in ("split", "sittings", "negatives", "loose", "blinks", "profile", "tracked"):
+    for name in ("split", "sittings", "negatives", "loose", "blinks", "sources", "profile", "tracked"):
         if source.get(name, usual.get_default(name)) != usual.get_default(name):
             words += [f"--{name}", source[name]]
     fields = tuple(name for name in layout["fields"] if name != "warp")
     if fields != shard_writer.USUAL:
         words += ["--fields", ",".join(fields)]
     words += [f"--{name}" for name in ("cross", "warp", "apart") if source.get(name)]
+    if (inputs := tuple(layout.get("inputs") or warped.USUAL)) != warped.USUAL:
+        words.insert(words.index("--warp") + 1, ",".join(inputs))
     words += _assets(source) if _kind(source) == "studio" else ["--data", "CLIPS"]
     return " ".join(map(str, words))
 

@@ -9,45 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from engine.training.sample import Frame, Warp
+from engine.geometry import frame_inputs
+from engine.geometry.fields import Field
+from engine.training.sample import LABELS, OF_PAIR, Frame
 
-# S is the picture's side, K and E the face model's identities and expressions.
-FRAME_FIELDS: dict[str, tuple[str, tuple[int | str, ...]]] = {
-    "image": ("u1", ("S", "S", 3)),
-    "matte": ("u1", ("S", "S")),
-    "parsing": ("u1", ("S", "S")),
-    "pncc": ("<f2", ("S", "S", 3)),
-    "depth": ("<f2", ("S", "S")),
-    "landmarks68": ("<f4", (68, 2)),
-    "visible68": ("?", (68,)),
-    "dense": ("<f4", (468, 3)),
-    "dense_visible": ("?", (468,)),
-    "identity": ("<f4", ("K",)),
-    "expression": ("<f4", ("E",)),
-    "gaze": ("<f4", (2, 2)),
-    "rotation": ("<f4", (3, 3)),
-    "translation": ("<f4", (3,)),
-    "focal": ("<f4", ()),
-}
-MOTION_FIELDS = {"flow": ("<f2", ("S", "S", 2)), "flow_visible": ("?", ("S", "S"))}
-WARP_FIELDS = {
-    "image": ("u1", ("S", "S", 3)),
-    "pncc": ("<f2", ("S", "S", 3)),
-    "source_pncc": ("<f2", ("S", "S", 3)),
-    "flow": ("<f2", ("S", "S", 2)),
-    "hidden": ("u1", ("S", "S")),
-    "stretch": ("<f2", ("S", "S")),
-    "part": ("u1", ("S", "S")),
-}
-FIELDS = (*FRAME_FIELDS, *MOTION_FIELDS, "warp")
+FIELDS = (*LABELS, *OF_PAIR)
 MAX_SIZE = 4096
 
-Parts = Mapping[str, Frame | Warp | np.ndarray | None]
+Parts = Mapping[str, Frame | np.ndarray | Mapping[str, np.ndarray] | None]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a record holds: a frame for each name of ``frames``, and the ``fields`` of FIELDS that are kept of them.
+    """What a record holds: a frame for each name of ``frames``, those ``fields`` of :data:`FIELDS` that are kept, and
+    the frame ``inputs`` that are kept.
 
     ``size`` is the pictures' side in pixels, ``identity`` and ``expression`` the lengths of those coefficients.
     A frame or label that one sample lacks is noted as unknown in its record.
@@ -58,6 +33,7 @@ class Layout:
     size: int
     identity: int
     expression: int
+    inputs: tuple[str, ...] = ()
 
     @classmethod
     def of_json(cls, data: dict[str, Any]) -> Layout:
@@ -66,9 +42,12 @@ class Layout:
             tuple(map(str, data["frames"])),
             tuple(map(str, data["fields"])),
             *(int(data[name]) for name in ("size", "identity", "expression")),
+            tuple(map(str, data["inputs"])),
         )
         if not layout.frames or not set(layout.fields) <= set(FIELDS) or "image" not in layout.fields:
             raise ValueError(f"its fields are {layout.fields}")
+        if not set(layout.inputs) <= set(frame_inputs.STORABLE):
+            raise ValueError(f"its frame inputs are {layout.inputs}")
         if not (0 < layout.size <= MAX_SIZE and 0 <= layout.identity <= 1 << 16 and 0 <= layout.expression <= 1 << 16):
             raise ValueError("its dimensions are impossible")
         return layout
@@ -79,12 +58,12 @@ class Layout:
     @functools.cached_property
     def dtype(self) -> np.dtype:
         """One record."""
-        labels = [(name, kind, self._shape(shape)) for name, (kind, shape) in self._kept(FRAME_FIELDS).items()]
-        frame = np.dtype([("known", "<u4"), ("person", "<i8"), ("face", "?"), *labels], align=True)
-        motion = [(name, kind, self._shape(shape)) for name, (kind, shape) in self._kept(MOTION_FIELDS).items()]
-        pictures = [(name, kind, self._shape(shape)) for name, (kind, shape) in WARP_FIELDS.items()]
-        warp = [("warp", np.dtype(pictures, align=True))] if "warp" in self.fields else []
-        return np.dtype([("known", "<u4"), *((name, frame) for name in self.frames), *motion, *warp], align=True)
+        frame = [("known", "<u4"), ("person", "<i8"), ("face", "?"), *self._columns(self._labels)]
+        parts = [("known", "<u4"), *((name, np.dtype(frame, align=True)) for name in self.frames)]
+        parts += self._columns(self._motion)
+        if self.inputs:
+            parts.append(("inputs", np.dtype(self._columns(self._inputs), align=True)))
+        return np.dtype(parts, align=True)
 
     def pack(self, parts: Parts) -> np.ndarray:
         """One record () of frames and motion fields by name; what it has no room for is left out."""
@@ -97,9 +76,9 @@ class Layout:
             known |= 1 << bit
             if isinstance(part, Frame):
                 self._pack_frame(record[name], part)
-            elif isinstance(part, Warp):
-                for label in WARP_FIELDS:
-                    _put(record[name], label, getattr(part, label))
+            elif isinstance(part, Mapping):
+                for label in self.inputs:
+                    _put(record[name], label, part[label])
             else:
                 _put(record, name, part)
         record["known"] = known
@@ -111,20 +90,32 @@ class Layout:
         return {name: self._part(record[name], name) for bit, name in enumerate(self._parts) if known >> bit & 1}
 
     @functools.cached_property
+    def _labels(self) -> dict[str, Field]:
+        return {name: field for name, field in LABELS.items() if name in self.fields}
+
+    @functools.cached_property
+    def _motion(self) -> dict[str, Field]:
+        return {name: field for name, field in OF_PAIR.items() if name in self.fields}
+
+    @functools.cached_property
+    def _inputs(self) -> dict[str, Field]:
+        return {name: frame_inputs.FIELDS[name] for name in self.inputs}
+
+    @functools.cached_property
     def _parts(self) -> tuple[str, ...]:
         """What a record may know, in the order of its bits."""
-        return (*self.frames, *self._kept(MOTION_FIELDS), *(["warp"] if "warp" in self.fields else []))
+        return (*self.frames, *self._motion, *(["inputs"] if self.inputs else []))
 
-    def _part(self, record: np.ndarray, name: str) -> Frame | Warp | np.ndarray:
+    def _part(self, record: np.ndarray, name: str) -> Frame | np.ndarray | dict[str, np.ndarray]:
         if name in self.frames:
             return self._frame(record)
-        if name == "warp":
-            return Warp(**{label: record[label].copy() for label in WARP_FIELDS})
+        if name == "inputs":
+            return {label: record[label].copy() for label in self.inputs}
         return record.copy()
 
     def _pack_frame(self, record: np.ndarray, frame: Frame) -> None:
         known = 0
-        for bit, name in enumerate(self._kept(FRAME_FIELDS)):
+        for bit, name in enumerate(self._labels):
             value = getattr(frame, name)
             if value is not None:
                 known |= 1 << bit
@@ -134,18 +125,15 @@ class Layout:
     def _frame(self, record: np.ndarray) -> Frame:
         known = int(record["known"])
         labels: dict[str, Any] = {
-            name: record[name].copy() for bit, name in enumerate(self._kept(FRAME_FIELDS)) if known >> bit & 1
+            name: record[name].copy() for bit, name in enumerate(self._labels) if known >> bit & 1
         }
         if "focal" in labels:
             labels["focal"] = float(labels["focal"])
         return Frame(person=int(record["person"]), face=bool(record["face"]), **labels)
 
-    def _kept(self, table: dict[str, Any]) -> dict[str, Any]:
-        return {name: spec for name, spec in table.items() if name in self.fields}
-
-    def _shape(self, shape: tuple[int | str, ...]) -> tuple[int, ...]:
+    def _columns(self, fields: dict[str, Field]) -> list[Any]:
         sides = {"S": self.size, "K": self.identity, "E": self.expression}
-        return tuple(sides[n] if isinstance(n, str) else n for n in shape)
+        return [(name, field.kind.dtype, field.dims(sides)) for name, field in fields.items()]
 
 
 def _put(record: np.ndarray, name: str, value: Any) -> None:

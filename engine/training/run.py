@@ -50,12 +50,13 @@ def command(argv: list[str]) -> int:
 
 
 def _train(recipe: Recipe, options: argparse.Namespace) -> int:
+    from engine.training.batch import inputs_of
     from engine.training.feed import Open
     from engine.training.loop import Trainer
     from engine.training.report import Report
     from engine.training.tasks import fields
 
-    data = Open(recipe.data, options.assets, warped=any(field.startswith("warp_") for field in fields(recipe.task)))
+    data = Open(recipe.data, options.assets, inputs=inputs_of(fields(recipe.task)))
     folder = options.out or Path("runs") / recipe.name
     trainer = Trainer(recipe, folder, data)
     if options.resume:

@@ -1,35 +1,52 @@
-"""What a recipe trains on, whoever made it: the studio on the fly, a shard of rendered frames, or a studio's own clips.
+"""Training samples, whoever makes them: the studio, a shard of rendered frames, or a user's own clips.
 
-A :class:`Frame` is a square picture of one face with its labels; a :class:`Pair` is two frames of one person and the
-exact motion between them. A :class:`Samples` gives the pair of any number, the same one every time, so that the
-position in the data is one integer.
+A :class:`Frame` is a square picture of one face with its labels. A :class:`Pair` holds frames of one person and the
+exact motion between them. A :class:`Samples` gives the same pair for the same number every time, so the position in the
+data is one integer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from engine.geometry.fields import Classes, Code, Depth, Field, Flags, Flow, Kind, Mask, Number, Picture, Points, Share
+
+# The labels of a frame. S is its width in pixels, K and E the face model's identities and expressions.
+LABELS: dict[str, Field] = {
+    "image": Field(Picture(), ("S", "S", 3), "display-referred sRGB"),
+    "matte": Field(Share(), ("S", "S"), "1 is person"),
+    "parsing": Field(Classes(), ("S", "S"), "class of ``studio.stage.scene.Parsing``"),
+    "pncc": Field(Code(), ("S", "S", 3), "PNCC as in 3DDFA_V2, 0 where there is no mesh"),
+    "depth": Field(Depth(), ("S", "S"), "cm, infinity in the background"),
+    "landmarks68": Field(Points(), (68, 2), "iBUG's 68 points"),
+    "visible68": Field(Flags(), (68,), "whether they are seen"),
+    "dense": Field(Points(), (468, 3), "MediaPipe's points; z from the head's centre, negative towards the camera"),
+    "dense_visible": Field(Flags(), (468,), "whether they are seen"),
+    "identity": Field(Kind(), ("K",), "coefficients of the face model"),
+    "expression": Field(Kind(), ("E",), "weights of the face model's expressions"),
+    "gaze": Field(Kind(), (2, 2), "left eye first, (pitch, yaw) in radians"),
+    "rotation": Field(Kind(), (3, 3), "head to camera"),
+    "translation": Field(Kind(), (3,), "cm"),
+    "focal": Field(Kind(), (), "focal length in widths of the picture"),
+}
+OF_FRAME = {
+    **LABELS,
+    "person": Field(Number(), (), "number of the person in these data"),
+    "face": Field(Kind(), (), "1 where there is a face; without one all labels are 0"),
+}
+OF_PAIR: dict[str, Field] = {
+    "flow": Field(Flow(), ("S", "S", 2), "for each pixel of driving, the offset to the same point in source"),
+    "flow_visible": Field(Mask(), ("S", "S"), "that point is seen in both"),
+}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One square picture, S pixels wide, and what is known of it. None where the maker cannot know.
-
-    Pictures: ``image`` (S, S, 3) uint8 display-referred sRGB; ``matte`` (S, S) uint8, 255 is person; ``parsing`` (S, S)
-    uint8 of ``studio.scene.Parsing``; ``pncc`` (S, S, 3) float16 in 0…1, the place on the face model's mean head
-    normalised by its bounds, 0 where there is none (3DDFA_V2's projected normalised coordinate code); ``depth`` (S, S)
-    float16 cm, infinity in the background.
-
-    Points, in pixels of this frame: ``landmarks68`` (68, 2) float32, ``visible68`` (68,) bool, ``dense`` (468, 3)
-    float32 with z in pixels, negative towards the camera from the head's centre, ``dense_visible`` (468,) bool.
-
-    Coefficients of the face model: ``identity`` (K,), ``expression`` (E,), ``gaze`` (2, 2) radians as in
-    ``studio.scene.HeadState``, ``rotation`` (3, 3), ``translation`` (3,) cm, ``focal`` in widths; all float32.
-
-    ``person`` numbers the sitter within its source; ``face`` is 1 where there is a face at all (0: a negative).
-    """
+    """One square picture and what is known of it, by the names, shapes and units of :data:`LABELS`; None where the
+    maker cannot know. Arrays have the dtype in which their kind is stored."""
 
     image: np.ndarray
     person: int
@@ -55,34 +72,13 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Warp:
-    """What ``mesh_warp`` makes of a pair's source, driven by the true or the tracked state of its driving frame.
-
-    ``image`` (S, S, 3) uint8 the finished frame. Of the bare mesh with the source's identity: ``pncc`` (S, S, 3)
-    float16 in 0…1 as it is posed and expressed in the driving frame, ``source_pncc`` as it lies in the source, 0 where
-    there is no mesh. Of the new frame, as in ``systems.identity_matched.conditions``: ``flow`` (S, S, 2) float16 from
-    each pixel the offset (x, y) in pixels to its place in the source, ``hidden`` (S, S) uint8, 255 where the source
-    does not show what belongs there, ``stretch`` (S, S) float16 log2 of how much its area is magnified, −4…4,
-    ``part`` (S, S) uint8: 0 no mesh, 1 skin, 2 eyeball or socket, 3 the inside of the mouth.
-    """
-
-    image: np.ndarray
-    pncc: np.ndarray
-    source_pncc: np.ndarray
-    flow: np.ndarray
-    hidden: np.ndarray
-    stretch: np.ndarray
-    part: np.ndarray
-
-
-@dataclass(frozen=True)
 class Pair:
-    """Two frames of one person and, where known, the motion between them.
+    """Frames of one person and, where it is known, the motion between them.
 
-    ``flow`` (S, S, 2) float16: for each pixel of ``driving``, where the same surface point lies in ``source``, as an
-    offset (x, y) in pixels; ``flow_visible`` (S, S) bool: that point is seen in both. ``cross`` is the driving motion
-    on another identity (ground truth for cross-identity), ``cross_source`` a portrait of that identity. ``warp`` is
-    what geometry alone makes of ``source``.
+    ``flow`` and ``flow_visible`` lead from ``driving`` to ``source``, see :data:`OF_PAIR`. ``cross`` shows the driving
+    motion on another identity (ground truth for cross-identity), ``cross_source`` is a portrait of that identity.
+    ``inputs`` are arrays of :data:`engine.geometry.frame_inputs.FIELDS` as stored, of ``source`` driven by ``driving``.
+    ``others`` are further frames of the person, for systems that draw from several portraits.
     """
 
     source: Frame
@@ -91,7 +87,32 @@ class Pair:
     flow_visible: np.ndarray | None = None
     cross_source: Frame | None = None
     cross: Frame | None = None
-    warp: Warp | None = None
+    inputs: dict[str, np.ndarray] | None = None
+    others: tuple[Frame, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Frame, ...]:
+        """All K source frames."""
+        return (self.source, *self.others)
+
+    def parts(self) -> dict[str, Any]:
+        """Everything by name; further source frames are called ``source_2``, ``source_3`` …"""
+        parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "others"}
+        return parts | {source_name(k): frame for k, frame in enumerate(self.sources)}
+
+    @classmethod
+    def of_parts(cls, parts: dict[str, Any]) -> Pair:
+        """The inverse of :meth:`parts`; what is missing is None."""
+        known = {field.name: parts[field.name] for field in fields(cls) if field.name in parts}
+        others = []
+        while (name := source_name(len(others) + 1)) in parts:
+            others.append(parts[name])
+        return cls(**known, others=tuple(others))
+
+
+def source_name(k: int) -> str:
+    """The name of source frame ``k``, counted from 0, among a pair's parts."""
+    return "source" if k == 0 else f"source_{k + 1}"
 
 
 class Samples(Protocol):

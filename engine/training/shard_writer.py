@@ -15,15 +15,17 @@ from typing import Any
 from engine.cli.console import Console
 from engine.errors import EngineError
 from engine.face import model as face_model
+from engine.geometry.frame_inputs import STORABLE
 from engine.media.image import whole_file, write_atomic, write_fault
 from engine.progress import Progress
+from engine.training import warped
 from engine.training.records import FIELDS, MAX_SIZE, Layout, Parts
-from engine.training.sample import Samples
-from engine.training.shards import INDEX, MAX_COUNT, PAIR, Plan, Records, read_index, shard_name
+from engine.training.sample import Samples, source_name
+from engine.training.shards import INDEX, MAX_COUNT, Plan, Records, read_index, shard_name
 from engine.training.workers import pool as workers_of
 
 CROSS = ("cross_source", "cross")
-USUAL = tuple(name for name in FIELDS if name not in ("depth", "warp"))
+USUAL = tuple(name for name in FIELDS if name != "depth")
 
 
 def command(argv: list[str]) -> int:
@@ -33,9 +35,9 @@ def command(argv: list[str]) -> int:
     if options.tracked and not options.warp:
         parser.error("--tracked goes with --warp")
     progress = Progress(Console(options.count), "render", options.count)
-    fields = (*options.fields, "warp") if options.warp else options.fields
-    wanted = options.count, options.size, fields, options.cross
-    build(options.out, _maker(options), *wanted, options.workers, progress.update)
+    plan = {"inputs": options.warp or (), "sources": options.sources, "cross": options.cross}
+    wanted = options.count, options.size, options.fields
+    build(options.out, _maker(options), *wanted, workers=options.workers, on_record=progress.update, **plan)
     print(f"{options.out}: {options.count} pairs, sha256 {Records(options.out).sha256}")
     return 0
 
@@ -44,7 +46,7 @@ def arguments() -> argparse.ArgumentParser:
     """The command's, with their defaults."""
     parser = argparse.ArgumentParser(
         "python -m engine train shards",
-        description="Render samples ahead; an interrupted run goes on where it stopped.",
+        description="Render samples ahead; an interrupted run continues where it stopped.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of shards")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="pairs of frames")
@@ -55,14 +57,22 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, metavar="DIR", help="take a folder of clips instead of the studio")
     parser.add_argument("--fields", type=_names, default=USUAL, help=f"commas between (default: {','.join(USUAL)})")
     parser.add_argument("--cross", action="store_true", help="keep the same motion on another identity too")
-    parser.add_argument("--warp", action="store_true", help="keep what mesh_warp makes of every pair too")
     parser.add_argument(
-        "--tracked", metavar="DETECTOR", help="drive --warp by what this detector sees, not by the truth"
+        *("--warp", "--inputs"),
+        type=_names,
+        nargs="?",
+        const=warped.USUAL,
+        metavar="NAMES",
+        help=f"keep these frame inputs too, commas between (default: {','.join(warped.USUAL)})",
+    )
+    parser.add_argument(
+        "--tracked", metavar="DETECTOR", help="drive --warp by what this detector sees, not by the labels"
     )
     parser.add_argument("--negatives", type=float, default=0.0, metavar="SHARE", help="pairs without a face")
     parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs that are framed carelessly")
     parser.add_argument("--blinks", type=float, default=0.0, metavar="SHARE", help="pairs that end in a blink")
     parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of a person (default: %(default)s)")
+    parser.add_argument("--sources", type=int, default=1, metavar="K", help="source frames a pair (default: 1)")
     parser.add_argument("--apart", action="store_true", help="the two frames of a pair are taken in different places")
     parser.add_argument("--profile", choices=("training", "full"), default="training", help="full: finer, with shadows")
     parser.add_argument("--workers", type=int, default=2, help="processes that render (default: %(default)s)")
@@ -72,15 +82,14 @@ def arguments() -> argparse.ArgumentParser:
 def _maker(options: argparse.Namespace) -> Callable[[], Samples]:
     """What makes the samples, as a function that can be sent to another process."""
     if options.warp:
-        return functools.partial(_warped, _unwarped(options), options.tracked)
+        return functools.partial(_warped, _unwarped(options), options.warp, options.tracked)
     return _unwarped(options)
 
 
-def _warped(make: Callable[[], Samples], tracked: str | None) -> Samples:
+def _warped(make: Callable[[], Samples], inputs: tuple[str, ...], tracked: str | None) -> Samples:
     from engine.tracking import registry as detectors
-    from engine.training.warped import Warped
 
-    return Warped(make(), None if tracked is None else detectors.create(tracked))
+    return warped.Warped(make(), inputs, None if tracked is None else detectors.create(tracked))
 
 
 def _unwarped(options: argparse.Namespace) -> Callable[[], Samples]:
@@ -107,32 +116,52 @@ def build(
     cross: bool = False,
     workers: int = 1,
     on_record: Callable[[int], None] = lambda done: None,
+    inputs: tuple[str, ...] = (),
+    sources: int = 1,
 ) -> None:
     """Write the pairs 0…``count`` − 1 of what ``make`` gives; finished shards of the same plan are kept.
+
+    Kept are ``fields`` of every frame and pair, ``sources`` source frames, the ``cross`` frames, the frame ``inputs``.
 
     ``make`` is called once in every worker, so it must be a function of a module, or a partial of one. Raises
     EngineError ``other_shards`` where the folder holds something else, ``disk_full``, ``not_writable``.
     """
     samples = make()
-    write(folder, plan_of(samples, count, size, fields, cross), _PairSource(make, size, samples), workers, on_record)
+    plan = plan_of(samples, count, size, fields, cross, inputs, sources)
+    write(folder, plan, _PairSource(make, size, samples), workers, on_record)
 
 
-def plan_of(samples: Samples, count: int, size: int, fields: tuple[str, ...] = USUAL, cross: bool = False) -> Plan:
+def plan_of(
+    samples: Samples,
+    count: int,
+    size: int,
+    fields: tuple[str, ...] = USUAL,
+    cross: bool = False,
+    inputs: tuple[str, ...] = (),
+    sources: int = 1,
+) -> Plan:
     """The plan of a folder of pairs, labelled by the shipped face model; raises EngineError ``arguments``."""
     unknown = set(fields) - set(FIELDS)
     if unknown or "image" not in fields:
         raise EngineError(
             "arguments",
-            f"There is no field {', '.join(sorted(unknown))}." if unknown else "Shards without images teach nothing.",
+            f"There is no field {', '.join(sorted(unknown))}." if unknown else "Shards must keep the field image.",
             f"Choose image and any of {', '.join(FIELDS)}.",
         )
-    if not (1 <= count <= MAX_COUNT and 16 <= size <= MAX_SIZE):
+    if unknown := set(inputs) - set(STORABLE):
+        raise EngineError(
+            "arguments",
+            f"Shards cannot keep the frame inputs {', '.join(sorted(unknown))}.",
+            f"Choose any of {', '.join(STORABLE)}.",
+        )
+    if not (1 <= count <= MAX_COUNT and 16 <= size <= MAX_SIZE and sources >= 1):
         raise EngineError(
             "arguments", f"{count} samples of {size} pixels cannot be made.", f"Ask for 1 or more of 16…{MAX_SIZE}."
         )
     model = face_model.load()
     kept = tuple(name for name in FIELDS if name in fields)
-    layout = Layout((*PAIR, *CROSS) if cross else PAIR, kept, size, len(model.identity), len(model.expression))
+    frames = (*(source_name(k) for k in range(sources)), "driving", *(CROSS if cross else ()))
+    layout = Layout(frames, kept, size, len(model.identity), len(model.expression), inputs)
     return Plan.of(layout, count, samples.describe())
 
 
@@ -145,7 +174,7 @@ class _PairSource:
     def __call__(self, number: int) -> Parts:
         if self._samples is None:
             self._samples = self._make()
-        return vars(self._samples.pair(number, self._size))
+        return self._samples.pair(number, self._size).parts()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _PairSource, (self._make, self._size)

@@ -1,7 +1,7 @@
 """Samples rendered ahead: a folder of memory-mapped files of fixed-size records, which a seed rebuilds byte for byte.
 
-``shards.json`` says what the records hold, what made them, and size and sha256 of every finished ``NNNNN.shard``. An
-interrupted build goes on where it stopped. A shard is hashed when it is first read, so nothing damaged is trained on.
+``shards.json`` describes the records and what made them, with size and sha256 of every finished ``NNNNN.shard``. An
+interrupted build continues where it stopped. A shard is hashed when it is first read, so damage is never trained on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from engine.training.sample import Pair, Samples
 
 INDEX = "shards.json"
 FORMAT = "understudy-shards"
-VERSION = 1
+VERSION = 2  # raised whenever records of the same plan are laid out otherwise
 PAIR = ("source", "driving")
 MAX_COUNT = 10**9
 _SHARD_BYTES = 64 << 20  # what an interruption may cost, and what is hashed at once
@@ -136,7 +136,7 @@ class ShardSamples(Samples):
                 f"{self._records.folder} holds pictures of {stored} pixels, {size} were asked for.",
                 f"Train at {stored} or less, or make shards with --size {size}.",
             )
-        return smaller_pair(Pair(**self._records.parts(number % len(self._records))), size)
+        return smaller_pair(Pair.of_parts(self._records.parts(number % len(self._records))), size)
 
     def describe(self) -> dict[str, object]:
         plan = self._records.plan
@@ -148,8 +148,14 @@ def read_index(folder: Path) -> tuple[Plan, dict[int, tuple[str, int]]]:
     path = folder / INDEX
     try:
         data = json.loads(path.read_bytes())
-        if data["format"] != FORMAT or data["version"] != VERSION:
-            raise ValueError(f"it is {data['format']} {data['version']}, not {FORMAT} {VERSION}")
+        if data["format"] != FORMAT:
+            raise ValueError(f"it is {data['format']}, not {FORMAT}")
+        if data["version"] != VERSION:
+            raise EngineError(
+                "old_shards",
+                f"{path} has version {data['version']} of the format; this engine reads version {VERSION}.",
+                _AGAIN.format(folder=folder),
+            )
         plan = Plan(Layout.of_json(data["layout"]), int(data["count"]), int(data["per_shard"]), dict(data["source"]))
         rows = {int(shard): (str(row[0]), int(row[1])) for shard, row in dict(data["shards"]).items()}
         if not 1 <= plan.count <= MAX_COUNT or plan.per_shard < 1 or not set(rows) <= set(range(plan.shards)):

@@ -100,23 +100,23 @@ def command(argv: list[str]) -> int:
 
 def measure(recipe: Recipe, assets: Path | None) -> Iterator[tuple[str, Row]]:
     """(device and precision, a row) for each stage. Raises EngineError where recipe or assets cannot be used."""
-    from engine.training.batch import Batch, collate
+    from engine.training.batch import Batch, collate, inputs_of
     from engine.training.feed import Open
     from engine.training.loop import Trainer
-    from engine.training.shard_writer import USUAL, build
+    from engine.training.shard_writer import build
     from engine.training.shards import ShardSamples
     from engine.training.warped import Warped
 
     opener = Open(replace(recipe.data, source="studio"), assets)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(recipe, Path(scratch), opener)
-        studio, wanted, labels = trainer.samples, trainer.task.fields, USUAL
+        studio, wanted = trainer.samples, trainer.task.fields
         painting = _painting(studio)
-        if any(field.startswith("warp_") for field in wanted):
-            studio, labels = Warped(studio), (*USUAL, "warp")
+        if inputs := inputs_of(wanted):
+            studio = Warped(studio, inputs)
         for number, stage in enumerate(recipe.stages):
             folder = Path(scratch) / str(number)
-            build(folder, lambda: studio, _PAIRS, stage.size, labels)
+            build(folder, lambda: studio, _PAIRS, stage.size, inputs=inputs)
             shards = ShardSamples(folder)
 
             def a_pair(samples: Samples, size: int = stage.size) -> Time:

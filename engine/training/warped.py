@@ -1,18 +1,18 @@
-"""What ``mesh_warp`` makes of a labelled pair: its source, driven by its driving frame.
+"""The frame inputs of a labelled pair: its source portrait, driven by its driving frame.
 
-The engine's own code draws it. Driven by what is true, from a FaceFit made of labels before a camera of the picture's
-true focal length, it lies on the driving frame, and what is wrong in it is what geometry alone cannot know. Driven by
-what a detector sees and the fitter makes of it, as in use, it errs as takes do.
+The engine's own code draws them. Driven by the labels, through a FaceFit made of labels and a camera of the picture's
+true focal length, they lie on the driving frame, and only what geometry cannot know is wrong. Driven by a detector and
+the fitter, as in use, they have the errors of takes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from engine.compositing.warped_portrait import WarpedPortrait
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.face.camera import FOCAL_PER_SIDE, Camera, Pose
@@ -20,56 +20,50 @@ from engine.face.fitting import Fitter
 from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
 from engine.face.model import FaceModel
+from engine.face.portrait import Portrait
 from engine.face.subject import FaceFit, fit_face
-from engine.geometry.conditions import Conditioner
+from engine.geometry.frame_inputs import FIELDS, FrameInputs, PortraitInputs
 from engine.geometry.framing import Square
 from engine.motion.motion import MotionFrame
-from engine.systems.base import Portrait
 from engine.tracking.detector import Detector, Observation
-from engine.training.sample import Frame, Pair, Samples, Warp
+from engine.training.sample import Frame, Pair, Samples
 
-VERSION = 7  # raised whenever the same pair is warped otherwise
+VERSION = 7  # raised whenever the same pair gives other arrays
+USUAL = ("warped", "pncc", "source_pncc", "flow", "hidden", "stretch", "parts")  # those of ``identity_matched``
 NEEDED = ("matte", "landmarks68", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
-_IRIS = 0.5  # radians from an eyeball's axis to its iris' rim
+_IRIS = 0.5  # radians from an eyeball's axis to the rim of its iris
 
 
 class Warped(Samples):
-    """Pairs of another source with their warp; every one must show a face. With a ``detector`` they are driven by what
-    it sees, and by the truth only where it misses a face, and in blinks, of which it misses much."""
+    """Pairs of another source with their frame inputs ``names``; every one must show a face.
 
-    def __init__(self, samples: Samples, detector: Detector | None = None) -> None:
-        self._samples, self._detector = samples, detector
+    With a ``detector`` they are driven by what it sees. The labels drive where it misses a face, and the lids in
+    blinks, most of which it misses."""
+
+    def __init__(self, samples: Samples, names: Collection[str] = USUAL, detector: Detector | None = None) -> None:
+        self._samples, self._names, self._detector = samples, tuple(names), detector
 
     def pair(self, number: int, size: int) -> Pair:
         pair = self._samples.pair(number, size)
-        return replace(pair, warp=warp(pair, self._detector))
+        return replace(pair, inputs=inputs_of(pair, self._names, self._detector))
 
     def describe(self) -> dict[str, object]:
         tracked = {} if self._detector is None else {"tracked": self._detector.name}
         return {**self._samples.describe(), "warp": VERSION, **tracked}
 
 
-def warp(pair: Pair, detector: Detector | None = None) -> Warp:
-    """Raises EngineError ``missing_label`` where too little is known of a frame, or it shows no face."""
+def inputs_of(pair: Pair, names: Collection[str] = USUAL, detector: Detector | None = None) -> dict[str, np.ndarray]:
+    """The frame inputs ``names`` of a pair, as stored. Raises EngineError ``missing_label`` where a frame lacks labels
+    or shows no face."""
     source, driving = pair.source, pair.driving
     for frame in (source, driving):
         _check(frame)
     measured = None if detector is None else _tracked(source, driving, detector)
     face, moved = measured or (fit(source), motion(driving, float(source.focal or 0)))
-    subject = WarpedPortrait(Portrait(Path(), source.image, face), np.asarray(source.matte, np.float32) / 255)
-    image, flow = subject.trace(moved)
-    size = len(source.image)
-    conditioner = Conditioner(subject.build, Square(0, 0, size), size)
-    known = conditioner(flow)
-    return Warp(
-        image=image,
-        pncc=known.pncc.astype(np.float16),
-        source_pncc=conditioner.source_pncc().astype(np.float16),
-        flow=known.flow.astype(np.float16),
-        hidden=np.rint(known.hidden * 255).astype(np.uint8),
-        stretch=known.stretch.astype(np.float16),
-        part=known.part,
-    )
+    matte, size = np.asarray(source.matte, np.float32) / 255, len(source.image)
+    portrait = PortraitInputs(Portrait(Path(), source.image, face), names, size, Square(0, 0, size), matte)
+    inputs = FrameInputs(portrait, moved)
+    return {name: FIELDS[name].kind.stored(inputs[name]) for name in names}
 
 
 def _tracked(source: Frame, driving: Frame, detector: Detector) -> tuple[FaceFit, MotionFrame] | None:

@@ -12,14 +12,12 @@ import pytest
 from engine import systems
 from engine import weights as shipped
 from engine.compositing.native import Canvas, head_share, paintable, tempered
-from engine.compositing.warped_portrait import WarpedPortrait
 from engine.errors import EngineError
 from engine.face.maths import rotation_from_vector
-from engine.geometry.conditions import EYE, MOUTH, Conditioner, Conditions
-from engine.geometry.framing import Square
+from engine.geometry.frame_inputs import EYE, MOUTH, FrameInputs, PortraitInputs
+from engine.geometry.framing import Square, head_square
 from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait, Subject
-from engine.systems.identity_matched.system import head_square
 from tests.engine.faces import portrait_face, portrait_rgb
 from tests.engine.faces import weights as expression_weights
 
@@ -111,7 +109,7 @@ def test_a_small_frame_is_mended_by_a_large_network() -> None:
 
 
 def test_the_head_is_framed_within_the_portrait() -> None:
-    square, (height, width) = head_square(_portrait()), portrait_rgb().shape[:2]
+    square, (height, width) = _square(), portrait_rgb().shape[:2]
     assert square.left == int(square.left) and square.top == int(square.top) and square.side == int(square.side)
     assert 0 <= square.left <= width - square.side and 0 <= square.top <= height - square.side
     points = portrait_face().observation.landmarks68 - [square.left, square.top]
@@ -119,7 +117,7 @@ def test_the_head_is_framed_within_the_portrait() -> None:
 
 
 def test_the_head_is_mended_and_not_its_shoulders() -> None:
-    face, square = portrait_face(), head_square(_portrait())
+    face, square = portrait_face(), _square()
     share = head_share(square, 64, face.camera, face.pose)
     assert share.shape == (64, 64) and share.dtype == np.float32
 
@@ -133,18 +131,12 @@ def test_the_head_is_mended_and_not_its_shoulders() -> None:
     assert at((11.5, -10.5, 0)) < 0.1 and at((0, -10, 0)) > 0.8  # beside a jaw may be a shoulder, below it is a neck
 
 
-def known(hidden: np.ndarray, part: np.ndarray, lids: np.ndarray | None = None) -> Conditions:
-    """Of pictures 64 wide."""
-    code, flow, stretch = np.zeros((64, 64, 3)), np.zeros((64, 64, 2)), np.zeros((64, 64))
-    return Conditions(code, flow, hidden, stretch, part, np.zeros((64, 64), bool) if lids is None else lids)
-
-
 def test_only_what_the_portrait_does_not_show_is_painted() -> None:
     hidden, part = np.zeros((64, 64), np.float32), np.ones((64, 64), np.uint8)
     hidden[10:14, 10:14], part[40:44, 40:44] = 1, MOUTH
     lids = np.zeros((64, 64), bool)
     lids[50:54, 20:24] = True
-    share = paintable(known(hidden, part, lids))
+    share = paintable(part, hidden, lids)
     assert share.dtype == np.float32 and share.shape == (64, 64) and share.min() >= 0 and share.max() <= 1
     assert share[10:14, 10:14].min() > 0.9 and share[40:44, 40:44].min() > 0.9 and 0.05 < share[9, 15] < 1
     assert share[25, 25] == share[60, 10] == 0 and share[50:54, 20:24].min() > 0.9
@@ -156,12 +148,12 @@ def test_what_the_portrait_shows_is_painted_in_colours_that_are_around() -> None
     hidden[:, 40:], hidden[21, 9], part[50:58, 8:20] = 1, 1, MOUTH
     warped = np.full((3, 64, 64), 0.5, np.float32)
     warped[:, 30] = 0.2
-    black = tempered(np.full((3, 64, 64), -1, np.float32), warped, known(hidden, part))
+    black = tempered(np.full((3, 64, 64), -1, np.float32), warped, part, hidden)
     assert black.dtype == np.float32 and black.shape == (3, 64, 64)
     assert (black[:, :, 60] == -1).all() and (black[:, 52:56, 10:18] == -1).all()
     assert black[:, 21, 9] == pytest.approx(0.5, abs=0.01) and black[:, 31, 9] == pytest.approx(0.2)
     mild = np.full((3, 64, 64), 0.3, np.float32)
-    assert tempered(mild, warped, known(hidden, part))[:, 31, 9] == pytest.approx(0.3)
+    assert tempered(mild, warped, part, hidden)[:, 31, 9] == pytest.approx(0.3)
 
 
 def moved(turn: float = 0.0, **expression: float) -> MotionFrame:
@@ -177,23 +169,22 @@ def test_a_face_at_rest_is_left_as_it_is() -> None:
     with closing(_prepared("identity_matched")) as ours:
         plain, steps = _prepared("mesh_warp"), (0.0, 0.004, 0.01, 0.02, 0.04, 0.06)
         frames = [moved(turn) for turn in steps]
-        changes = [np.abs(ours.draw(frame).astype(int) - plain.draw(frame)).mean() for frame in frames]
+        changes = [np.abs(drawn(ours, frame).astype(int) - drawn(plain, frame)).mean() for frame in frames]
     assert changes[0] == 0 and changes[-1] > 0.1, "the same picture"
     assert max(np.diff(changes)) < 0.6 * changes[-1]
 
 
 def test_a_blink_alone_is_mended() -> None:
     """Its lids, and little else."""
-    plain, motion = WarpedPortrait(_portrait()), moved(eyeBlink_L=1, eyeBlink_R=1)
-    frame, flow = plain.trace(motion)
-    square = head_square(_portrait())
-    known = Conditioner(plain.build, square, 256)(flow)
-    assert (known.part == EYE).mean() < 0.1 * known.lids.mean() and known.lids.mean() < 0.05, "shut"
-    assert paintable(known)[known.lids].min() > 0.9
+    motion, names = moved(eyeBlink_L=1, eyeBlink_R=1), ("frame", "parts", "hidden", "lids")
+    known = FrameInputs(PortraitInputs(_portrait(), names), motion)
+    parts, lids = known["parts"], known["lids"]
+    assert (parts == EYE).mean() < 0.1 * lids.mean() and lids.mean() < 0.05, "shut"
+    assert paintable(parts, known["hidden"], lids)[lids].min() > 0.9
     with closing(_prepared("identity_matched")) as ours:
-        change = np.abs(ours.draw(motion).astype(int) - frame).mean(axis=2)
-    within = square.cut(change.astype(np.float32), 256)
-    assert within[known.lids].mean() > 3 * within[~known.lids].mean()
+        change = np.abs(drawn(ours, motion).astype(int) - known["frame"]).mean(axis=2)
+    within = _square().cut(change.astype(np.float32), 256)
+    assert within[lids].mean() > 3 * within[~lids].mean()
 
 
 def test_the_faithful_variant_gives_way_to_the_plain_frame_too(frame: np.ndarray) -> None:
@@ -209,8 +200,8 @@ def test_the_faithful_variant_gives_way_to_the_plain_frame_too(frame: np.ndarray
 def test_shipped_networks_mend_the_head_a_little(correspondence: str) -> None:
     motion = moved(0.35, jawOpen=0.6)
     with closing(_prepared("identity_matched", correspondence=correspondence)) as ours:
-        change = np.abs(ours.draw(motion).astype(int) - _prepared("mesh_warp").draw(motion)).mean(axis=2)
-    square = head_square(_portrait())
+        change = np.abs(drawn(ours, motion).astype(int) - drawn(_prepared("mesh_warp"), motion)).mean(axis=2)
+    square = _square()
     inside = np.zeros(change.shape, bool)
     inside[square.top : square.top + square.side, square.left : square.left + square.side] = True
     assert change[~inside].max(initial=0) == 0 and 0.3 < change[inside].mean() < 8
@@ -223,6 +214,14 @@ def test_shipped_networks_are_small() -> None:
 
 def _portrait() -> Portrait:
     return Portrait(Path("astronaut.png"), portrait_rgb(), portrait_face())
+
+
+def _square() -> Square:
+    return head_square(portrait_face().camera, portrait_face().pose)
+
+
+def drawn(subject: Subject, motion: MotionFrame) -> np.ndarray:
+    return subject.draw(subject.inputs(motion))
 
 
 def _prepared(name: str, **options: object) -> Subject:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from engine.errors import EngineError
 from engine.media.image import MAX_SIDE, encode_png, read_image, write_atomic, write_fault
@@ -114,3 +114,66 @@ def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_left(folder: Pa
 def test_a_full_disk_is_called_that(folder: Path) -> None:
     assert write_fault(folder, OSError(errno.ENOSPC, "No space left on device")).code == "disk_full"
     assert write_fault(folder, OSError(errno.EACCES, "Permission denied")).code == "not_writable"
+
+
+def _matrix_profile(primaries: tuple[tuple[float, float, float], ...], gamma: float) -> bytes:
+    """An ICC profile (version 2) of an RGB space: its primaries as XYZ relative to D50, and one gamma."""
+
+    def fixed(*values: float) -> bytes:
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    text = b"desc" + bytes(4) + struct.pack(">I", 5) + b"wide\0" + bytes(78)
+    tags = {
+        b"desc": text,
+        b"wtpt": b"XYZ " + bytes(4) + fixed(0.9642, 1.0, 0.8249),
+        b"cprt": b"text" + bytes(4) + b"-\0",
+    }
+    for name, xyz in zip((b"r", b"g", b"b"), primaries, strict=True):
+        tags[name + b"XYZ"] = b"XYZ " + bytes(4) + fixed(*xyz)
+        tags[name + b"TRC"] = curve
+    table, body = b"", b""
+    for name, value in tags.items():
+        value += bytes(-len(value) % 4)
+        table += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(value))
+        body += value
+    size = 132 + len(table) + len(body)
+    header = struct.pack(">I4sI4s4s4s", size, b"lcms", 0x02100000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
+    header = header.ljust(68, b"\0") + fixed(0.9642, 1.0, 0.8249)
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+# The primaries of Adobe RGB (1998) adapted to D50, from its own profile.
+ADOBE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_an_embedded_profile_is_converted(folder: Path, suffix: str) -> None:
+    flat = np.empty((16, 16, 3), np.uint8)
+    flat[:] = 90, 160, 110
+    path = folder / f"wide{suffix}"
+    Image.fromarray(flat).save(path, icc_profile=_matrix_profile(ADOBE, 2.2), quality=100)
+    # By hand: Adobe RGB decoded with gamma 2.2 (563/256), its matrix, the inverse of sRGB's (D50), sRGB's curve.
+    linear = (flat[0, 0] / 255) ** 2.2
+    srgb = np.array([[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])
+    light = np.clip(np.linalg.inv(srgb) @ np.array(ADOBE).T @ linear, 0, 1)
+    expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(read_image(path)[8, 8] - expected).max() < 3
+    assert np.abs(flat[0, 0] - expected).max() > 15
+
+
+def test_an_srgb_profile_and_a_broken_one_change_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, profile in (
+        ("s.png", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+        ("b.png", b"x"),
+    ):
+        Image.fromarray(RGB).save(folder / name, icc_profile=profile)
+        assert np.array_equal(read_image(folder / name), RGB)
+    assert "cannot be read" in caplog.text
+
+
+def test_tga_and_cmyk_are_read(folder: Path) -> None:
+    Image.fromarray(RGB).save(folder / "a.tga")
+    assert np.array_equal(read_image(folder / "a.tga"), RGB)
+    Image.new("CMYK", (16, 16), (255, 0, 0, 0)).save(folder / "c.jpg", quality=100)
+    assert np.abs(read_image(folder / "c.jpg")[8, 8].astype(int) - [0, 255, 255]).max() < 4

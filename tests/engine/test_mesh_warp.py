@@ -124,7 +124,7 @@ def draw(
     aside = face.gaze + np.array([0, gaze])
     offsets = np.zeros_like(face.offsets)
     motion = MotionFrame(expression, rotation, face.pose.translation, aside, offsets, "ok", identity=identity)
-    return subject().draw(motion)
+    return subject().draw(subject().inputs(motion))
 
 
 def test_the_same_motion_is_the_same_picture_whatever_was_drawn_between() -> None:
@@ -195,7 +195,8 @@ def test_a_portrait_fitted_with_a_smaller_face_model_is_drawn_too(tmp_path: Path
     expression = np.clip(face.expression + weights(model, jawOpen=0.5), 0, 1)
     pose = Pose(face.pose.rotation @ turn(12), face.pose.translation)
     offsets = np.zeros_like(face.offsets)
-    rgb = small.draw(MotionFrame(expression, pose.rotation, pose.translation, face.gaze, offsets, "ok"))
+    motion = MotionFrame(expression, pose.rotation, pose.translation, face.gaze, offsets, "ok")
+    rgb = small.draw(small.inputs(motion))
     assert signals.expression(_dense(rgb))[0] > signals.expression(_dense(portrait_rgb()))[0] + 0.1
 
 
@@ -231,4 +232,5 @@ def _opened(rgb: np.ndarray, face: FaceFit) -> np.ndarray:
     expression = np.clip(face.expression + weights(face.model, jawOpen=0.6, mouthSmile=-1.0), 0, 1)
     still = face.pose.rotation, face.pose.translation, face.gaze, np.zeros_like(face.offsets), "ok"
     portrait = Portrait(Path("portrait.png"), rgb, face)
-    return create("mesh_warp", {}).prepare([portrait]).draw(MotionFrame(expression, *still))
+    subject = create("mesh_warp", {}).prepare([portrait])
+    return subject.draw(subject.inputs(MotionFrame(expression, *still)))

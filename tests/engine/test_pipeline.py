@@ -14,13 +14,17 @@ import numpy as np
 import pytest
 from skimage import data
 
+from engine import catalog
+from engine.catalog import SystemInfo
 from engine.errors import EngineError
 from engine.face.model import DEFAULT_PATH
+from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
 from engine.media.image import encode_png, read_image
+from engine.media.movie import MovieSource
 from engine.motion.motion import Motion
 from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
-from engine.systems.base import Portrait
+from engine.systems.base import Portrait, Subject, System
 from engine.tracking.registry import create
 from tests.engine.conftest import Engine
 from tests.engine.faces import portrait_rgb, sample_frames
@@ -239,3 +243,54 @@ def test_a_portraits_face_is_remembered_while_its_picture_stays() -> None:
     assert again.face is first.face and again.path == Path("b.png")
     assert first.face is not None and other.face is not None
     assert np.abs(first.face.observation.landmarks68 - other.face.observation.landmarks68).max() > 1
+
+
+class Seeing(Subject):
+    """Records what it is told, and shows it."""
+
+    told: list[FrameInputs] = []
+
+    def draw(self, inputs: FrameInputs) -> np.ndarray:
+        self.told.append(inputs)
+        return inputs["frame"]
+
+
+class Seer(System):
+    name = "seer"
+
+    def subject(self, portraits: list[PortraitInputs]) -> Subject:
+        return Seeing(portraits)
+
+
+SEER = SystemInfo(
+    "seer", "Seer", "", 99, f"{__name__}:Seer", needs=("frame", "driver_image", "expression"), window=2, portraits=1
+)
+
+
+def test_a_system_is_one_class_and_one_entry(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the footage's own frames, in step, and a window of motion that is clamped at the ends."""
+    monkeypatch.setitem(catalog.SYSTEMS_BY_NAME, "seer", SEER)
+    Seeing.told.clear()
+    _, folder, record = run(make_job(desk, system="seer", frames=((1001, 8), (1002, 12), (1003, 10))))
+    assert [row[2] for row in record["frames"]] == ["ok"] * 3
+    source = MovieSource(SAMPLE)
+    with closing(source.frames(0, 13)) as frames:
+        shown = dict(frames)
+    for inputs, frame in zip(Seeing.told, (8, 12, 10), strict=True):
+        np.testing.assert_array_equal(inputs["driver_image"], shown[frame])
+    first, last, middle = (inputs["expression"] for inputs in Seeing.told)
+    assert first.shape == last.shape == middle.shape and len(middle) == 5
+    np.testing.assert_array_equal(first[4], middle[2])
+    np.testing.assert_array_equal(last[2], middle[4])
+    np.testing.assert_array_equal(read_image(folder / f"{folder.name}.1001.png"), Seeing.told[0]["frame"])
+
+
+def test_a_system_that_looks_at_the_driver_needs_footage(
+    desk: Path, take: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(catalog.SYSTEMS_BY_NAME, "seer", SEER)
+    folder = take[1]
+    driving = Driving("performance", str(folder / f"{folder.name}.performance"))
+    with pytest.raises(EngineError) as caught:
+        render(make_job(desk, system="seer", driving=driving), lambda message: None, lambda: False)
+    assert caught.value.code == "no_footage"

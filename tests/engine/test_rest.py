@@ -94,4 +94,4 @@ def _draw(subject: Subject, amount: float) -> np.ndarray:
         face.expression, face.pose.rotation, face.pose.translation, face.gaze, np.zeros_like(face.offsets), "ok"
     )
     acted = weights(face.model, jawOpen=amount, mouthSmile_L=amount, browInnerUp=amount)
-    return subject.draw(dataclasses.replace(motion, expression=face.expression + acted))
+    return subject.draw(subject.inputs(dataclasses.replace(motion, expression=face.expression + acted)))

@@ -206,10 +206,10 @@ except Exception as fault:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits a process' memory as Linux does")
 def test_out_of_memory_is_met_with_a_smaller_batch_then_an_error():
-    """How much a batch takes beside its 64 MB an item is the allocator's affair, so the limit is lowered step by step:
-    all eight, then fewer at a time, then one clear error, and never anything else."""
+    """How much a batch takes beside its 64 MB an item depends on the allocator, so the limit is lowered step by step,
+    until fewer than all eight fit; where none fits, there is one clear error."""
     batches = set()
-    for megabytes in (*range(640, 200, -40), 40):
+    for megabytes in (40, *range(600, 200, -80)):
         arguments = [str(ROOT), str(NETWORKS / "large.onnx"), "8", str(megabytes)]
         run = subprocess.run([sys.executable, "-I", "-c", STARVED, *arguments], capture_output=True, encoding="utf-8")
         first, second, *said = run.stdout.strip().split("|")
@@ -220,6 +220,8 @@ def test_out_of_memory_is_met_with_a_smaller_batch_then_an_error():
         assert second == "(8, 1, 512, 512)", run
         assert all("too little memory" in line for line in said) and bool(said) == (int(first) < 8)
         batches.add(int(first))
+        if batches & {1, 2, 4}:
+            break
     assert 0 in batches and batches & {1, 2, 4}, batches
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import resource
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.errors import EngineError
+from engine.geometry.fields import smaller_flow
 from engine.training import shards
 from engine.training.records import FIELDS, Layout
-from engine.training.resize import smaller_flow, smaller_pair
+from engine.training.resize import smaller_pair
 from engine.training.sample import Frame, Pair
 from engine.training.shard_writer import build
 from engine.training.shards import Records, ShardSamples
@@ -27,6 +28,14 @@ SIZE, COUNT = 64, 24
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several records a shard, several shards a folder."""
     monkeypatch.setattr(shards, "_SHARD_BYTES", 700_000)
+
+
+class ThreeSources(PlainHeads):
+    """Each pair with the sources of the two after it."""
+
+    def pair(self, number: int, size: int) -> Pair:
+        pair, *others = (PlainHeads.pair(self, number + k, size) for k in range(3))
+        return replace(pair, others=tuple(other.source for other in others))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -55,6 +64,24 @@ def test_what_goes_in_comes_out(small: None, folder: Path) -> None:
             one, two = getattr(was, name), getattr(now, name)
             assert (one is None) == (two is None)
             assert one is None or np.array_equal(one, two)
+
+
+def test_several_source_frames_are_kept(folder: Path) -> None:
+    build(folder / "three", ThreeSources, 2, SIZE, ("image", "landmarks68"), sources=3)
+    was, now = ThreeSources().pair(1, SIZE), ShardSamples(folder / "three").pair(1, SIZE)
+    assert len(now.sources) == 3 and now.sources[0] is now.source
+    for here, there in zip(was.sources, now.sources, strict=True):
+        np.testing.assert_array_equal(here.image, there.image)
+    assert [frame.image.shape[0] for frame in smaller_pair(now, SIZE // 2).sources] == [SIZE // 2] * 3
+
+
+def test_shards_of_an_older_format_are_refused(folder: Path) -> None:
+    build(folder / "a", PlainHeads, 1, SIZE)
+    index = folder / "a" / "shards.json"
+    index.write_text(index.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(EngineError, match="version 1 of the format; this engine reads version 2") as caught:
+        ShardSamples(folder / "a")
+    assert caught.value.code == "old_shards" and "make it again" in caught.value.remedy
 
 
 def test_only_what_is_asked_for_is_kept(folder: Path) -> None:

@@ -13,13 +13,9 @@ import pytest
 
 from engine import systems
 from engine.compositing.shut_lids import ShutLids
-from engine.compositing.warped_portrait import WarpedPortrait
-from engine.face.camera import Pose
-from engine.geometry.conditions import Conditioner
-from engine.geometry.flow import GeometryFlow
+from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
 from engine.motion.motion import MotionFrame
 from engine.systems.base import Portrait
-from engine.systems.identity_matched.system import head_square
 from tests.engine.faces import fitted, portrait_rgb, turn, weights
 
 UPPER, LOWER = (36, 37, 38, 39, 42, 43, 44, 45), (36, 41, 40, 39, 42, 47, 46, 45)  # rims of both eyes, left to right
@@ -34,13 +30,13 @@ def portrait() -> Portrait:
 
 
 @functools.cache
-def warped() -> WarpedPortrait:
-    return WarpedPortrait(portrait())
+def own() -> PortraitInputs:
+    return PortraitInputs(portrait(), ("frame", "mesh", "landmarks68", "lids"))
 
 
 @functools.cache
 def shut_lids() -> ShutLids:
-    return ShutLids(portrait().rgb, warped().build.source, head_square(portrait()))
+    return ShutLids(portrait().rgb, own().geometry, own().square)
 
 
 def moved(yaw: float = 0.0, pitch: float = 0.0, **expression: float) -> MotionFrame:
@@ -51,26 +47,23 @@ def moved(yaw: float = 0.0, pitch: float = 0.0, **expression: float) -> MotionFr
     return MotionFrame(made, rotation, fit.pose.translation, fit.gaze, np.zeros_like(fit.offsets), "ok")
 
 
-def mended(motion: MotionFrame, lids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, GeometryFlow]:
-    """The frame without and with its lids drawn, float, and the flow; ``lids`` in place of those in view."""
-    plain, flow = warped().trace(motion)
-    frame = plain.copy()
-    shut_lids().mend(frame, flow, Pose(motion.rotation, motion.translation), in_view(flow) if lids is None else lids)
-    return plain.astype(float), frame.astype(float), flow
+def mended(motion: MotionFrame, lids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, FrameInputs]:
+    """The frame without and with its lids drawn, float, and its inputs; ``lids`` in place of those in view."""
+    inputs = FrameInputs(own(), motion)
+    frame = inputs["frame"].copy()
+    shut_lids().mend(frame, inputs["mesh"], inputs.pose, inputs["lids"] if lids is None else lids)
+    return inputs["frame"].astype(float), frame.astype(float), inputs
 
 
-def in_view(flow: GeometryFlow) -> np.ndarray:
-    return Conditioner(warped().build, head_square(portrait()), 256)(flow).lids
-
-
-def marks(flow: GeometryFlow) -> np.ndarray:
+def marks(inputs: FrameInputs) -> np.ndarray:
     """(68, 2) pixels of the frame."""
-    return warped().build.source.face.model.landmarks68.at(flow.vertices / flow.scale)
+    square = own().square
+    return inputs["landmarks68"] * (square.side / own().side) + [square.left, square.top]
 
 
-def along_seams(frame: np.ndarray, flow: GeometryFlow) -> np.ndarray:
+def along_seams(frame: np.ndarray, inputs: FrameInputs) -> np.ndarray:
     """Brightness (2, 80) along the middle of what is between both eyes' corners."""
-    seams = ((marks(flow)[list(UPPER)] + marks(flow)[list(LOWER)]) / 2).reshape(2, 4, 2)
+    seams = ((marks(inputs)[list(UPPER)] + marks(inputs)[list(LOWER)]) / 2).reshape(2, 4, 2)
     steps = np.linspace(0.8, 2.2, 80)
     x, y = (np.stack([np.interp(steps, range(4), seam[:, k]) for seam in seams]) - 0.5 for k in range(2))
     return cv2.remap(
@@ -79,24 +72,24 @@ def along_seams(frame: np.ndarray, flow: GeometryFlow) -> np.ndarray:
 
 
 def test_shut_eyes_have_a_dark_even_line_between_their_lids() -> None:
-    plain, frame, flow = mended(moved(**SHUT))
-    assert flow.scale < 1
-    before, after = (along_seams(picture, flow) for picture in (plain, frame))
+    plain, frame, inputs = mended(moved(**SHUT))
+    assert own().build.scale < 1
+    before, after = (along_seams(picture, inputs) for picture in (plain, frame))
     assert (after.mean(axis=1) < 0.85 * before.mean(axis=1)).all()
     assert (np.abs(np.diff(after)).sum(axis=1) < 0.7 * np.abs(np.diff(before)).sum(axis=1)).all()
 
 
 def test_the_system_draws_them() -> None:
-    plain, flow = warped().trace(moved(**SHUT))
+    inputs = FrameInputs(own(), moved(**SHUT))
     with closing(systems.create("identity_matched", {}).prepare([portrait()])) as ours:
-        seams = along_seams(ours.draw(moved(**SHUT)).astype(float), flow)
-    assert (seams.mean(axis=1) < 0.85 * along_seams(plain.astype(float), flow).mean(axis=1)).all()
+        seams = along_seams(ours.draw(ours.inputs(moved(**SHUT))).astype(float), inputs)
+    assert (seams.mean(axis=1) < 0.85 * along_seams(inputs["frame"].astype(float), inputs).mean(axis=1)).all()
 
 
 def test_nothing_else_is_touched() -> None:
-    plain, frame, flow = mended(moved(**SHUT))
+    plain, frame, inputs = mended(moved(**SHUT))
     changed, around = np.abs(frame - plain).max(axis=2) > 0, np.zeros(plain.shape[:2], np.uint8)
-    for eye in np.split(marks(flow)[36:48], 2):
+    for eye in np.split(marks(inputs)[36:48], 2):
         width = np.linalg.norm(eye[3] - eye[0])
         cv2.polylines(around, [np.round(eye).astype(np.int32)], True, 1, round(0.3 * width))
     assert changed.any() and not changed[around == 0].any()
@@ -116,18 +109,19 @@ def test_eyes_that_the_portrait_has_shut_are_left_as_they_are() -> None:
     """The photograph has a line there."""
     awake, motion = portrait(), moved(**SHUT)
     assert awake.face is not None
-    asleep = WarpedPortrait(replace(awake, face=replace(awake.face, expression=motion.expression)))
-    frame, flow = asleep.trace(motion)
-    before, pose = frame.copy(), Pose(motion.rotation, motion.translation)
-    lids = ShutLids(awake.rgb, asleep.build.source, head_square(awake))
-    lids.mend(frame, flow, pose, np.ones((256, 256), bool))
-    np.testing.assert_array_equal(frame, before)
+    shut = replace(awake, face=replace(awake.face, expression=motion.expression))
+    asleep = PortraitInputs(shut, ("frame", "mesh"))
+    inputs = FrameInputs(asleep, motion)
+    frame = inputs["frame"].copy()
+    lids = ShutLids(awake.rgb, asleep.geometry, asleep.square)
+    lids.mend(frame, inputs["mesh"], inputs.pose, np.ones((256, 256), bool))
+    np.testing.assert_array_equal(frame, inputs["frame"])
 
 
 def test_one_eye_winks_alone() -> None:
-    plain, frame, flow = mended(moved(eyeBlink_L=1.0))
+    plain, frame, inputs = mended(moved(eyeBlink_L=1.0))
     columns = np.flatnonzero(np.abs(frame - plain).max(axis=2).any(axis=0))
-    assert len(columns) and columns.min() > marks(flow)[27, 0]
+    assert len(columns) and columns.min() > marks(inputs)[27, 0]
 
 
 def test_it_comes_without_a_jump_as_the_lids_close() -> None:
@@ -140,9 +134,9 @@ def test_it_comes_without_a_jump_as_the_lids_close() -> None:
 
 @pytest.mark.parametrize("yaw", [-60, 60])
 def test_only_lids_in_view_are_drawn(yaw: float) -> None:
-    plain, frame, flow = mended(moved(yaw, **SHUT))
+    plain, frame, inputs = mended(moved(yaw, **SHUT))
     assert (np.abs(frame - plain) > 10).any(), "the near eye"
     np.testing.assert_array_equal(mended(moved(yaw, **SHUT), np.zeros((256, 256), bool))[1], plain)
     everywhere = mended(moved(yaw, **SHUT), np.ones((256, 256), bool))[1]
-    seen = head_square(portrait()).cut(np.abs(everywhere - frame).max(axis=2).astype(np.float32), 256)
-    assert seen[cv2.erode(in_view(flow).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0].max() == 0
+    seen = own().square.cut(np.abs(everywhere - frame).max(axis=2).astype(np.float32), 256)
+    assert seen[cv2.erode(inputs["lids"].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0].max() == 0

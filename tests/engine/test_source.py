@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from engine.errors import EngineError
 from engine.media.image import encode_png
 from engine.media.movie import MovieSource
-from engine.media.source import FrameSource, open_source
+from engine.media.source import FrameSource, Player, open_source
 from engine.protocol import Driving
 from tests.engine.numbered import number, picture
 
@@ -182,3 +183,9 @@ def test_a_sequence_of_two_sizes_or_with_a_broken_image_is_refused(folder: Path)
     for start in (1, 2):
         _, fault = read_until_fault(source, start, 3)
         assert fault.code == "not_an_image" and f"s.{start + 1}.png" in fault.text
+
+
+def test_a_player_gives_any_frame_and_decodes_in_step(make_movie: Callable[..., Path]) -> None:
+    player = Player(MovieSource(make_movie("clip.mp4", 12)))
+    with closing(player):
+        assert [number(player.frame(index)) for index in (2, 2, 5, 6, 1, 11)] == [2, 2, 5, 6, 1, 11]

@@ -12,8 +12,7 @@ import pytest
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.training import cli
-from engine.training.records import FRAME_FIELDS
-from engine.training.sample import Frame
+from engine.training.sample import LABELS, Frame
 from engine.training.shards import ShardSamples
 from engine.training.studio.dataset import Options, StudioSamples
 from engine.training.studio.library.library import Split, load
@@ -50,7 +49,7 @@ def test_a_seed_and_a_number_make_a_pair_whatever_came_before(studio: StudioSamp
 def test_every_label_is_there_and_two_frames_are_one_person(studio: StudioSamples) -> None:
     pairs = [studio.pair(number, SIZE) for number in range(10)]
     for pair in pairs:
-        assert pair.source.known() == pair.driving.known() == {*FRAME_FIELDS, "person", "face"}
+        assert pair.source.known() == pair.driving.known() == {*LABELS, "person", "face"}
         assert pair.source.person == pair.driving.person
         np.testing.assert_array_equal(known(pair.source.identity), known(pair.driving.identity))
     assert len({pair.source.person for pair in pairs}) == 8  # and then the first of them again

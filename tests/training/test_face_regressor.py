@@ -8,11 +8,12 @@ import torch
 
 from engine import runtime
 from engine.face import model as face_model
+from engine.geometry.fields import to_grid
 from engine.tracking.regressor.inference import Crop
 from engine.tracking.regressor.layout import DENSE, LANDMARKS68, OUTPUTS, POINTS, SIZE, ideal_crop
 from engine.tracking.regressor.network import FaceRegressor, rotation
 from engine.training import crops
-from engine.training.batch import collate, to_grid
+from engine.training.batch import collate
 from engine.training.crops import Crops
 from engine.training.irises import Irises
 from engine.training.recipe import Stage

@@ -42,7 +42,7 @@ def batch() -> Batch:
 
 
 def test_mouths_and_eyes_are_where_the_data_or_the_mesh_say(batch: Batch) -> None:
-    part, parsing = batch["warp_part"][:, None], batch["driving_parsing"][:, None]
+    part, parsing = batch["inputs_parts"][:, None], batch["driving_parsing"][:, None]
     unparsed = {name: tensor for name, tensor in batch.items() if name != "driving_parsing"}
     mouth, eyes = _regions(unparsed)
     assert torch.equal(mouth, (part == 3).float()) and torch.equal(eyes, (part == 2).float()) and eyes.any()
@@ -149,12 +149,12 @@ def test_the_gate_closes_where_geometry_disagrees() -> None:
 
 def test_lids_are_around_the_eyes_and_count_when_they_are_shut(batch: Batch) -> None:
     made = task()
-    lids, eyes = made._lids(batch), _regions({**batch, "driving_parsing": torch.zeros_like(batch["warp_part"])})[1]
+    lids, eyes = made._lids(batch), _regions({**batch, "driving_parsing": torch.zeros_like(batch["inputs_parts"])})[1]
     assert float((lids * eyes).sum()) > 0.95 * float(eyes.sum()) > 0
-    meshed = (batch["warp_pncc"].amax(dim=1) > 0).sum()
+    meshed = (batch["inputs_pncc"].amax(dim=1) > 0).sum()
     assert 2 * float(eyes.sum()) < float(lids.sum()) < 0.15 * float(meshed)
-    shut = {name: torch.zeros_like(batch[name]) for name in ("driving_parsing", "warp_part")}
-    weight = made._weight({**batch, **shut, "warp_hidden": torch.zeros_like(lids)})
+    shut = {name: torch.zeros_like(batch[name]) for name in ("driving_parsing", "inputs_parts")}
+    weight = made._weight({**batch, **shut, "inputs_hidden": torch.zeros_like(lids)})
     assert float(weight[lids > 0].min()) > 1.5 and float(weight[lids == 0].max()) == 1
 
 
@@ -167,7 +167,7 @@ def test_a_mirrored_pair_is_a_pair(batch: Batch) -> None:
     assert 0 < sum(turned) < len(turned)
     for k, flipped in enumerate(turned):
         assert torch.allclose(looked_up[k], plain[k].flip(-1) if flipped else plain[k], atol=1e-4)
-        pncc, before = mirrored["warp_pncc"][k], batch["warp_pncc"][k]
+        pncc, before = mirrored["inputs_pncc"][k], batch["inputs_pncc"][k]
         if flipped:
             meshed = before.amax(0).flip(-1) > 0
             assert torch.allclose(pncc[0], torch.where(meshed, 1 - before[0].flip(-1), 0), atol=1e-6)
@@ -204,7 +204,7 @@ def test_losses_of_the_match_teach_the_geometry_encoder(batch: Batch) -> None:
 def test_painting_costs_most_where_the_photograph_shows_what_belongs_there(batch: Batch) -> None:
     free, kept = task(mask=0.0, light=0.0), task(mask=0.0, kept=2.0, light=0.0)
     own, (mouth, eyes) = _own(batch, kept._delicate(batch)), _regions(batch)
-    assert own[(mouth + eyes) > 0].max() == 0 and own[batch["warp_hidden"] == 1].sum() == 0
+    assert own[(mouth + eyes) > 0].max() == 0 and own[batch["inputs_hidden"] == 1].sum() == 0
     assert own[batch["flow_visible"] == 0].sum() == 0 and 0.1 < own.mean() < 0.9
     costs = [made.losses(batch, STAGE)["generator"]["mask"].item() for made in (free, kept)]
     assert costs[0] == 0 and costs[1] > 0
@@ -217,7 +217,7 @@ def test_moving_costs_where_it_is_priced(knows_warp: bool, batch: Batch) -> None
     assert made.net.offsets.bias is not None
     nn.init.constant_(made.net.offsets.bias, 0.5)
     assert made.losses(batch, STAGE)["generator"]["still"].item() > 0
-    mouths = {**batch, "warp_part": torch.full_like(batch["warp_part"], 3)}
+    mouths = {**batch, "inputs_parts": torch.full_like(batch["inputs_parts"], 3)}
     assert made.losses(mouths, STAGE)["generator"]["still"].item() == 0, "mouths and eyes move for nothing"
 
 
@@ -232,7 +232,7 @@ def test_what_is_generated_is_taught_where_the_mask_hides_it(batch: Batch) -> No
 
 def test_another_face_costs_where_it_is_priced(batch: Batch) -> None:
     made = task(identity=2.0, light=0.0, grain=0.0)
-    same = {**batch, "source_image": batch["warp_image"]}  # which is what an untaught network draws
+    same = {**batch, "source_image": batch["inputs_warped"]}  # which is what an untaught network draws
     other, none = (made.losses(given, STAGE)["generator"]["identity"] for given in (batch, same))
     assert none.item() < 1e-3 and other.item() > 0.01
     network = list(made.net.parameters())
@@ -242,7 +242,7 @@ def test_another_face_costs_where_it_is_priced(batch: Batch) -> None:
 
 def test_a_judge_learns_to_tell_a_softened_picture(batch: Batch) -> None:
     torch.manual_seed(3)
-    judge, pncc, sharp = PatchDiscriminator(3, conditions=3), batch["warp_pncc"], batch["driving_image"]
+    judge, pncc, sharp = PatchDiscriminator(3, conditions=3), batch["inputs_pncc"], batch["driving_image"]
     soft = functional.interpolate(functional.avg_pool2d(sharp, 2), scale_factor=2, mode="bilinear")
     optimiser = torch.optim.Adam(judge.parameters(), 6e-4, betas=(0.5, 0.99))
     costs = []
@@ -264,7 +264,7 @@ def test_generator_and_judge_step_their_own_ways(batch: Batch) -> None:
     hinge = groups["discriminator"]["hinge"]
     assert all(g is None for g in torch.autograd.grad(hinge, net, retain_graph=True, allow_unused=True))
     assert any(g is not None and bool(g.any()) for g in torch.autograd.grad(hinge, judge, allow_unused=True))
-    fake, maps = made.judge(batch["driving_image"], batch["warp_pncc"])
+    fake, maps = made.judge(batch["driving_image"], batch["inputs_pncc"])
     assert len(fake) == 2 and len(maps[0]) == 3 and fake[0].shape[2] == 2 * fake[1].shape[2]
 
 

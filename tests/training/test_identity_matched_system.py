@@ -17,13 +17,13 @@ from engine import runtime, systems
 from engine.errors import EngineError
 from engine.face.maths import rotation_from_vector
 from engine.face.subject import FaceFit, fit_portraits
+from engine.geometry.framing import head_square
 from engine.media.image import encode_png, read_image
 from engine.motion.motion import MotionFrame
 from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait
 from engine.systems.identity_matched.network.generator import Generator
-from engine.systems.identity_matched.system import head_square
 from engine.tracking.registry import create as create_detector
 from engine.training.export import onnx
 from engine.training.tasks import create
@@ -81,7 +81,7 @@ def motion() -> MotionFrame:
 def drawn(system: str = "identity_matched", **options: object) -> np.ndarray:
     subject = systems.create(system, options).prepare([portrait()])
     with closing(subject):
-        return subject.draw(motion())
+        return subject.draw(subject.inputs(motion()))
 
 
 @functools.cache
@@ -96,7 +96,7 @@ def test_a_network_that_says_nothing_leaves_mesh_warp_s_frame(silent: str) -> No
 @pytest.mark.parametrize("correspondence", ["learned", "analytic"])
 def test_only_the_head_s_square_is_mended(loud: str, correspondence: str) -> None:
     changed = np.abs(drawn(weights=loud, correspondence=correspondence).astype(int) - plain()).max(axis=2)
-    square = head_square(portrait())
+    square = head_square(face().camera, face().pose)
     left, top, side = (round(value) for value in (square.left, square.top, square.side))
     assert left > 0 and top > 0 and left + side < wide().shape[1] and top + side < wide().shape[0]
     inside = np.zeros(changed.shape, bool)
@@ -115,8 +115,8 @@ def test_the_driver_s_own_pncc_is_the_same_where_the_driver_is_the_portrait_s_pe
     """And another where it is not: the paper's ablation."""
     with closing(systems.create("identity_matched", {"weights": loud, "pncc": "driving"}).prepare([portrait()])) as own:
         rebuilt = drawn(weights=loud).astype(int)
-        nobody_known, same = (own.draw(replace(motion(), driver=driver)) for driver in (None, face().identity))
-        other = own.draw(replace(motion(), driver=face().identity + 2))
+        nobody_known, same = (own.draw(own.inputs(replace(motion(), driver=who))) for who in (None, face().identity))
+        other = own.draw(own.inputs(replace(motion(), driver=face().identity + 2)))
     np.testing.assert_array_equal(nobody_known, rebuilt)
     assert 3 * np.abs(same - rebuilt).mean() < np.abs(other - rebuilt).mean()
 
@@ -128,7 +128,7 @@ def test_the_network_is_told_of_the_head_that_moves(loud: str) -> None:
     for pncc in ("rebuilt", "driving"):
         system = systems.create("identity_matched", {"weights": loud, "pncc": pncc})
         with closing(system.prepare([portrait()])) as subject:
-            own, other = (subject.draw(moved).astype(int) for moved in (motion(), theirs))
+            own, other = (subject.draw(subject.inputs(moved)).astype(int) for moved in (motion(), theirs))
             assert np.abs(own - other).mean() > 1
             frames.append(other)
     assert np.abs(frames[0] - frames[1]).mean() < np.abs(own - other).mean() / 3

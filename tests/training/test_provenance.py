@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from engine.training import provenance, recipe, run, shard_writer
+from engine.training import provenance, recipe, run, shard_writer, warped
 
 DRAWN = (
     {},
     {"size": 64, "seed": 9, "sittings": 3, "negatives": 0.1, "loose": 0.25, "split": "held-out", "cross": True},
-    {"fields": ("image", "matte"), "warp": True, "tracked": "mediapipe"},
-    {"apart": True, "sittings": 1, "blinks": 0.2},
+    {"fields": ("image", "matte"), "warp": warped.USUAL, "tracked": "mediapipe"},
+    {"apart": True, "sittings": 1, "blinks": 0.2, "sources": 3},
+    {"warp": ("flow", "landmark_image")},
 )
 
 
@@ -23,8 +24,8 @@ def described(asked: dict[str, Any]) -> dict[str, Any]:
     options = shard_writer.arguments().parse_args(["--out", "DIR", "--count", "10"])
     vars(options).update(asked)
     studio = shard_writer._unwarped(options)()
-    fields = (*options.fields, "warp") if options.warp else options.fields
-    plan = shard_writer.plan_of(studio, options.count, options.size, fields, options.cross).to_json()
+    kept = options.fields, options.cross, options.warp or (), options.sources
+    plan = shard_writer.plan_of(studio, options.count, options.size, *kept).to_json()
     plan["source"] |= ({"warp": 1} if options.warp else {}) | ({"tracked": options.tracked} if options.tracked else {})
     return {"kind": "shards", "sha256": "0" * 64, **plan}
 

@@ -8,25 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.compositing.warped_portrait import WarpedPortrait
 from engine.errors import EngineError
 from engine.face import model as face_model
-from engine.geometry.conditions import EYE, MOUTH, NO_MESH, SKIN, Conditioner
+from engine.face.portrait import Portrait
+from engine.geometry.frame_inputs import EYE, MOUTH, NO_MESH, SKIN, FrameInputs, PortraitInputs
 from engine.geometry.framing import Square
-from engine.systems.base import Portrait
 from engine.tracking.detector import Detector, Observation
 from engine.training.batch import collate
 from engine.training.resize import smaller_pair
-from engine.training.sample import Frame, Pair, Warp
-from engine.training.shard_writer import USUAL, build
+from engine.training.sample import Frame, Pair
+from engine.training.shard_writer import build
 from engine.training.shards import ShardSamples
-from engine.training.warped import Warped, fit, motion, warp
+from engine.training.warped import USUAL, Warped, fit, inputs_of, motion
 from tests.engine.heads import known
 from tests.training.heads import PlainHeads
 
 SIZE = 128
 WHOLE, PIECE = Square(0, 0, SIZE), Square(30, 20, 80)
-KEYS = ("image", "pncc", "source_pncc", "flow", "hidden", "stretch", "part")
 
 
 @pytest.fixture(scope="module")
@@ -34,52 +32,52 @@ def pair() -> Pair:
     return Warped(PlainHeads()).pair(0, SIZE)
 
 
-def warped(pair: Pair) -> Warp:
-    assert pair.warp is not None
-    return pair.warp
+def warped(pair: Pair) -> dict[str, np.ndarray]:
+    assert pair.inputs is not None
+    return pair.inputs
 
 
 def test_the_warp_lies_on_the_driving_frame(pair: Pair) -> None:
     made = warped(pair)
     assert pair.flow is not None and pair.flow_visible is not None
-    shown = pair.flow_visible & (made.part == SKIN) & (made.hidden < 25)
+    shown = pair.flow_visible & (made["parts"] == SKIN) & (made["hidden"] < 25)
     true = pair.flow.astype(np.float64)[shown]
-    error = np.linalg.norm(made.flow.astype(np.float64)[shown] - true, axis=1)
+    error = np.linalg.norm(made["flow"].astype(np.float64)[shown] - true, axis=1)
     assert shown.sum() > 500 and np.median(error) < 0.5 < np.median(np.linalg.norm(true, axis=1))
     truth = pair.driving.image[shown].astype(int)
-    assert np.abs(made.image[shown] - truth).mean() < 0.5 * np.abs(pair.source.image[shown] - truth).mean()
+    assert np.abs(made["warped"][shown] - truth).mean() < 0.5 * np.abs(pair.source.image[shown] - truth).mean()
 
 
 def test_a_pair_at_rest_is_left_alone() -> None:
     frame = PlainHeads().pair(1, SIZE).source
-    made = warp(Pair(frame, frame))
-    assert np.abs(made.image.astype(int) - frame.image).mean() < 1
-    skin = np.abs(made.flow[made.part == SKIN].astype(float))
-    assert skin.mean() < 0.05 and skin.max() < 2 and made.hidden.max() == 0  # rims look at their margin
-    np.testing.assert_allclose(made.pncc, made.source_pncc, atol=0.01)
+    made = inputs_of(Pair(frame, frame))
+    assert np.abs(made["warped"].astype(int) - frame.image).mean() < 1
+    skin = np.abs(made["flow"][made["parts"] == SKIN].astype(float))
+    assert skin.mean() < 0.05 and skin.max() < 2 and made["hidden"].max() == 0  # rims look at their margin
+    np.testing.assert_allclose(made["pncc"], made["source_pncc"], atol=0.01)
 
 
 def test_the_codes_are_of_one_head_in_two_poses(pair: Pair) -> None:
     made = warped(pair)
-    x, y = (made.flow[..., k].astype(np.float64) for k in range(2))
-    rows, columns = np.nonzero((made.part == SKIN) & (made.hidden < 25) & (np.abs(made.stretch) < 1))
+    x, y = (made["flow"][..., k].astype(np.float64) for k in range(2))
+    rows, columns = np.nonzero((made["parts"] == SKIN) & (made["hidden"] < 25) & (np.abs(made["stretch"]) < 1))
     there = np.rint(rows + y[rows, columns]).astype(int), np.rint(columns + x[rows, columns]).astype(int)
-    apart = np.abs(made.pncc[rows, columns].astype(float) - made.source_pncc[there])
+    apart = np.abs(made["pncc"][rows, columns].astype(float) - made["source_pncc"][there])
     assert np.median(apart) < 0.01
-    assert ((made.pncc > 0).any(axis=2) == (made.part != NO_MESH)).mean() > 0.99
-    assert {NO_MESH, SKIN, EYE} <= set(np.unique(made.part)) <= {NO_MESH, SKIN, EYE, MOUTH}
+    assert ((made["pncc"] > 0).any(axis=2) == (made["parts"] != NO_MESH)).mean() > 0.99
+    assert {NO_MESH, SKIN, EYE} <= set(np.unique(made["parts"])) <= {NO_MESH, SKIN, EYE, MOUTH}
 
 
 def test_a_camera_of_another_focal_length_is_followed() -> None:
     """The same head drawn from twice as far and twice as long: labels alone tell, and the flow is near the same."""
     heads = PlainHeads().pair(2, SIZE)
-    near = warp(heads)
+    near = inputs_of(heads)
     far = [
         replace(frame, focal=2 * (frame.focal or 0), translation=known(frame.translation) * [1, 1, 2])
         for frame in (heads.source, heads.driving)
     ]
-    shown = (near.part == SKIN) & (near.hidden < 25)
-    error = np.linalg.norm((warp(Pair(far[0], far[1])).flow.astype(float) - near.flow)[shown], axis=1)
+    shown = (near["parts"] == SKIN) & (near["hidden"] < 25)
+    error = np.linalg.norm((inputs_of(Pair(far[0], far[1]))["flow"].astype(float) - near["flow"])[shown], axis=1)
     assert 0.05 < np.median(error) < 3
 
 
@@ -99,9 +97,9 @@ class Labels(Detector):
 
 
 def test_tracked_it_is_driven_by_what_the_fitter_makes_of_a_detectors_points(pair: Pair) -> None:
-    exact, tracked = warped(pair), warp(pair, Labels(pair.source, pair.driving))
-    shown = (exact.part == SKIN) & (tracked.part == SKIN) & (exact.hidden < 25) & (tracked.hidden < 25)
-    apart = np.linalg.norm(exact.flow[shown].astype(float) - tracked.flow[shown], axis=1)
+    exact, tracked = warped(pair), inputs_of(pair, detector=Labels(pair.source, pair.driving))
+    shown = (exact["parts"] == SKIN) & (tracked["parts"] == SKIN) & (exact["hidden"] < 25) & (tracked["hidden"] < 25)
+    apart = np.linalg.norm(exact["flow"][shown].astype(float) - tracked["flow"][shown], axis=1)
     assert shown.sum() > 500 and 0.01 < np.median(apart) < 1
 
 
@@ -110,25 +108,25 @@ def test_blinks_are_the_true_ones_where_the_detector_sees_open_eyes(pair: Pair) 
     shut = known(pair.driving.expression).copy()
     shut[lids] = 1
     told, detector = replace(pair.driving, expression=shut), Labels(pair.source, pair.driving)
-    awake, blinking = warp(pair, detector), warp(replace(pair, driving=told), detector)
-    assert (blinking.part == EYE).sum() < 0.4 * (awake.part == EYE).sum()
-    changed = np.abs(blinking.pncc.astype(float) - awake.pncc).max(axis=-1) > 0.01
+    awake, blinking = inputs_of(pair, detector=detector), inputs_of(replace(pair, driving=told), detector=detector)
+    assert (blinking["parts"] == EYE).sum() < 0.4 * (awake["parts"] == EYE).sum()
+    changed = np.abs(blinking["pncc"].astype(float) - awake["pncc"]).max(axis=-1) > 0.01
     assert 0 < changed.mean() < 0.05  # around the eyes only
 
 
 def test_what_the_detector_misses_is_driven_by_the_truth(pair: Pair) -> None:
-    missed = Warped(PlainHeads(), Labels(pair.source))
-    np.testing.assert_array_equal(warped(missed.pair(0, SIZE)).image, warped(pair).image)
+    missed = Warped(PlainHeads(), detector=Labels(pair.source))
+    np.testing.assert_array_equal(warped(missed.pair(0, SIZE))["warped"], warped(pair)["warped"])
     assert missed.describe() == _heads().describe() | {"tracked": "labels"}
 
 
 def test_shards_keep_it(tmp_path: Path) -> None:
-    build(tmp_path / "with", _heads, 3, SIZE, (*USUAL, "warp"))
+    build(tmp_path / "with", _heads, 3, SIZE, inputs=USUAL)
     build(tmp_path / "without", PlainHeads, 3, SIZE)
     here, there = _heads().pair(1, SIZE), ShardSamples(tmp_path / "with").pair(1, SIZE)
-    for name in KEYS:
-        np.testing.assert_array_equal(getattr(warped(here), name), getattr(warped(there), name), name)
-    assert ShardSamples(tmp_path / "without").pair(1, SIZE).warp is None
+    for name in USUAL:
+        np.testing.assert_array_equal(warped(here)[name], warped(there)[name], name)
+    assert ShardSamples(tmp_path / "without").pair(1, SIZE).inputs is None
     assert "warp" in _heads().describe() and "warp" not in PlainHeads().describe()
 
 
@@ -138,35 +136,37 @@ def _heads() -> Warped:
 
 def test_it_is_reduced_with_its_pair(pair: Pair) -> None:
     large, small = warped(pair), warped(smaller_pair(pair, SIZE // 2))
-    assert small.image.shape == (SIZE // 2, SIZE // 2, 3)
+    assert small["warped"].shape == (SIZE // 2, SIZE // 2, 3)
     middle = np.s_[SIZE // 4 : SIZE // 4 + 8, SIZE // 4 : SIZE // 4 + 8]
-    expected = large.flow.astype(np.float32).reshape(SIZE // 2, 2, SIZE // 2, 2, 2).mean(axis=(1, 3)) / 2
-    np.testing.assert_allclose(small.flow[middle], expected[middle], atol=0.02)
-    face = (small.part == SKIN) & (small.pncc > 0).any(axis=2)
-    assert np.abs(small.pncc[face].astype(float) - large.pncc[1::2, 1::2][face]).mean() < 0.02
+    expected = large["flow"].astype(np.float32).reshape(SIZE // 2, 2, SIZE // 2, 2, 2).mean(axis=(1, 3)) / 2
+    np.testing.assert_allclose(small["flow"][middle], expected[middle], atol=0.02)
+    face = (small["parts"] == SKIN) & (small["pncc"] > 0).any(axis=2)
+    assert np.abs(small["pncc"][face].astype(float) - large["pncc"][1::2, 1::2][face]).mean() < 0.02
 
 
 def test_batches_hold_it_on_the_grid(pair: Pair) -> None:
-    batch = collate([pair, pair], [f"warp_{name}" for name in KEYS])
+    batch = collate([pair, pair], [f"inputs_{name}" for name in USUAL])
     made = warped(pair)
-    shapes = {name: tuple(batch[f"warp_{name}"].shape) for name in KEYS}
+    shapes = {name: tuple(batch[f"inputs_{name}"].shape) for name in USUAL}
     three, one = (2, 3, SIZE, SIZE), (2, 1, SIZE, SIZE)
     assert shapes == {
-        **{"image": three, "pncc": three, "source_pncc": three, "flow": (2, 2, SIZE, SIZE)},
-        **{"hidden": one, "stretch": one, "part": (2, SIZE, SIZE)},
+        **{"warped": three, "pncc": three, "source_pncc": three, "flow": (2, 2, SIZE, SIZE)},
+        **{"hidden": one, "stretch": one, "parts": (2, SIZE, SIZE)},
     }
-    assert batch["warp_image"].min() >= -1 and batch["warp_image"].max() <= 1 and batch["warp_hidden"].max() <= 1
-    np.testing.assert_allclose(batch["warp_flow"][0, 0] * (SIZE - 1) / 2, made.flow[..., 0], atol=1e-3)
-    np.testing.assert_array_equal(batch["warp_part"][1], made.part)
-    with pytest.raises(EngineError, match="warp_image"):
-        collate([replace(pair, warp=None)], ["warp_image"])
+    assert (
+        batch["inputs_warped"].min() >= -1 and batch["inputs_warped"].max() <= 1 and batch["inputs_hidden"].max() <= 1
+    )
+    np.testing.assert_allclose(batch["inputs_flow"][0, 0] * (SIZE - 1) / 2, made["flow"][..., 0], atol=1e-3)
+    np.testing.assert_array_equal(batch["inputs_parts"][1], made["parts"])
+    with pytest.raises(EngineError, match="inputs_warped"):
+        collate([replace(pair, inputs=None)], ["inputs_warped"])
 
 
 def test_a_pair_without_a_face_or_labels_is_one_clear_error() -> None:
     pair = PlainHeads().pair(0, SIZE)
     for frame in (replace(pair.source, face=False), replace(pair.source, dense=None)):
         with pytest.raises(EngineError) as caught:
-            warp(replace(pair, source=frame))
+            inputs_of(replace(pair, source=frame))
         assert caught.value.code == "missing_label"
 
 
@@ -183,15 +183,35 @@ def test_a_square_is_cut_where_it_lies(scale: float) -> None:
 def test_a_crop_says_the_same_as_the_whole_picture() -> None:
     """As a portrait's head is cut out to be drawn, and whole pictures are trained on."""
     pair = PlainHeads().pair(0, SIZE)
-    subject = WarpedPortrait(Portrait(Path(), pair.source.image, fit(pair.source)), known(pair.source.matte) / 255)
-    _, flow = subject.trace(motion(pair.driving, float(pair.source.focal or 0)))
-    whole, part = (Conditioner(subject.build, square, round(square.side)) for square in (WHOLE, PIECE))
+    portrait, names = Portrait(Path(), pair.source.image, fit(pair.source)), (*USUAL, "depth", "landmarks68")
+    matte, moved = known(pair.source.matte) / 255, motion(pair.driving, float(pair.source.focal or 0))
+
+    def seen(square: Square, side: int) -> FrameInputs:
+        return FrameInputs(PortraitInputs(portrait, names, side, square, matte.astype(np.float32)), moved)
+
     cut = np.s_[20 : 20 + 80, 30 : 30 + 80]
-    everywhere, here = whole(flow), part(flow)
-    for name in ("pncc", "flow", "hidden", "part"):
-        np.testing.assert_allclose(getattr(here, name), getattr(everywhere, name)[cut], atol=1e-4, err_msg=name)
-    np.testing.assert_allclose(here.stretch[1:-1, 1:-1], everywhere.stretch[cut][1:-1, 1:-1], atol=0.01)
-    np.testing.assert_allclose(part.source_pncc(), whole.source_pncc()[cut], atol=1e-5)
-    large = Conditioner(subject.build, PIECE, 160)(flow)
-    reduced = large.flow.reshape(80, 2, 80, 2, 2).mean(axis=(1, 3)) / 2
-    assert np.median(np.abs(reduced - here.flow)) < 0.01 < 1 < np.abs(here.flow).mean()
+    everywhere, here = seen(WHOLE, SIZE), seen(PIECE, 80)
+    for name in ("pncc", "flow", "hidden", "parts", "depth"):
+        np.testing.assert_allclose(here[name], everywhere[name][cut], atol=1e-3, err_msg=name)
+    np.testing.assert_allclose(here["stretch"][1:-1, 1:-1], everywhere["stretch"][cut][1:-1, 1:-1], atol=0.01)
+    np.testing.assert_allclose(here["source_pncc"], everywhere["source_pncc"][cut], atol=1e-5)
+    np.testing.assert_allclose(here["landmarks68"] + [30, 20], everywhere["landmarks68"], atol=1e-3)
+    reduced = seen(PIECE, 160)["flow"].reshape(80, 2, 80, 2, 2).mean(axis=(1, 3)) / 2
+    assert np.median(np.abs(reduced - here["flow"])) < 0.01 < 1 < np.abs(here["flow"]).mean()
+
+
+def test_arrays_say_what_the_labels_say() -> None:
+    """Of the driving frame, whose head they pose: depth, landmarks, and which of them are in view."""
+    pair = PlainHeads().pair(0, SIZE)
+    made = inputs_of(pair, ("landmarks68", "dense", "source_landmarks68", "visible68", "depth", "mesh", "matte"))
+    marks = known(pair.driving.landmarks68)
+    assert np.linalg.norm(made["landmarks68"] - marks, axis=1).mean() < 0.5
+    assert np.linalg.norm(made["source_landmarks68"] - known(pair.source.landmarks68), axis=1).mean() < 0.5
+    assert np.linalg.norm(made["dense"][:, :2] - known(pair.driving.dense)[:, :2], axis=1).mean() < 0.5
+    at = made["mesh"][..., 2]
+    near = made["depth"][np.isfinite(made["depth"])]
+    assert -at.max() - 0.1 < near.min() and near.max() < -at.min() + 0.1
+    assert made["dense"][1, 2] < made["dense"][234, 2] - 5, "the nose is nearer than an ear"
+    assert made["visible68"][27:31].all(), "the bridge of the nose"
+    inside = made["matte"][made["landmarks68"][30, 1].astype(int), made["landmarks68"][30, 0].astype(int)]
+    assert inside > 250

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.compositing.warped_portrait import WarpedPortrait
-from engine.systems.base import Portrait, Subject, System
+from engine.geometry.frame_inputs import PortraitInputs
+from engine.systems.base import Subject, System, WarpedSubject
 
 
 class MeshWarp(System):
@@ -11,5 +11,5 @@ class MeshWarp(System):
 
     name = "mesh_warp"
 
-    def prepare(self, portraits: list[Portrait]) -> Subject:
-        return WarpedPortrait(portraits[0])
+    def subject(self, portraits: list[PortraitInputs]) -> Subject:
+        return WarpedSubject(portraits)

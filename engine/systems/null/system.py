@@ -8,30 +8,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.errors import EngineError
-from engine.systems.base import Portrait, Subject, System
+from engine.systems.base import Subject, System
 
 if TYPE_CHECKING:
-    from engine.motion.motion import MotionFrame
+    from engine.geometry.frame_inputs import FrameInputs, PortraitInputs
 
 
 class Null(System):
     name = "null"
 
-    def prepare(self, portraits: list[Portrait]) -> Subject:
-        return NullSubject(portraits[0].rgb, self.options["delay_ms"] / 1000, self.options["fail_at"])
+    def subject(self, portraits: list[PortraitInputs]) -> Subject:
+        return NullSubject(portraits, self.options["delay_ms"] / 1000, self.options["fail_at"])
 
 
 class NullSubject(Subject):
-    def __init__(self, rgb: np.ndarray, delay: float, fail_at: float) -> None:
-        self.size = (rgb.shape[1], rgb.shape[0])
-        self._rgb = rgb
+    def __init__(self, portraits: list[PortraitInputs], delay: float, fail_at: float) -> None:
+        super().__init__(portraits)
         self._delay = delay
         self._fail_at = fail_at
         self._drawn = 0
 
-    def draw(self, motion: MotionFrame | None) -> np.ndarray:
+    def draw(self, inputs: FrameInputs) -> np.ndarray:
         if self._drawn == self._fail_at:
             raise EngineError("null_fault", f"Asked to fail after {self._drawn} frames.", "Leave fail_at out.")
         self._drawn += 1
         time.sleep(self._delay)
-        return self._rgb
+        return self.portraits[0].rgb

@@ -58,7 +58,7 @@ class Skins:
 
 def _load(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     path = folder / name
-    remedy = "Give --assets the folder that holds the head assets; docs/face_model.md lists them."
+    remedy = "Give --assets the folder that holds the head assets; docs/develop.md lists them."
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in keys}

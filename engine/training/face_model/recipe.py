@@ -49,7 +49,7 @@ class Settings:
 def command(argv: list[str]) -> int:
     """``python -m engine train face-model``."""
     parser = argparse.ArgumentParser("python -m engine train face-model")
-    parser.add_argument("--assets", type=Path, required=True, help="folder with the head assets (docs/face_model.md)")
+    parser.add_argument("--assets", type=Path, required=True, help="folder with the head assets (docs/develop.md)")
     parser.add_argument("--out", type=Path, default=Path("weights/face_model.safetensors"))
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(argv)

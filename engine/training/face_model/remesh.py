@@ -245,6 +245,6 @@ def mirror_map(vertices: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
         raise EngineError(
             "bad_assets",
             f"The first head is not symmetric about x = 0: a vertex is {distance.max():.3f} cm from its mirror image.",
-            "Give the assets that docs/face_model.md lists.",
+            "Give the assets that docs/develop.md lists.",
         )
     return partner

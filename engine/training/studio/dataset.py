@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,8 +38,8 @@ class Options:
     pairs without a face, ``loose`` the share that is framed carelessly (small, large, off the centre), as a detector
     meets faces; ``profile`` is one of PROFILES; ``sittings`` is for how many pairs a person stays, since painting one
     takes longer than taking a picture; ``apart`` takes the driving frame elsewhere, in other light, so that people
-    can be told by themselves; ``blinks`` is the share of pairs, beside those in which it comes about, whose driving
-    frame is in the middle of a blink."""
+    can be told by themselves; ``sources`` is the number of source frames, all on one stage; ``blinks`` is the share of
+    pairs, beside those in which it comes about, whose driving frame is in the middle of a blink."""
 
     cross: bool = False
     negatives: float = 0.0
@@ -47,10 +48,12 @@ class Options:
     sittings: int = 8
     apart: bool = False
     blinks: float = 0.0
+    sources: int = 1
 
     def __post_init__(self) -> None:
-        if self.sittings < 1:
-            raise EngineError("arguments", f"A person cannot sit for {self.sittings} pairs.", "Ask for 1 or more.")
+        for name in ("sittings", "sources"):
+            if (count := getattr(self, name)) < 1:
+                raise EngineError("arguments", f"A person cannot give {count} {name}.", "Ask for 1 or more.")
 
 
 class StudioSamples(Samples):
@@ -70,7 +73,16 @@ class StudioSamples(Samples):
             return Pair(self._nobody(number, 0, size), self._nobody(number, 1, size))
         source, driving = (self._drawn(scene, size) for scene in self.scenes(number))
         cross = self._cross(number, size) if self._options.cross else ()
-        return labelled(source, driving, self.person(number), *cross)
+        others = tuple(labels.frame(picture, self.person(number)) for picture in self._further(number, size))
+        return replace(labelled(source, driving, self.person(number), *cross), others=others)
+
+    def _further(self, number: int, size: int) -> Iterator[Picture]:
+        """Pictures of the source's sitter at other moments, beside the first."""
+        draw, (stage, _, here, _) = self._draws("sources", number), self._take(number)
+        for _ in range(self._options.sources - 1):
+            moment = two_moments(draw)[0]
+            scene = build(self._sitter(self.person(number)), moment, _next_exposure(stage, draw), here)
+            yield self._drawn(scene, size)
 
     def scenes(self, number: int) -> tuple[Scene, Scene]:
         """(source, driving) of a pair, for this renderer or another; one and the same scene in some pairs."""
@@ -100,7 +112,7 @@ class StudioSamples(Samples):
             "library": self._library.digest,
             "seed": self._seed,
             "split": self._split.value,
-            **vars(self._options),
+            **{name: value for name, value in vars(self._options).items() if name != "sources" or value > 1},
         }
 
     def _cross(self, number: int, size: int) -> tuple[Frame, Frame]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.face import model as face_model
-from engine.geometry.conditions import EYE, MOUTH, SKIN, eyes_in_code
+from engine.geometry.frame_inputs import EYE, MOUTH, SKIN
+from engine.geometry.pncc import eyes_in_code
 from engine.systems.identity_matched.network.generator import (
     CHANNELS,
     OUTPUTS,
@@ -89,7 +90,7 @@ class Options:
 class IdentityMatched(Task):
     fields = frozenset(
         {"source_image", "driving_image", "driving_parsing?", "flow", "flow_visible"}
-        | {f"warp_{name}" for name in ("image", "pncc", "source_pncc", "flow", "hidden", "stretch", "part")}
+        | {f"inputs_{name}" for name in ("warped", "pncc", "source_pncc", "flow", "hidden", "stretch", "parts")}
     )
     Options = Options
 
@@ -151,7 +152,7 @@ class IdentityMatched(Task):
 
     def floor(self, batch: Batch) -> dict[str, float]:
         """mesh_warp's picture, which is where training begins."""
-        return self._errors(batch, batch["warp_image"])
+        return self._errors(batch, batch["inputs_warped"])
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> np.ndarray:
@@ -159,7 +160,7 @@ class IdentityMatched(Task):
         inputs = _inputs(batch)
         answer = self.net(inputs)
         out = composite(self._base(inputs), answer)
-        return grid([batch["source_image"], batch["warp_image"], out, answer.mask * 2 - 1, batch["driving_image"]])
+        return grid([batch["source_image"], batch["inputs_warped"], out, answer.mask * 2 - 1, batch["driving_image"]])
 
     def export(self, size: int) -> dict[str, Graph]:
         """``source`` once a portrait and ``frame``; where features are compared also ``frame_analytic``, the same
@@ -187,7 +188,7 @@ class IdentityMatched(Task):
         eyes = torch.maximum(eyes, self._lids(batch))
         given = self.options
         weight = torch.ones_like(mouth)
-        for share, region in ((given.mouth, mouth), (given.eyes, eyes), (given.hidden, batch["warp_hidden"])):
+        for share, region in ((given.mouth, mouth), (given.eyes, eyes), (given.hidden, batch["inputs_hidden"])):
             weight = weight + share * region / region.mean().clamp(min=_FEW)
         return weight
 
@@ -198,8 +199,8 @@ class IdentityMatched(Task):
 
     def _lids(self, batch: Batch) -> Tensor:
         """(B, 1, S, S) 0 or 1: around both eyes, open or shut, as the new frame's geometry has them."""
-        centre, reach = (x.to(batch["warp_pncc"])[:, :, None, None] for x in self.lids)
-        away = ((batch["warp_pncc"][:, None] - centre) / reach).norm(dim=2)
+        centre, reach = (x.to(batch["inputs_pncc"])[:, :, None, None] for x in self.lids)
+        away = ((batch["inputs_pncc"][:, None] - centre) / reach).norm(dim=2)
         return (away.amin(dim=1, keepdim=True) < 1).float()
 
     def _alike(self, out: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -219,7 +220,7 @@ class IdentityMatched(Task):
         """What can be said of the parts, since the motion is known."""
         given, visible = self.options, batch["flow_visible"]
         drawn = look_up(self._base(inputs), answer.offset)
-        shown = visible * (1 - batch["warp_hidden"])
+        shown = visible * (1 - batch["inputs_hidden"])
         made = {"moved": given.moved * losses.l1(drawn, batch["driving_image"], shown)}
         if answer.match.attention is None:
             return made
@@ -232,7 +233,7 @@ class IdentityMatched(Task):
         mixed = (
             (answer.match.attention @ source.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, flow.shape[2:])
         )
-        meshed = (batch["warp_pncc"].amax(dim=1, keepdim=True) > 0).float() * (1 - batch["warp_hidden"])
+        meshed = (batch["inputs_pncc"].amax(dim=1, keepdim=True) > 0).float() * (1 - batch["inputs_hidden"])
         return made | {
             "warp_self": given.warp_self * losses.l1(mixed, driving, whole),
             "flow": given.flow * losses.flow(answer.match.flow, flow, whole),
@@ -246,7 +247,7 @@ class IdentityMatched(Task):
         and how far from the truth, and how unlike the source's person, a network finds it that has no part in
         training. Eyes are what is seen of them, lids what is around them."""
         truth, (mouth, eyes) = batch["driving_image"], _regions(batch)
-        hidden = (batch["warp_hidden"] > 0.5).float()
+        hidden = (batch["inputs_hidden"] > 0.5).float()
         return {
             "l1": float(losses.l1(image, truth)) / 2,
             "mouth_l1": float(losses.l1(image, truth, mouth)) / 2,
@@ -260,19 +261,19 @@ class IdentityMatched(Task):
 
 def _inputs(batch: Batch) -> dict[str, Tensor]:
     """The generator's inputs (``network.CHANNELS``) of a batch."""
-    parts = torch.stack([batch["warp_part"] == part for part in (SKIN, EYE, MOUTH)], dim=1).float()
+    parts = torch.stack([batch["inputs_parts"] == part for part in (SKIN, EYE, MOUTH)], dim=1).float()
     return {
         "source": batch["source_image"],
-        "warped": batch["warp_image"],
+        "warped": batch["inputs_warped"],
         "parts": parts,
-        **{name: batch[f"warp_{name}"] for name in ("source_pncc", "pncc", "flow", "hidden", "stretch")},
+        **{name: batch[f"inputs_{name}"] for name in ("source_pncc", "pncc", "flow", "hidden", "stretch")},
     }
 
 
 def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
     """The insides of mouths and the eyes, (B, 1, S, S) 0 or 1: those that are, where the data say it, and those that
     mesh_warp drew."""
-    part = batch["warp_part"][:, None]
+    part = batch["inputs_parts"][:, None]
     mouth, eyes = part == MOUTH, part == EYE
     if "driving_parsing" in batch:
         parsing = batch["driving_parsing"][:, None]
@@ -283,7 +284,7 @@ def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _own(batch: Batch, delicate: Tensor) -> Tensor:
     """(B, 1, S, S) 0…1: where the photograph shows what belongs there, and nothing is ``delicate``."""
-    return batch["flow_visible"] * (1 - batch["warp_hidden"]) * (1 - delicate)
+    return batch["flow_visible"] * (1 - batch["inputs_hidden"]) * (1 - delicate)
 
 
 def _mirrored(batch: Batch) -> Batch:
@@ -292,9 +293,9 @@ def _mirrored(batch: Batch) -> Batch:
     out = {name: tensor.clone() for name, tensor in batch.items()}
     for name, tensor in batch.items():
         turned = tensor[chosen].flip(-1)
-        if name in ("flow", "warp_flow"):
+        if name in ("flow", "inputs_flow"):
             turned[:, 0].neg_()
-        if name in ("warp_pncc", "warp_source_pncc"):
+        if name in ("inputs_pncc", "inputs_source_pncc"):
             meshed = turned.amax(dim=1) > 0
             turned[:, 0] = torch.where(meshed, 1 - turned[:, 0], 0)
         out[name][chosen] = turned
@@ -303,7 +304,7 @@ def _mirrored(batch: Batch) -> Batch:
 
 def _recoloured(batch: Batch, strength: float) -> Batch:
     """All pictures of a pair in the same other light."""
-    names = ("source_image", "driving_image", "warp_image")
+    names = ("source_image", "driving_image", "inputs_warped")
     tall = augment.recoloured(torch.cat([batch[name] for name in names], dim=2), strength).clamp(-1, 1)
     return {**batch, **dict(zip(names, tall.chunk(len(names), dim=2)))}
 

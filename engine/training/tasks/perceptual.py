@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.face import model as face_model
+from engine.geometry.fields import to_pixels
 from engine.training import augment, losses
-from engine.training.batch import Batch, to_pixels
+from engine.training.batch import Batch
 from engine.training.curves import grid
 from engine.training.perceptual import KINDS, WIDTHS
 from engine.training.recipe import Stage

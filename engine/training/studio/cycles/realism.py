@@ -106,7 +106,7 @@ class CyclesPairs:
         self._studio, self._cycles, self._folder, self._plan = studio, cycles, folder, plan
 
     def __call__(self, number: int) -> Parts:
-        return vars(self.pair(number))
+        return self.pair(number).parts()
 
     def pair(self, number: int) -> Pair:
         scenes = self._studio.scenes(number)

@@ -46,7 +46,7 @@ HELD_OUT_HAIR = ("short03", "bob02")
 UNUSABLE_HAIR = ("braid01",)  # its texture has no alpha to speak of
 HELD_OUT_ENVIRONMENTS = ("courtyard", "sunset")
 _IRIS_IN_EYE, _PUPIL_IN_IRIS = 0.2, 0.29  # radii in the assets' pictures of eyes, by the width; by the iris
-_REMEDY = "Give --assets the folder that holds the head assets; docs/studio.md describes them."
+_REMEDY = "Give --assets the folder that holds the head assets; docs/develop.md describes them."
 
 
 def library(model: FaceModel, folder: Path) -> Library:
