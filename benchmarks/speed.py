@@ -48,6 +48,7 @@ def job_for(material: Material, system: str, output: Path, frames: int | None = 
         fps=(fps.numerator, fps.denominator),
         output=str(output),
         shot="benchmark",
+        analysed=(0, frames or material.frames),
     )
 
 

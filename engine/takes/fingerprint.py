@@ -91,9 +91,7 @@ def fingerprint_of(
 def content_hash(motion: Any) -> str:
     """SHA-256 over all fields of a dataclass, arrays in the precision in which files keep them (float32)."""
     digest = hashlib.sha256()
-    for field in dataclasses.fields(motion):
-        digest.update(field.name.encode())
-        _feed(digest, getattr(motion, field.name))
+    _feed(digest, motion)
     return digest.hexdigest()
 
 
@@ -102,6 +100,10 @@ def _feed(digest: Any, value: Any) -> None:
         stored = value.astype(np.float32) if value.dtype.kind == "f" else value
         digest.update(f"{stored.dtype.kind}{stored.shape}".encode())
         digest.update(np.ascontiguousarray(stored).tobytes())
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            digest.update(field.name.encode())
+            _feed(digest, getattr(value, field.name))
     elif isinstance(value, Mapping):
         for key in sorted(value):
             digest.update(str(key).encode())

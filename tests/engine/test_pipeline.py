@@ -290,7 +290,7 @@ def test_a_system_that_looks_at_the_driver_needs_footage(
 ) -> None:
     monkeypatch.setitem(catalog.SYSTEMS_BY_NAME, "seer", SEER)
     folder = take[1]
-    driving = Driving("performance", str(folder / f"{folder.name}.performance"))
+    driving = Driving("motion", str(folder / f"{folder.name}.motion.npz"))
     with pytest.raises(EngineError) as caught:
         render(make_job(desk, system="seer", driving=driving), lambda message: None, lambda: False)
     assert caught.value.code == "no_footage"
