@@ -11,6 +11,7 @@ expression.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import cv2
@@ -185,11 +186,10 @@ class PortraitInputs(_Arrays):
         """The square of a frame (H, W, 3), (S, S, 3)."""
         return self.square.cut(rgb, self.side)
 
-    def head(self, motion: MotionFrame, identity: np.ndarray | None) -> PosedHead:
-        """The head of ``identity`` (K,), None for the portrait's own, moved as ``motion`` says."""
-        neutral = self.face.neutral if identity is None else self.face.model.neutral(identity)
+    def head(self, motion: MotionFrame) -> PosedHead:
+        """The head that moves as ``motion`` says."""
         turn = motion.gaze - self.face.gaze
-        placed = self.geometry.place(neutral, motion.expression, turn, motion.offsets)
+        placed = self.geometry.place(motion.neutral(self.face), motion.expression, turn, motion.offsets)
         return self.build.posed(placed, Pose(motion.rotation, motion.translation))
 
     def of_head(self, name: str, head: PosedHead) -> np.ndarray:
@@ -325,12 +325,12 @@ class FrameInputs(_Arrays):
 
     @cached_property
     def _head(self) -> PosedHead:
-        return self.portrait.head(self.motion, self.motion.identity)
+        return self.portrait.head(self.motion)
 
     @cached_property
     def _driver_head(self) -> PosedHead:
         driver = self.motion.driver
-        return self._head if driver is None else self.portrait.head(self.motion, driver)
+        return self._head if driver is None else self.portrait.head(replace(self.motion, identity=driver))
 
     def _make(self, name: str) -> np.ndarray:
         portrait = self.portrait
