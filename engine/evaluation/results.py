@@ -35,7 +35,7 @@ from engine.evaluation.metrics.base import MetricInfo
 from engine.evaluation.runner import Runner
 from engine.evaluation.system_spec import FORM, SystemSpec, parse_all
 from engine.evaluation.tables import bootstrap, markdown
-from engine.evaluation.tables.by_shot import losses
+from engine.evaluation.tables.by_shot import TOLERANCE, losses
 from engine.evaluation.tables.by_yaw import by_yaw_markdown
 from engine.evaluation.tables.differences import BETTER, EQUAL, WORSE, difference, interval
 from engine.evaluation.tables.report import frames, title
@@ -256,9 +256,7 @@ def _where_they_lose(comparisons: list[Comparison]) -> list[str]:
             if worse:
                 parts.append(f"{column.label} is worse than {_base(comparison, column).label} in {', '.join(worse)}")
         if shots:
-            parts.append(
-                f"of {len(shots)} figures of shots that are worse by more than 5 %, the worst: {shots[0].text()}"
-            )
+            parts.append(f"worst shot: {shots[0].text()} ({len(shots)} in all beyond {TOLERANCE:.0%})")
         if parts:
             lines.append(f"- {comparison.dataset}, {comparison.direction}: {'; '.join(parts)}.")
     return lines
