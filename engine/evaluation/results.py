@@ -122,9 +122,10 @@ def _check_folder(folder: Path, run: dict[str, Any]) -> None:
 
 def _datasets(options: argparse.Namespace) -> dict[str, Callable[[], Dataset]]:
     datasets: dict[str, Callable[[], Dataset]] = {}
-    for direction in ("self", "cross") if options.clips is not None else ():
-        clips = Clips(options.clips, direction, options.frames, None, options.portraits, options.drivers)
-        datasets[f"clips_{direction}"] = lambda clips=clips: clips
+    if options.clips is not None:
+        for direction in ("self", "cross"):
+            clips = Clips(options.clips, direction, options.frames, None, options.portraits, options.drivers)
+            datasets[f"clips_{direction}"] = lambda clips=clips: clips
     if options.rendered:
         require_studio()
     for kind in options.rendered:
