@@ -35,7 +35,7 @@ from engine.evaluation.metrics.base import MetricInfo
 from engine.evaluation.runner import Runner
 from engine.evaluation.system_spec import FORM, SystemSpec, parse_all
 from engine.evaluation.tables import bootstrap, markdown
-from engine.evaluation.tables.by_shot import losses
+from engine.evaluation.tables.by_shot import TOLERANCE, losses
 from engine.evaluation.tables.by_yaw import by_yaw_markdown
 from engine.evaluation.tables.differences import BETTER, EQUAL, WORSE, difference, interval
 from engine.evaluation.tables.report import frames, title
@@ -122,9 +122,10 @@ def _check_folder(folder: Path, run: dict[str, Any]) -> None:
 
 def _datasets(options: argparse.Namespace) -> dict[str, Callable[[], Dataset]]:
     datasets: dict[str, Callable[[], Dataset]] = {}
-    for direction in ("self", "cross") if options.clips is not None else ():
-        clips = Clips(options.clips, direction, options.frames, None, options.portraits, options.drivers)
-        datasets[f"clips_{direction}"] = lambda clips=clips: clips
+    if options.clips is not None:
+        for direction in ("self", "cross"):
+            clips = Clips(options.clips, direction, options.frames, None, options.portraits, options.drivers)
+            datasets[f"clips_{direction}"] = lambda clips=clips: clips
     if options.rendered:
         require_studio()
     for kind in options.rendered:
@@ -256,9 +257,7 @@ def _where_they_lose(comparisons: list[Comparison]) -> list[str]:
             if worse:
                 parts.append(f"{column.label} is worse than {_base(comparison, column).label} in {', '.join(worse)}")
         if shots:
-            parts.append(
-                f"of {len(shots)} figures of shots that are worse by more than 5 %, the worst: {shots[0].text()}"
-            )
+            parts.append(f"worst shot: {shots[0].text()} ({len(shots)} in all beyond {TOLERANCE:.0%})")
         if parts:
             lines.append(f"- {comparison.dataset}, {comparison.direction}: {'; '.join(parts)}.")
     return lines
