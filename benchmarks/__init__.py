@@ -1,3 +1,3 @@
-"""Speed and memory of the main job. Before NumPy is imported, set what ``python -m engine`` sets for itself."""
+"""Speed and memory of a render. The import sets OPENBLAS_NUM_THREADS before NumPy reads it, here and in children."""
 
 import engine.__main__  # noqa: F401

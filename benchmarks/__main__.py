@@ -1,8 +1,8 @@
-"""``python -m benchmarks``: how fast the main job runs here, what it needs, and how that compares.
+"""``python -m benchmarks``: speed, memory and start-up time of a render on this machine, beside simple baselines.
 
 ``python -m benchmarks networks`` times networks alone, see :mod:`benchmarks.networks`.
 
-Run it in the engine's environment on an otherwise idle machine. Every number of a run comes from that run.
+Run it in the engine's environment on an idle machine.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks import material, networks, processes, speed
 from engine.device import device_name
+from engine.evaluation.tables import markdown
 from engine.media.image import write_atomic
 
 SAMPLE = Path(__file__).resolve().parent.parent / "tests" / "data" / "driving_sample.mp4"
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
     options = _arguments(argv)
     with tempfile.TemporaryDirectory(prefix="understudy-benchmark-") as folder:
         record = _measure(options, Path(folder))
-    print(markdown(record))
+    print(report(record))
     if options.json:
         write_atomic(options.json, (json.dumps(record, indent=1) + "\n").encode())
     return 0
@@ -69,8 +70,8 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def markdown(record: dict[str, Any]) -> str:
-    """The record for people."""
+def report(record: dict[str, Any]) -> str:
+    """The record as Markdown."""
     sizes: dict[str, dict[str, float]] = record["sizes"]
     rows: list[tuple[str, list[str]]] = [
         (f"{label}, ms a frame", [f"{figures[key]:.1f}" for figures in sizes.values()])
@@ -101,9 +102,8 @@ def markdown(record: dict[str, Any]) -> str:
         f"{record['device']}; OpenCV {record['opencv']}; {record['clip']}, {record['frames']} frames, median of "
         f"{record['repeats']} warm runs; load before the run {record['load_before']:.1f}.",
         "",
-        _line(["", *sizes]),
-        _line(["---", *["--:"] * len(sizes)]),
-        *(_line([label, *cells]) for label, cells in rows),
+        *markdown.head(["", *sizes]),
+        *(markdown.row([label, *cells]) for label, cells in rows),
     ]
     if record["memory_mib"]:
         memory = ", ".join(f"{mib:.0f} MiB at {frames} frames" for frames, mib in record["memory_mib"].items())
@@ -118,10 +118,6 @@ def markdown(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--system", default="mesh_warp")
@@ -129,7 +125,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--portrait", type=Path, help="an image with one face (default: the clip's first frame)")
     parser.add_argument("--sizes", type=_size, nargs="+", default=[(256, 256), (512, 512), (1920, 1080)], metavar="WxH")
     parser.add_argument("--frames", type=int, default=100, help="frames of one run (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=3, help="runs; the median is reported (default: %(default)s)")
     parser.add_argument("--memory", type=int, nargs="*", default=[200, 2000], metavar="N", help="frames; none: skip")
     parser.add_argument("--memory-size", type=_size, default=(256, 256), metavar="WxH")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -148,6 +144,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    # MediaPipe and FFmpeg write their own remarks to standard error; the table goes to standard output.
+    # MediaPipe logs to standard error; the table goes to standard output.
     os.environ.setdefault("GLOG_minloglevel", "2")
     sys.exit(main(sys.argv[1:]))

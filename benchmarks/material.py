@@ -1,4 +1,4 @@
-"""What is measured: one clip in which a face moves, at the size and of the length that a measurement asks for."""
+"""The measured clip: a moving face, at the size and length that a measurement needs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from engine.media.image import encode_png, read_image, write_atomic
 from engine.media.source import FrameSource, open_source
 from engine.protocol import Driving
 
-_LOOP = 100  # frames of the clip that are used; they are held in memory while the material is made
+_LOOP = 100  # frames of the clip that are used, since all are held in memory
 
 
 @dataclass(frozen=True)
 class Material:
-    """A clip and a portrait of the same size; ``frames`` may be played forwards and back any number of times."""
+    """A clip of ``frames`` frames and a portrait of the same size."""
 
     clip: Path
     portrait: Path
@@ -33,18 +33,18 @@ class Material:
 
 
 def make(clip: Path, portrait: Path | None, size: tuple[int, int], frames: int, folder: Path) -> Material:
-    """H.264 in ``folder``, to and fro over ``clip``; the portrait is the clip's first frame unless one is given."""
+    """H.264 in ``folder``, playing ``clip`` back and forth; the portrait is the clip's first frame if none is given."""
     name = f"{size[0]}x{size[1]}_{frames}"
     material = Material(folder / f"{name}.mp4", folder / f"{name}.png", size, frames)
     source = open_source(Driving("movie", str(clip)), Fraction(25))
     pictures = [_fit(rgb, size) for _, rgb in source.frames(0, min(source.count, frames, _LOOP))]
-    _encode(material.clip, to_and_fro(pictures, frames), source.fps, size)
+    _encode(material.clip, back_and_forth(pictures, frames), source.fps, size)
     still = pictures[0] if portrait is None else _fit(read_image(portrait), size)
     write_atomic(material.portrait, encode_png(still))
     return material
 
 
-def to_and_fro(pictures: list[np.ndarray], count: int) -> Iterator[np.ndarray]:
+def back_and_forth(pictures: list[np.ndarray], count: int) -> Iterator[np.ndarray]:
     """``count`` pictures without a jump: 0 1 2 3 2 1 0 1 …"""
     last = max(len(pictures) - 1, 1)
     for index in range(count):
@@ -53,7 +53,7 @@ def to_and_fro(pictures: list[np.ndarray], count: int) -> Iterator[np.ndarray]:
 
 
 def _fit(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The whole picture as large as it goes, its outer pixels continued to the sides."""
+    """The whole picture as large as fits, padded with its border pixels."""
     width, height = size
     scale = min(width / rgb.shape[1], height / rgb.shape[0])
     w, h = min(round(rgb.shape[1] * scale), width), min(round(rgb.shape[0] * scale), height)

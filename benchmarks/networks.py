@@ -1,8 +1,8 @@
-"""``python -m benchmarks networks``: milliseconds that each network takes by runtime and precision, one item at a time.
+"""``python -m benchmarks networks``: milliseconds per network, runtime and precision, batch size 1.
 
-Runtimes take turns, so that a busy machine hits all alike: the median says what to expect here and now, the least what
-the machine can do, and the processor's time, of all threads together, what it costs. What is timed is a run as systems
-make it, numbers in and numbers out, and nothing else.
+Runtimes take turns, so that other load affects all alike. The median says what to expect now, the minimum what the
+machine can do, the processor time of all threads what it costs. One run is timed as systems make it, arrays in and
+arrays out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from engine import runtime, weights
 from engine.device import device_name
 from engine.errors import EngineError
+from engine.evaluation.tables import markdown
 from engine.media.image import write_atomic
 from engine.runtime import openvino_backend
 from engine.runtime.backend import Refused
@@ -32,24 +33,24 @@ _IN_HALF = ".fp16.onnx"
 
 @dataclass(frozen=True)
 class Figures:
-    """One network in one runtime: ``runtime``, ``device`` and ``precision`` as it really got them, milliseconds."""
+    """One network in one runtime, in milliseconds; ``runtime``, ``device`` and ``precision`` as the session says."""
 
     network: str
     mib: float
-    millions: float | None  # of numbers that the graph holds
+    millions: float | None  # of parameters
     runtime: str
     device: str
     precision: str
     median: float
-    least: float
-    processor: float  # mean, of all threads together
+    minimum: float
+    processor: float  # mean, all threads together
 
 
 def main(argv: list[str]) -> int:
     options = _arguments(argv)
     files = [path for given in options.networks or [weights.FOLDER] for path in _networks(given)]
     if not files:
-        raise SystemExit("there is no network here: give ONNX files, or folders that hold some")
+        raise SystemExit("no network found: give ONNX files, or folders of them")
     measured, refusals = [], []
     for path in files:
         found, refused = measure(path, options.device, options.threads, options.repeats)
@@ -62,14 +63,14 @@ def main(argv: list[str]) -> int:
         "networks": [asdict(figures) for figures in measured],
         "refusals": refusals,
     }
-    print(markdown(measured, refusals, options.threads, options.repeats))
+    print(report(measured, refusals, options.threads, options.repeats))
     if options.json:
         write_atomic(options.json, (json.dumps(record, indent=1) + "\n").encode())
     return 0
 
 
 def measure(path: Path, device: str, threads: int, repeats: int) -> tuple[list[Figures], list[str]]:
-    """Every runtime and precision that takes the network, and in words why others do not."""
+    """Every runtime and precision that accepts the network, and why others do not."""
     sessions: list[Session] = []
     refusals: list[str] = []
     for name, precision in _ways(path, device):
@@ -86,7 +87,7 @@ def measure(path: Path, device: str, threads: int, repeats: int) -> tuple[list[F
             for _ in range(-(-repeats // _ROUNDS)):
                 with clock:
                     session.run(feeds)
-    size, held = path.stat().st_size / 2**20, _numbers(path)
+    size, held = path.stat().st_size / 2**20, _parameters(path)
     figures = [
         Figures(path.name, size, held, s.runtime, s.device, s.precision, *clock.figures())
         for s, clock in zip(sessions, clocks)
@@ -95,7 +96,7 @@ def measure(path: Path, device: str, threads: int, repeats: int) -> tuple[list[F
 
 
 class _Clock:
-    """Milliseconds of what happens while it is entered, again and again."""
+    """Adds up the milliseconds of ``with`` blocks."""
 
     def __init__(self) -> None:
         self._walls: list[float] = []
@@ -109,28 +110,29 @@ class _Clock:
         self._walls.append(1000 * (time.perf_counter() - self._since[0]))
 
     def figures(self) -> tuple[float, float, float]:
-        """Median and least by the wall's clock, and the processor's mean."""
+        """Median and minimum of wall time, mean of processor time."""
         return float(np.median(self._walls)), min(self._walls), self._processor / len(self._walls)
 
 
-def markdown(measured: list[Figures], refusals: list[str], threads: int, repeats: int) -> str:
-    """The figures for people."""
+def report(measured: list[Figures], refusals: list[str], threads: int, repeats: int) -> str:
+    """The figures as Markdown."""
     lines = [
-        f"{device_name()}; {threads} threads, one item at a time, median and least of {repeats} runs.",
+        f"{device_name()}; {threads} threads, one item at a time, median and minimum of {repeats} runs.",
         "",
-        "| network | MiB | million numbers | runtime | precision | median ms | least ms | processor ms |",
-        "| --- | --: | --: | --- | --- | --: | --: | --: |",
+        *markdown.head(
+            ["network", "MiB", "million parameters", "runtime", "precision", "median ms", "min ms", "processor ms"]
+        ),
     ]
     for f in measured:
-        held = "–" if f.millions is None else f"{f.millions:.2f}"
-        cells = [f.network, f"{f.mib:.1f}", held, f"{f.runtime}, {f.device}", f.precision]
-        cells += [f"{figure:.1f}" for figure in (f.median, f.least, f.processor)]
-        lines.append("| " + " | ".join(cells) + " |")
+        millions = markdown.number(f.millions, 2)
+        cells = [f.network, f"{f.mib:.1f}", millions, f"{f.runtime}, {f.device}", f.precision]
+        cells += [f"{figure:.1f}" for figure in (f.median, f.minimum, f.processor)]
+        lines.append(markdown.row(cells))
     return "\n".join([*lines, *(["", *(f"- {refusal}" for refusal in refusals)] if refusals else [])])
 
 
 def _ways(path: Path, device: str) -> list[tuple[str, str]]:
-    """(runtime, precision) to try: fp32 everywhere, half precision where the processor or a file has it."""
+    """(runtime, precision) to try: fp32 everywhere, half precision where processor or file support it."""
     ways = [("onnxruntime", "fp32")]
     if path.with_suffix(_IN_HALF).is_file():
         ways.append(("onnxruntime", "fp16"))
@@ -141,15 +143,15 @@ def _ways(path: Path, device: str) -> list[tuple[str, str]]:
 
 
 def _feeds(sessions: list[Session]) -> dict[str, np.ndarray]:
-    """One item of noise in 0…1, which all that networks take here may be; the same for every runtime."""
+    """Uniform noise in 0…1 as a batch of one, the same for every runtime."""
     if not sessions:
         return {}
     draw = np.random.default_rng(0)
     return {name: draw.random((1, *shape), np.float32) for name, shape in sessions[0].inputs.items()}
 
 
-def _numbers(path: Path) -> float | None:
-    """Millions of floating-point constants in the graph, weights for the most part; None where OpenVINO cannot say."""
+def _parameters(path: Path) -> float | None:
+    """Millions of floating-point constants in the graph, mostly weights; None without OpenVINO."""
     try:
         constants = [node for node in openvino_backend.core().read_model(path).get_ops() if _is_weights(node)]
     except (Refused, RuntimeError):
@@ -162,11 +164,11 @@ def _is_weights(node: Any) -> bool:
 
 
 def _networks(given: Path) -> list[Path]:
-    """A file is itself, a folder the networks in it; those in half precision are measured beside their full ones."""
+    """The file itself, or the networks in a folder; half-precision copies are measured beside their originals."""
     if given.is_dir():
         return sorted(path for path in given.glob("*.onnx") if not path.name.endswith(_IN_HALF))
     if not given.is_file():
-        raise SystemExit(f"{given}: there is no such network")
+        raise SystemExit(f"{given}: no such network")
     return [given]
 
 
@@ -175,7 +177,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("networks", type=Path, nargs="*", metavar="ONNX", help="files or folders (default: weights/)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=50, help="runs that count, of each way (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=50, help="timed runs of each (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args(argv)
     if options.threads < 1 or options.repeats < 1:

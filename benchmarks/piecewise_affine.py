@@ -1,7 +1,7 @@
-"""What one would write in an afternoon instead: OpenCV's piecewise-affine warp over a Delaunay triangulation.
+"""A simple baseline: piecewise-affine warp over a Delaunay triangulation, with OpenCV.
 
-The portrait's landmarks follow the driver's landmark by landmark, the frame's border stays where it is, and every
-triangle is moved by its own affine map. No model, no matte, nothing for what the portrait hides; the same landmarks.
+Every landmark of the portrait follows the driver's, the border of the frame stays fixed, and every triangle has its own
+affine map. It uses the same landmarks, but no face model and no matte, and fills nothing that the portrait hides.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class PiecewiseAffine:
-    """``portrait`` (H, W, 3) uint8, its landmarks (N, 2) and the driver's (N, 2) in the frame taken as its rest."""
+    """``portrait`` (H, W, 3) uint8, its landmarks (N, 2) and the driver's (N, 2) in its neutral frame."""
 
     def __init__(self, portrait: np.ndarray, landmarks: np.ndarray, rest: np.ndarray) -> None:
         self._portrait = portrait
@@ -29,7 +29,7 @@ class PiecewiseAffine:
         self._triangles = _delaunay(self._source, width, height)
 
     def draw(self, driving: np.ndarray) -> np.ndarray:
-        """The portrait with the driver's motion since its rest; ``driving`` (N, 2) pixels of the driving frame."""
+        """The portrait with the driver's motion since its neutral frame; ``driving`` (N, 2) pixels."""
         moved = self._landmarks + (driving - self._rest) * self._scale
         target = np.concatenate([np.clip(moved, 0, self._limit), self._border]).astype(np.float32)
         output = self._portrait.copy()
@@ -45,7 +45,7 @@ def _move(portrait: np.ndarray, output: np.ndarray, source: np.ndarray, target: 
     if place.size == 0:
         return
     local = target - np.array([left, top], np.float32)
-    # OpenCV's inverse map: from the place in the output straight to the whole portrait, nothing is cropped twice.
+    # OpenCV's inverse map samples the whole portrait directly, without a crop in between.
     inverse = cv2.getAffineTransform(local, source)
     size = (place.shape[1], place.shape[0])
     moved = cv2.warpAffine(

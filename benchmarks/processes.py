@@ -1,4 +1,4 @@
-"""What only a fresh process shows: its peak of memory, and the time until the first frame is there. Linux only."""
+"""Peak memory of a render process, and the time until its first frame. Linux only."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from benchmarks.speed import job_for
 from engine import protocol
 
 ROOT = Path(__file__).resolve().parent.parent
-# The kernel's own high-water mark of this very process; getrusage would also count the process that started it.
+# The kernel's high-water mark of this process; getrusage would include the process that started it.
 _RENDER = """
 import sys
-from engine.cli.render import main
-status = main(sys.argv[1:])
+from engine.__main__ import main
+status = main(["render", *sys.argv[1:]])
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1], file=sys.stderr)
 sys.exit(status)
 """
 
 
 def peak_memory(material: Material, system: str) -> float:
-    """MiB at the peak of `python -m engine render` over the whole material, in a process of its own."""
+    """MiB at the peak of ``python -m engine render`` over the whole material."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["--system", system, "--portrait", str(material.portrait), "--driving", str(material.clip)]
         done = subprocess.run(
@@ -42,9 +42,9 @@ def peak_memory(material: Material, system: str) -> float:
 
 
 def first_frame(material: Material, system: str) -> dict[str, float]:
-    """Seconds from starting an engine process and handing it a job, as Reenact does, until each has happened.
+    """Seconds from starting an engine process and sending it a job, as Reenact does, until each event.
 
-    ``hello``: it can be spoken to; ``take``: portrait fitted, folder there; ``frame``: the first frame is on disk.
+    ``hello``: the process is ready; ``take``: the portrait is fitted; ``frame``: the first frame is on disk.
     """
     with tempfile.TemporaryDirectory() as folder:
         job = job_for(material, system, Path(folder))
@@ -79,5 +79,5 @@ def first_frame(material: Material, system: str) -> dict[str, float]:
 
 
 def load() -> float:
-    """How busy the machine is at the moment, in processes that want to run."""
+    """The machine's load average over the last minute."""
     return os.getloadavg()[0]

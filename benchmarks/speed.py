@@ -1,4 +1,4 @@
-"""Frames a second and milliseconds a stage, of the product and of what stands on either side of it."""
+"""Frames per second and milliseconds per stage: the pipeline, the baseline, and decode + encode alone."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Figures = dict[str, float]
 
 
 def measure(material: Material, system: str, repeats: int) -> Figures:
-    """Medians over ``repeats`` warm runs, the four kinds of run taking turns so that a busy machine hits all alike.
+    """Medians over ``repeats`` warm runs. The four kinds of run take turns, so that other load affects all alike.
 
-    Milliseconds a frame by stage, frames a second by kind of run, ``once`` the seconds before the first frame is
-    analysed (portrait fitted and prepared).
+    Milliseconds per frame by stage, frames per second by kind of run; ``once`` is the seconds before the first frame
+    (portrait fitted and prepared).
     """
     kinds: list[Callable[[Material, str], Figures]] = [_product, _analysis, _piecewise_affine, _limit]
     for kind in kinds:
-        kind(_shortened(material), system)  # imports, graphs and pages are warm from here on
+        kind(_shortened(material), system)  # warm up imports, networks and caches
     runs = [{k: v for kind in kinds for k, v in kind(material, system).items()} for _ in range(repeats)]
     return {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
 
 
 def job_for(material: Material, system: str, output: Path, frames: int | None = None) -> Job:
-    """Render the first ``frames`` of the material (all by default)."""
+    """A job for the first ``frames`` of the material (all by default)."""
     fps = material.source().fps
     return Job(
         system=system,
@@ -48,11 +48,12 @@ def job_for(material: Material, system: str, output: Path, frames: int | None = 
         fps=(fps.numerator, fps.denominator),
         output=str(output),
         shot="benchmark",
+        analysed=(0, frames or material.frames),
     )
 
 
 class _TimedDetector(Detector):
-    """Adds up the seconds of another detector's work."""
+    """A detector that times another."""
 
     def __init__(self, inner: Detector) -> None:
         self.name = inner.name
@@ -79,7 +80,7 @@ class _TimedDetector(Detector):
 
 
 class _TimedFrames:
-    """Adds up the seconds that decoding takes."""
+    """Frames of the material, with the seconds that decoding takes."""
 
     def __init__(self, material: Material) -> None:
         self.seconds = 0.0
@@ -97,7 +98,7 @@ class _TimedFrames:
 
 
 def _product(material: Material, system: str) -> Figures:
-    """The real pipeline; its own clock, from the take's sidecar. Nothing of takes before it is remembered."""
+    """The real pipeline, timed by the take's sidecar, without caches of earlier takes."""
     forget()
     messages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +115,7 @@ def _product(material: Material, system: str) -> Figures:
 
 
 def _analysis(material: Material, _: str) -> Figures:
-    """Decode, detect and fit, in the one pass in which they happen."""
+    """Decode, detect and fit, in one pass."""
     frames, detector = _TimedFrames(material), _TimedDetector(create_detector("mediapipe"))
     started = time.perf_counter()
     analyse(frames, material.source().fps, detector, material.clip.name)
@@ -129,7 +130,7 @@ def _analysis(material: Material, _: str) -> Figures:
 
 
 def _piecewise_affine(material: Material, _: str) -> Figures:
-    """The afternoon's script, with our decoder, detector and writer, so that only the warp differs."""
+    """The baseline with our decoder, detector and writer, so that only the warp differs."""
     portrait, detector = read_image(material.portrait), create_detector("mediapipe")
     own = _points(detector.detect(portrait), material)
     warp: PiecewiseAffine | None = None
@@ -150,7 +151,7 @@ def _piecewise_affine(material: Material, _: str) -> Figures:
 
 
 def _limit(material: Material, _: str) -> Figures:
-    """Decode and encode, nothing between them."""
+    """Decode and encode only."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         with FrameWriter(Path(folder), lambda *_: None) as writer:
@@ -162,7 +163,7 @@ def _limit(material: Material, _: str) -> Figures:
 
 def _points(seen: Observation | None, material: Material) -> np.ndarray:
     if seen is None or seen.dense is None:
-        raise SystemExit(f"{material.clip} or {material.portrait}: every frame measured must show a face")
+        raise SystemExit(f"{material.clip} or {material.portrait}: every measured frame must show a face")
     return seen.dense[:, :2]
 
 

@@ -18,7 +18,7 @@ from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
 from engine.systems import create
 from engine.systems.base import Portrait, Subject, System
-from engine.takes.fingerprint import fingerprint
+from engine.takes.fingerprint import fingerprint_of
 from engine.takes.frame import KEYWORD
 from engine.takes.take import prepare_output
 from engine.takes.writer import TakeWriter
@@ -60,7 +60,6 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         check()
         if system.driven:
             detector = _detector(job, driving)
-        inputs = _inputs(job, system, driving, detector)
         if detector is not None:
             with timings.stage("portraits"):
                 portraits = fitted(portraits, detector)
@@ -71,21 +70,19 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
         if detector is not None and driving is not None:
             with timings.stage("analyse"):
                 motion = _perform(job, driving, portraits, detector, emit, check)
-        hashes = Hashes(inputs)  # not before: the analysis has hashed the footage
-        decides = fingerprint(
-            job, system, detector and detector.name, motion, hashes.wait(("portrait", "weights"), check)
-        )
-        with TakeWriter(job, decides, hashes, timings, check) as take:
+        hashes = Hashes(_inputs(job, system, driving, detector))  # the analysis has hashed the footage already
+        fingerprint = fingerprint_of(job, system, detector and detector.name, motion, hashes, check)
+        with TakeWriter(job, fingerprint, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
             for remark in driving.remarks if driving else ():
                 emit(take.warn(remark.code, remark.text, remark.remedy))
             if motion is not None:
-                retargeter = _retarget(_kept(motion, take), portraits, take, emit)
+                retargeter = _retarget(_stored(motion, take), portraits, take, emit)
             with timings.stage("render"):
                 _draw(subject, retargeter, player, take, emit, check)
             if subject.networks:
                 take.notes["networks"] = subject.networks
-            take.prove()
+            take.check_complete()
             hashes.finish(_HASH_SECONDS, cancelled)
         finished = True
     except Cancelled:
@@ -160,7 +157,8 @@ def _inputs(
     """Every file the frames depend on, with its role."""
     inputs = [("portrait", Path(path)) for path in job.portraits]
     if driving is not None:
-        inputs += [("driving", path) for path in driving.files([source for _, source in job.frames])]
+        frames = range(driving.start, driving.stop) if system.driven else [source for _, source in job.frames]
+        inputs += [("driving", path) for path in driving.files(frames)]
     models = []
     if detector is not None:
         from engine.face import model as face_model
@@ -214,7 +212,7 @@ def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit:
     return retargeter
 
 
-def _kept(motion: Motion, take: TakeWriter) -> Motion:
+def _stored(motion: Motion, take: TakeWriter) -> Motion:
     """The motion as the take's own file has it, so that this file draws the same take again."""
     from engine.motion.motion import SUFFIX
 
@@ -245,7 +243,7 @@ def _draw(
 ) -> None:
     """Every frame that is not there yet: retarget, draw, hand to the writer."""
     job, timings = take.job, take.timings
-    for frame, status in take.there.items():
+    for frame, status in take.kept.items():
         take.frame_done(frame, status)
         emit(_frame_message(take, frame, "kept"))
     progress = Progress(emit, "render", len(job.frames), done=take.written)
@@ -260,7 +258,7 @@ def _draw(
         with writer:
             for output, source in job.frames:
                 check()
-                if output in take.there:
+                if output in take.kept:
                     continue
                 if status := take.find(output, source):  # another process has drawn it meanwhile
                     on_disk(output, status, "kept")

@@ -5,6 +5,7 @@ Standard output carries the protocol and nothing else; everything that libraries
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -19,6 +20,7 @@ from engine import protocol
 from engine.errors import EngineError
 
 GRACE = 10.0  # seconds a cancelled job may take to end after the other side has gone
+PATIENCE = 0.6  # seconds after a cancel in which a job should end: soon after, the other side kills this process
 
 log = logging.getLogger("understudy")
 
@@ -48,6 +50,7 @@ def serve(log_file: Path | None) -> int:
 
 
 def _run(message: dict[str, Any], wire: Wire, cancelled: threading.Event, log_file: Path | None) -> None:
+    over = threading.Event()
     try:
         job = protocol.Job.from_json(message)
         from engine.pipeline import render  # heavy: after hello, and only once there is work
@@ -55,15 +58,32 @@ def _run(message: dict[str, Any], wire: Wire, cancelled: threading.Event, log_fi
         def emit(answer: dict[str, Any]) -> None:
             if not wire.send(answer):
                 cancelled.set()
+            if answer["type"] == "take":
+                folder = Path(answer["folder"])
+                threading.Thread(target=_close_if_slow, args=(folder, cancelled, over), daemon=True).start()
 
         log.info("job %s: %d frames into %s", job.system, len(job.frames), job.output)
         render(job, emit, cancelled.is_set)
     except Exception as fault:
         wire.send(error_message(fault, log_file))
+    finally:
+        over.set()
+        cancelled.set()
+
+
+def _close_if_slow(folder: Path, cancelled: threading.Event, over: threading.Event) -> None:
+    """Write down that a cancelled job has ended, if it has not by itself: its process is about to be killed."""
+    from engine.takes.take import Take
+    from engine.takes.writer import close_records
+
+    cancelled.wait()
+    if not over.wait(PATIENCE):
+        with contextlib.suppress(EngineError):  # nothing more can be done about the disk
+            close_records(Take(folder))
 
 
 def error_message(fault: Exception, log_file: Path | None) -> dict[str, str]:
-    """The protocol's ``error`` for any fault; what nobody foresaw becomes ``internal`` and is logged in full."""
+    """The protocol's ``error`` for any exception; an unexpected one becomes ``internal`` and is logged in full."""
     if isinstance(fault, EngineError):
         log.error("%s: %s", fault.code, fault)
         return {"type": "error", "code": fault.code, "text": fault.text, "remedy": fault.remedy}
@@ -87,13 +107,13 @@ class Wire:
         self._lock = threading.Lock()
 
     def send(self, message: dict[str, Any]) -> bool:
-        """False once nobody listens any more."""
+        """False once the other side is gone."""
         with self._lock:
             try:
                 self._stream.write(protocol.encode(message))
                 self._stream.flush()
             except OSError as fault:
-                log.warning("nobody listens: %s", fault)
+                log.warning("the other side is gone: %s", fault)
                 return False
         return True
 
@@ -158,7 +178,7 @@ def _exit_after(seconds: float) -> None:
     """End the process if a job hangs although nobody waits for it; frames on disk are whole at every moment."""
 
     def end() -> None:
-        log.error("the job did not end; leaving")
+        log.error("the job did not end within %.0f seconds; this process exits", seconds)
         os._exit(1)
 
     timer = threading.Timer(seconds, end)

@@ -1,11 +1,11 @@
-"""Scenes as npz files → linear light by Cycles. Run by a Python that has bpy, or by Blender itself; never imported.
+"""Render scenes in npz files with Cycles, as linear light. Run by a Python with bpy or by Blender; never imported.
 
     PYTHON render_scenes.py FOLDER SIZE SAMPLES THREADS
     blender --background --factory-startup --python render_scenes.py -- FOLDER SIZE SAMPLES THREADS
 
-Every ``NAME.npz`` of FOLDER (see ``engine/training/studio/cycles/export.py``) without a ``NAME.npy`` gets one: (SIZE,
-SIZE, 4) float16, linear light weighted by its coverage, and the coverage. Each appears whole, so an interrupted run
-goes on where it stopped. Prints ``rendered NAME`` after each.
+Every ``NAME.npz`` in FOLDER (see ``engine/training/studio/cycles/export.py``) without a ``NAME.npy`` gets one: (SIZE,
+SIZE, 4) float16, linear light weighted by its coverage, and the coverage. Files are written atomically, so an
+interrupted run continues where it stopped. Prints ``rendered NAME`` after each.
 """
 
 import math
@@ -19,7 +19,7 @@ import bpy as _bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
-bpy: Any = _bpy  # its stubs know too little of nodes
+bpy: Any = _bpy  # its type stubs lack most of the nodes
 PARTS = ("vertices", "normals", "triangles", "uv", "texture", "material")
 # Inputs of the principled shader; lengths in cm. Skin scatters red light farthest (Jensen et al., 2001).
 LOOKS = {
@@ -37,7 +37,7 @@ LOOKS = {
     "GLASS": {"Roughness": 0.02, "Specular IOR Level": 1.0},
 }
 PORES = (280.0, 0.12, 0.03)  # noise of the skin: scale, strength, height in cm
-KEY_ANGLE = 0.12  # radians the key light is wide
+KEY_ANGLE = 0.12  # angular diameter of the key light, radians
 # Our latitude-longitude maps have −z in the middle and +x to the right of it, Blender's +x and −y; up is y and z.
 TO_BLENDER = Matrix(((0, 0, -1), (-1, 0, 0), (0, 1, 0)))
 
@@ -100,7 +100,7 @@ def solid(part: SimpleNamespace, names: np.ndarray, images: list, looks: dict) -
     mesh.polygons.add(count)
     mesh.polygons.foreach_set("loop_start", np.arange(count, dtype=np.int32) * 3)
     uv = part.uv.copy()
-    uv[..., 1] = 1 - uv[..., 1]  # ours is counted from the top
+    uv[..., 1] = 1 - uv[..., 1]  # our v runs down
     mesh.uv_layers.new(name="uv").data.foreach_set("uv", uv.ravel())
     kinds, slots = np.unique(np.column_stack([part.material, part.texture]), axis=0, return_inverse=True)
     for material, texture in kinds:
@@ -116,7 +116,7 @@ def solid(part: SimpleNamespace, names: np.ndarray, images: list, looks: dict) -
 
 
 def wound_outwards(part: SimpleNamespace) -> SimpleNamespace:
-    """With triangles turned to where their normals point: Cycles draws a surface black whose two normals disagree."""
+    """Flips triangles to agree with their normals: Cycles renders a surface black if they disagree."""
     a, b, c = (part.vertices[part.triangles[:, k]] for k in range(3))
     wrong = (np.cross(b - a, c - a) * part.normals[part.triangles].mean(axis=1)).sum(axis=1) < 0
     triangles, uv = part.triangles.copy(), part.uv.copy()
@@ -148,7 +148,7 @@ def look(kind: str, texture: Any, is_see_through: bool) -> Any:
 
 
 def camera(scene: Any, focal: float) -> Any:
-    """At the origin looking down −z, y up: what a camera of Blender does by itself."""
+    """At the origin looking down −z, y up, as a new camera in Blender."""
     data = bpy.data.cameras.new("camera")
     data.sensor_fit, data.sensor_width, data.lens = "HORIZONTAL", 36, 36 * focal
     data.clip_start, data.clip_end = 1, 10_000

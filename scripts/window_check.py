@@ -1,10 +1,10 @@
-"""The main job by mouse, in a Blender with a window: install, press Reenact, watch, cancel, press again, scrub, undo.
+"""The main job by mouse, in a Blender with a window: install, Reenact, watch, cancel, resume, scrub, undo, quit.
 
     blender --factory-startup --enable-event-simulate --window-geometry 0 0 1600 900 \\
         --python scripts/window_check.py -- ZIP MOVIE PORTRAIT FOLDER [SYSTEM]
 
 FOLDER receives the .blend, the takes and, where ImageMagick's `import` is there, screenshots. A Blender under Xvfb
-will do; set BLENDER_USER_RESOURCES to leave your own preferences alone. Prints what it saw; exit code 0 if all is so.
+will do; set BLENDER_USER_RESOURCES to leave your own preferences alone. Exit code 0 if all checks passed.
 """
 
 from __future__ import annotations
@@ -57,10 +57,19 @@ def script() -> Step:
     say("cancelled after", f"{time.monotonic() - pressed:.2f} s with {len(cancelled.frames)} frames")
     expect(time.monotonic() - pressed < 1.0, "Cancel stops within a second")
     expect(len(takes()) == 1 and 0 < len(cancelled.frames) < cancelled.total, "finished frames are kept, as a strip")
+    yield lambda: [take.name for take in listed()] == [takes()[0]["understudy"]["take"]]
+    expect(listed()[0].done < listed()[0].total == cancelled.total, "the unfinished take is in the list")
     yield from screenshot("4 cancelled")
 
+    yield from click("understudy.render", 'take="v001"')
+    yield lambda: ui().current is None and listed() and listed()[0].done == listed()[0].total
+    expect(len(takes()) == 1 and takes()[0]["understudy"]["complete"], "Resume finishes the same take")
+    expect(takes()[0].elements[-1].filename.endswith(f".{scene().frame_end}.png"), "its strip shows every frame")
+    yield from screenshot("5 resumed")
+
+    yield from hover("understudy.render")
     pressed = time.monotonic()
-    yield from click("understudy.render")
+    press()
     yield lambda: run() and run().frames
     say("from Reenact to the first frame", f"{time.monotonic() - pressed:.2f} s")
     yield lambda: ui().current is None
@@ -68,13 +77,17 @@ def script() -> Step:
     expect(takes()[1]["understudy"]["complete"], "every frame of it is there")
     for frame in (8, 20, 32):
         scene().frame_set(scene().frame_start + frame)
-        yield from screenshot(f"5 scrubbed to {scene().frame_current}")
+        yield from screenshot(f"6 scrubbed to {scene().frame_current}")
 
     bpy.ops.ed.undo()
     yield lambda: len(takes()) == 1
     bpy.ops.ed.redo()
     yield lambda: len(takes()) == 2
     say("undo and redo", "the strip goes and comes back")
+    delete(takes()[1])
+    yield from click("understudy.add_take")
+    yield lambda: len(takes()) == 2
+    say("Add to Timeline", "the newest take lies above the first again")
     bpy.ops.wm.save_mainfile()
 
     yield from click("understudy.render")
@@ -136,17 +149,17 @@ def open_sidebar() -> Step:
     yield from frames_drawn(4)
 
 
-def click(operator: str) -> Step:
-    yield from hover(operator)
+def click(operator: str, arguments: str = "") -> Step:
+    yield from hover(operator, arguments)
     press()
 
 
-def hover(operator: str) -> Step:
+def hover(operator: str, arguments: str = "") -> Step:
     """Move the mouse over the sidebar until it rests on ``operator``'s button, as its own context menu tells."""
     wm, box = bpy.context.window_manager, sidebar()
-    x = box.x + box.width * 3 // 4
-    rows = range(box.y + box.height - 30, box.y, -9)
-    for y in sorted(rows, key=lambda y: abs(y - hover.at[1])):  # Cancel takes Reenact's place
+    rows = sorted(range(box.y + box.height - 30, box.y, -9), key=lambda y: abs(y - hover.at[1]))
+    columns = [box.x + box.width * part // 8 for part in (6, 4, 2)]  # Cancel takes Reenact's place
+    for x, y in ((x, y) for x in columns for y in rows):
         for dx in (0, 1):  # a button becomes active when the mouse moves on it
             window().event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + dx, y=y)
         yield from frames_drawn(2)
@@ -154,7 +167,7 @@ def hover(operator: str) -> Step:
         with bpy.context.temp_override(window=window(), area=sequencer_area(), region=sidebar()):
             if bpy.ops.ui.copy_python_command_button.poll():
                 bpy.ops.ui.copy_python_command_button()
-        if f"{operator}(" in wm.clipboard:
+        if f"{operator}({arguments})" in wm.clipboard:
             hover.at = (x + 1, y)
             return
     raise AssertionError(f"no button {operator} in the sidebar")
@@ -210,10 +223,27 @@ def run() -> Any:
     return ui().current and ui().current.run
 
 
-def takes() -> list[Any]:
+def strips() -> Any:
     editor = scene().sequence_editor
-    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
-    return sorted((strip for strip in strips if "understudy" in strip), key=lambda strip: strip.channel)
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def takes() -> list[Any]:
+    return sorted((strip for strip in strips() if "understudy" in strip), key=lambda strip: strip.channel)
+
+
+def delete(strip: Any) -> None:
+    """As a user does, so that Blender first stops the threads that read strips."""
+    area = sequencer_area()
+    with bpy.context.temp_override(window=window(), area=area, region=region(area, "WINDOW")):
+        bpy.ops.sequencer.select_all(action="DESELECT")
+        strip.select = True
+        bpy.ops.sequencer.delete()
+
+
+def listed() -> list[Any]:
+    """The takes that the panel lists."""
+    return list(bpy.context.window_manager.understudy.takes)
 
 
 def say(what: str, value: str) -> None:
@@ -240,7 +270,7 @@ def tick() -> float | None:
     try:
         if not tick.condition():
             if now > tick.deadline:
-                raise AssertionError(f"waited {PATIENCE:.0f} s in vain")
+                raise AssertionError(f"the condition did not hold within {PATIENCE:.0f} s")
             return TICK
         tick.condition = next(tick.steps)
         tick.deadline = now + PATIENCE

@@ -1,4 +1,4 @@
-"""Slow work on a thread, watched from a timer: the installation and the check of the engine."""
+"""Slow work on a thread, watched from a timer: installing the engine, checking it, looking at takes on disk."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Background:
         seen, self._seen = self._seen, len(self.lines)
         return self.over or seen != self._seen
 
-    def wait(self) -> None:
-        self._thread.join()
+    def wait(self, timeout: float | None = None) -> None:
+        self._thread.join(timeout)
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -41,5 +41,5 @@ class Background:
             work(self.lines.append, self._cancelled)
         except Fault as fault:
             self.fault = fault
-        except Exception as error:  # a thread has nobody else to tell
+        except Exception as error:  # an exception on a thread would be lost
             self.fault = Fault("internal", repr(error), "This should not happen; please report it.")

@@ -1,4 +1,4 @@
-"""The engine's child process: started isolated, spoken to in lines, never waited for on the caller's thread."""
+"""The engine's child process: started isolated, exchanging lines; no call waits for it without a limit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .fault import Fault
 from .process import engine_command, kill_tree, popen
 
 LAST_LINES = 20
+KILL_SECONDS = 2.0  # for the system to remove a killed process; one that waits for a disk may take for ever
 
 
 class Child:
@@ -70,7 +71,10 @@ class Child:
         return message
 
     def stop(self, grace: float) -> None:
-        """Ask the engine to end and, after ``grace`` seconds, kill it and its group; returns at once."""
+        """Ask the engine to end and kill it and its process group after ``grace`` seconds.
+
+        With a grace this returns at once, without one after ``KILL_SECONDS`` at most.
+        """
         self.send({"type": "exit"})
         self._outgoing.put(None)
         if grace > 0.0:
@@ -79,10 +83,11 @@ class Child:
             self._reap(0.0)
 
     def _reap(self, grace: float) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):  # asked in vain
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace)
         kill_tree(self._process)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(KILL_SECONDS)
 
     def _death(self) -> Fault:
         try:
@@ -92,7 +97,7 @@ class Child:
         time.sleep(0.02)  # the log thread may hold the last lines still
         reason = "stopped answering" if status is None else f"ended by itself ({_exit_status(status)})"
         lines = [line for line in self._last_lines if line.strip()]
-        last = f" Its last words: {lines[-1]}" if lines else ""
+        last = f" Its last line was: {lines[-1]}" if lines else ""
         return Fault("engine_died", f"The engine {reason}.{last}", f"Press Reenact again; the log is {self.log}.")
 
     def _read_messages(self, stream: IO[bytes]) -> None:
@@ -102,7 +107,9 @@ class Child:
                     self._messages.put(protocol.decode(line.decode("utf-8", "replace")))
                 except protocol.ProtocolError as error:
                     remedy = f"Report this with the log {self.log}."
-                    self._messages.put(Fault("engine_protocol", f"The engine sent something odd: {error}.", remedy))
+                    self._messages.put(
+                        Fault("engine_protocol", f"The engine sent an invalid message: {error}.", remedy)
+                    )
         self._messages.put(None)
 
     def _copy_log(self, stream: IO[bytes], log: IO[bytes]) -> None:
@@ -121,7 +128,7 @@ class Child:
 
 
 def check_hello(message: dict[str, Any]) -> None:
-    """Raise :class:`Fault` ``engine_version`` unless ``message`` greets from this very version."""
+    """Raise :class:`Fault` ``engine_version`` unless ``message`` is the hello of this very version."""
     theirs = (message.get("protocol"), message.get("version"))
     ours = (protocol.PROTOCOL, protocol.VERSION)
     if message.get("type") != "hello" or theirs != ours:

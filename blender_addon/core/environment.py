@@ -1,4 +1,4 @@
-"""The engine's Python: found, never guessed, or made by the add-on in a folder of its own. Standard library only."""
+"""The engine's Python: the configured one, or an environment that the add-on makes. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .fault import Fault
+from .lock import locked
 from .process import run_lines
 
 VERSION = (3, 11)  # mediapipe 0.10.21 has no wheel after 3.12, the lock's numpy none before 3.11
@@ -33,7 +34,7 @@ def find_engine_python(preference: str, environ: Mapping[str, str], managed: Pat
             if not python.is_file():
                 raise Fault(
                     "engine_python",
-                    f"{source} name {python} as the engine's Python, and there is no such file.",
+                    f"{source} name {python} as the engine's Python, but there is no such file.",
                     "Correct that path, or empty it and press Install Engine in the add-on's preferences.",
                 )
             return python
@@ -88,10 +89,19 @@ def create_managed(
 ) -> Path:
     """Make a virtual environment in ``folder`` from ``python`` and install the hashed ``locks``; returns its Python.
 
-    Blocks, for minutes; ``report`` receives one line at a time, from this thread. An environment that is already so
-    is left as it is; one that is not is made anew. Raises :class:`Fault`: ``base_python``, ``environment_folder``,
-    ``environment_failed`` or ``cancelled``.
+    Blocks, for minutes; ``report`` receives one line at a time, from this thread. An environment that is up to date
+    is left alone; any other is made anew. Raises :class:`Fault`: ``base_python``, ``environment_folder``,
+    ``environment_locked`` (another process is installing), ``environment_failed`` or ``cancelled``.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock_file = folder.with_name(f"{folder.name}.lock")  # beside the folder, which is emptied first
+    with locked(lock_file, "environment_locked", "installing the engine"):
+        return _install(python, folder, locks, report, cancelled)
+
+
+def _install(
+    python: Path, folder: Path, locks: Sequence[Path], report: Report, cancelled: threading.Event | None
+) -> Path:
     stamp = folder / STAMP
     if stamp.is_file() and stamp.read_text("ascii") == fingerprint(locks):
         report(f"{folder} is up to date")
@@ -104,7 +114,6 @@ def create_managed(
             "Move its contents elsewhere, then press Install Engine again.",
         )
     stamp.unlink(missing_ok=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     report(f"Making an environment from {base}")
     _run([str(base), "-I", "-m", "venv", "--clear", str(folder)], report, cancelled)
     for lock in locks:
@@ -158,10 +167,10 @@ def _run(command: list[str], report: Report, cancelled: threading.Event | None) 
     except OSError as error:
         status, lines = -1, deque([str(error)])
     if cancelled is not None and cancelled.is_set():
-        raise Fault("cancelled", "The installation was cancelled.", "Press Install Engine to begin again.")
+        raise Fault("cancelled", "The installation was cancelled.", "Press Install Engine to start again.")
     if status != 0:
         raise Fault(
             "environment_failed",
             f"{' '.join(command[2:5])} failed: {' '.join(lines)}",
-            "Often the network or the disk's free space is to blame; then press Install Engine again.",
+            "Check the network connection and the free disk space, then press Install Engine again.",
         )

@@ -39,6 +39,11 @@ class StripTiming:
         """The scene frames of ``first``…``last`` (inclusive) on which the strip is shown."""
         return range(max(first, self.left), min(last, self.right - 1) + 1)
 
+    def sources(self) -> tuple[int, int]:
+        """The range [start, stop) of source frames that the strip shows between its handles."""
+        shown = [self.source_frame(frame) for frame in range(self.left, self.right)]
+        return min(shown), max(shown) + 1
+
 
 def frame_map(timing: StripTiming, frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Pairs (scene frame, source frame) of every one of ``frames``; a take is numbered by scene frames."""

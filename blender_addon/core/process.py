@@ -1,4 +1,4 @@
-"""Child processes: the engine's command line, a clean environment, a group of their own. Standard library only."""
+"""Child processes: the engine's command line, a clean environment, one process group each. Standard library only."""
 
 from __future__ import annotations
 
@@ -54,8 +54,27 @@ def kill_tree(process: Process) -> None:
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # they have ended already
         os.killpg(process.pid, signal.SIGKILL)  # the group outlives its leader as long as anyone is left in it
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine has a process ``pid``."""
+    if sys.platform == "win32":
+        import ctypes
+
+        synchronize, timed_out = 0x00100000, 0x102
+        handle = ctypes.windll.kernel32.OpenProcess(synchronize, False, pid)
+        alive = ctypes.windll.kernel32.WaitForSingleObject(handle, 0) == timed_out
+        ctypes.windll.kernel32.CloseHandle(handle)
+        return alive
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def run_lines(command: list[str], report: Callable[[str], None], cancelled: threading.Event | None = None) -> int:

@@ -1,50 +1,43 @@
-"""One take being made: the engine's messages turned into a state that anyone can look at, blocking or by ticks."""
+"""One take being made: the engine's messages become a state that anyone can look at, blocking or by ticks."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from ...engine import protocol
+from .background import Background
 from .child import Child, check_hello
 from .fault import Fault
 from .png import is_whole_png
+from .takes import TakeFolder
 
 HELLO_SECONDS = 60.0  # a cold disk and a virus scanner may hold the engine's Python up
 CANCEL_SECONDS = 0.8  # Cancel stops within a second
 EXIT_SECONDS = 3.0  # for an engine that has nothing left to do
+CLOSE_SECONDS = 0.5  # for the check of the files when Blender quits or opens another file
 
 
 class State(Enum):
     STARTING = "Starting the engine"
     WORKING = "Working"
     CANCELLING = "Cancelling"
+    CHECKING = "Checking the files"
     FINISHED = "Finished"
     CANCELLED = "Cancelled"
     FAILED = "Failed"
-
-
-@dataclass(frozen=True)
-class TakeFolder:
-    """The take on disk; ``size`` is (width, height) of every frame."""
-
-    folder: Path
-    name: str
-    size: tuple[int, int]
-
-    def frame(self, number: int) -> Path:
-        return self.folder / protocol.frame_name(self.name, number)
 
 
 class RenderRun:
     """Drive it with :meth:`tick` from a timer or with :meth:`wait`; both do the same.
 
     FINISHED means that every frame asked for is on disk and whole. However it ends, finished frames stay, and
-    :attr:`frames` lists their numbers. Raises :class:`Fault` when the engine cannot be started.
+    :attr:`frames` lists the numbers of those asked for; the :attr:`kept` ones were there before. The files are
+    checked on a thread: no tick waits for a disk. Raises :class:`Fault` when the engine cannot be started.
     """
 
     def __init__(self, job: protocol.Job, python: Path, root: Path, log: Path) -> None:
@@ -60,6 +53,10 @@ class RenderRun:
         self.take: TakeFolder | None = None
         self.sidecar: Path | None = None
         self.frames: list[int] = []
+        self.kept = 0
+        self._size = (0, 0)
+        self._check: FrameCheck | None = None
+        self._verdict: tuple[State, Fault | None] = (State.FAILED, None)  # unless the check says otherwise
         self._deadline = time.monotonic() + HELLO_SECONDS
         self._child = Child(python, root, log)
 
@@ -74,16 +71,19 @@ class RenderRun:
         """
         if self.over:
             return False
+        if self._check is not None:
+            self._check.wait(timeout)
+            return self._settle()
         changed = False
         try:
-            while not self.over and (message := self._child.receive(0.0 if changed else timeout)) is not None:
+            while self._check is None and (message := self._child.receive(0.0 if changed else timeout)) is not None:
                 self._take_in(message)
                 changed = True
         except Fault as fault:
             self._end(State.CANCELLED if self.state is State.CANCELLING else State.FAILED, fault)
         if self.state is State.STARTING and time.monotonic() > self._deadline:
             self._end(State.FAILED, self._silence())
-        return changed or self.over
+        return changed
 
     def wait(self, on_change: Callable[[RenderRun], None] | None = None) -> None:
         """Tick until the run is over; an interrupt (Ctrl-C) ends it as :meth:`close` does."""
@@ -97,18 +97,23 @@ class RenderRun:
 
     def cancel(self) -> None:
         """Ask the engine to stop; it is killed if it has not within ``CANCEL_SECONDS``, ticks or no ticks."""
-        if self.state is State.STARTING:
-            self.close()  # nothing is written yet
+        if self.state in (State.STARTING, State.CHECKING):
+            self.close()  # nothing is being written
         elif self.state is State.WORKING:
             self.state = State.CANCELLING
             self._child.send({"type": "cancel"})
             self._child.stop(CANCEL_SECONDS)
 
     def close(self) -> None:
-        """End at once and without a word, because the file, the add-on or Blender itself goes away."""
-        if not self.over:
-            self._child.stop(0.0)
-            self._settle(State.CANCELLED)
+        """End at once: Blender quits, opens another file or disables the add-on. Waits for a few seconds at most."""
+        if self.over:
+            return
+        self._child.stop(0.0)
+        check = self._check or self._begin_check(State.CANCELLED)
+        check.wait(CLOSE_SECONDS)
+        if not self._settle():
+            check.cancel()
+            self.state = State.CANCELLED
 
     def _take_in(self, message: dict[str, Any]) -> None:
         if self.state is State.STARTING:
@@ -118,14 +123,15 @@ class RenderRun:
             return
         match message["type"]:
             case "take":
-                size = (int(message["width"]), int(message["height"]))
-                self.take = TakeFolder(Path(message["folder"]), str(message["name"]), size)
+                self.take = TakeFolder(Path(message["folder"]))
+                self._size = (int(message["width"]), int(message["height"]))
             case "progress":
                 self.phase = str(message["phase"])
                 self.done, self.total = int(message["done"]), int(message["total"])
                 self.fps, self.seconds_left = message.get("fps"), message.get("seconds_left")
             case "frame":
                 self.frames.append(int(message["frame"]))
+                self.kept += message.get("status") == "kept"
             case "warning":
                 self.warnings.append(Fault.from_message(message))
             case "error":
@@ -146,22 +152,49 @@ class RenderRun:
 
     def _end(self, state: State, fault: Fault | None = None) -> None:
         self._child.stop(EXIT_SECONDS)
-        self._settle(state, fault)
+        self._begin_check(state, fault)
 
-    def _settle(self, state: State, fault: Fault | None = None) -> None:
-        """Look at the disk, which alone decides which frames there are and whether the run has FINISHED."""
-        asked = [number for number, _ in self.job.frames]
-        take = self.take
-        self.frames = [n for n in asked if take and is_whole_png(take.frame(n), take.size)]
+    def _begin_check(self, state: State, fault: Fault | None = None) -> FrameCheck:
+        """Start to look at the disk, which alone decides which frames there are."""
+        self._verdict = (state, fault)
+        self.state = State.CHECKING
         self.seconds_left = None
-        missing = len(asked) - len(self.frames)
-        if state is State.FINISHED and missing:
-            first = next(n for n in asked if n not in set(self.frames))
-            where = take.folder if take else self.job.output
+        take = self.take
+        self._check = FrameCheck({n: take.frame(n) for n, _ in self.job.frames} if take else {}, self._size)
+        return self._check
+
+    def _settle(self) -> bool:
+        """Whether the check is over; if so, conclude from it whether the run has FINISHED."""
+        assert self._check is not None
+        if not self._check.over:
+            return False
+        self.frames = self._check.whole
+        state, fault = self._verdict
+        asked, whole = [number for number, _ in self.job.frames], set(self.frames)
+        if state is State.FINISHED and len(whole) < len(asked):
             state = State.FAILED
-            fault = Fault(
+            missing = [number for number in asked if number not in whole]
+            where = self.take.folder if self.take else self.job.output
+            fault = self._check.fault or Fault(
                 "frames_missing",
-                f"{missing} of {len(asked)} frames are missing or broken in {where}, the first is {first}.",
-                "See that the disk is neither full nor disconnected, then press Reenact again.",
+                f"{len(missing)} of {len(asked)} frames are missing or broken in {where}, the first is {missing[0]}.",
+                "See that the disk is neither full nor disconnected, then resume the take.",
             )
         self.state, self.fault = state, fault if state is State.FAILED else None
+        return True
+
+
+class FrameCheck(Background):
+    """Finds out on a thread which frames of ``files`` are :attr:`whole`; ``size`` is (width, height)."""
+
+    def __init__(self, files: dict[int, Path], size: tuple[int, int]) -> None:
+        self.whole: list[int] = []
+
+        def look(report: Callable[[str], None], cancelled: threading.Event) -> None:
+            for number, file in files.items():
+                if cancelled.is_set():
+                    return
+                if is_whole_png(file, size):
+                    self.whole.append(number)
+
+        super().__init__(look)

@@ -52,6 +52,20 @@ def handles(strip: Strip) -> tuple[int, int]:
     return int(strip.frame_final_start), int(strip.frame_final_end)
 
 
+def set_handles(strip: Strip, left: int, right: int) -> None:
+    if _NEW_TIMES:
+        strip.left_handle, strip.right_handle = left, right
+    else:
+        strip.frame_final_start, strip.frame_final_end = left, right
+
+
+def handle_offsets(strip: Strip) -> tuple[float, float]:
+    """Scene frames from the content's ends to the handles inside it; negative where an end is held."""
+    if _NEW_TIMES:
+        return strip.left_handle_offset, strip.right_handle_offset
+    return strip.frame_offset_start, strip.frame_offset_end
+
+
 def trims(strip: Strip) -> tuple[int, int]:
     """Source frames cut off before and after the content."""
     if _NEW_TIMES:
@@ -61,7 +75,5 @@ def trims(strip: Strip) -> tuple[int, int]:
 
 def content_frames(strip: Strip) -> int:
     """Scene frames from the content's start to its end, wherever the handles are."""
-    left, right = handles(strip)
-    if _NEW_TIMES:
-        return round(right - left + strip.left_handle_offset + strip.right_handle_offset)
-    return round(right - left + strip.frame_offset_start + strip.frame_offset_end)
+    (left, right), (left_offset, right_offset) = handles(strip), handle_offsets(strip)
+    return round(right - left + left_offset + right_offset)

@@ -1,8 +1,10 @@
-"""Where the engine is: its code, its Python, its log. The one place that knows the extension's own folders."""
+"""Where the engine is: its code, its Python, its logs. The one place that knows the extension's own folders."""
 
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import bpy
@@ -16,6 +18,7 @@ from .compat import Context
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "weights"
 LOCKS = (ROOT / "engine" / "requirements.lock",)
+KEPT_LOGS = 10
 EXTENSION = (__package__ or "").partition(".blender_addon")[0]
 
 
@@ -36,9 +39,15 @@ def engine_python() -> Path:
     return find_engine_python(preference("engine_python"), os.environ, user_folder() / "engine", LOCKS)
 
 
-def log_file() -> Path:
-    """Receives what the engine of the latest run wrote to its standard error."""
-    return user_folder() / "engine.log"
+def new_log_file() -> Path:
+    """A file of this process for the engine's standard error; the oldest logs are deleted."""
+    folder = user_folder() / "logs"
+    folder.mkdir(exist_ok=True)
+    logs = sorted(folder.glob("engine-*.log"), key=lambda log: log.name)
+    for old in logs[: -KEPT_LOGS + 1]:
+        with suppress(OSError):  # on Windows another Blender may still write it
+            old.unlink()
+    return folder / f"engine-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
 def installer() -> Work:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from bpy.props import (
 from ...engine import catalog
 from ...engine.catalog import DetectorInfo, SystemInfo
 from ..core.fault import Fault
-from . import compat, engine
-from .compat import Context, Scene, Strip
+from . import compat, engine, options
+from .compat import Context, Scene
 
 MOTIONS = (
     ("mixed", "Mixed", "The head turns as the driver's does; the rest is relative to the neutral frame"),
@@ -36,7 +37,7 @@ RANGES = (
     ("SCENE", "Scene", "The scene's frame range, as far as the driving strip is shown in it"),
 )
 NO_FACE = (
-    ("hold", "Hold", "Keep the last pose; the frames are listed in the take's JSON file"),
+    ("hold", "Hold", "Keep the last pose; the take's JSON file lists these frames"),
     ("reference", "Reference", "Show the portrait as it is"),
     ("fail", "Fail", "Stop with an error"),
 )
@@ -88,6 +89,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
         items=choices(catalog.systems(engine.WEIGHTS)),
         default="mesh_warp",
     )
+    options: PointerProperty(type=options.UNDERSTUDY_PG_options)
     motion: EnumProperty(
         name="Motion", description="How the driver's motion is taken over", items=MOTIONS, default="mixed"
     )
@@ -109,14 +111,16 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
 
 
 def absolute_path(path: str, what: str) -> Path:
-    """``path`` without Blender's ``//``; raises :class:`Fault` when that means nothing yet."""
+    """``path`` without Blender's ``//``; raises :class:`Fault` ``no_path`` or, for a new file, ``unsaved_blend``."""
+    if not path.strip():
+        raise Fault("no_path", f"{what} is empty.", "Choose it in the panel.")
     if path.startswith("//") and not bpy.data.filepath:
         raise Fault(
             "unsaved_blend",
             f"{what} is {path}, relative to a .blend file that has not been saved yet.",
             "Save the file first, or choose an absolute path.",
         )
-    return Path(bpy.path.abspath(path)).absolute()
+    return Path(os.path.abspath(bpy.path.abspath(path)))
 
 
 def add_portrait(scene: Scene, path: Path) -> None:
@@ -132,11 +136,16 @@ def add_portrait(scene: Scene, path: Path) -> None:
     scene.understudy.portrait_index = len(portraits) - 1
 
 
+def output_folder(scene: Scene) -> Path:
+    """The folder that receives the takes; raises :class:`Fault` ``no_path`` or ``unsaved_blend``."""
+    return absolute_path(scene.understudy.output, "The output folder")
+
+
 def portraits(scene: Scene) -> tuple[str, ...]:
     """The portraits' absolute paths; raises :class:`Fault` ``no_portrait`` or ``unsaved_blend``."""
     if not scene.understudy.portraits:
         raise Fault("no_portrait", f"No portrait has been chosen in the scene {scene.name}.", "Add one in the panel.")
-    return tuple(str(absolute_path(item.path, "A portrait")) for item in scene.understudy.portraits)
+    return tuple(str(absolute_path(item.path, "The path of a portrait")) for item in scene.understudy.portraits)
 
 
 def scene_by_uid(uid: int) -> Scene | None:
@@ -152,14 +161,8 @@ def scene_named(name: str) -> Scene:
     return bpy.data.scenes[name]
 
 
-def take_of(strip: Strip) -> dict | None:
-    """What :func:`take.add_take` noted on a strip of ours; None for any other strip."""
-    note = strip.get("understudy")
-    return note.to_dict() if note is not None and hasattr(note, "to_dict") else None
-
-
 SCENE_CLASS: Any = bpy.types.Scene
-CLASSES = (UNDERSTUDY_PG_portrait, UNDERSTUDY_PG_settings)
+CLASSES = (*options.CLASSES, UNDERSTUDY_PG_portrait, UNDERSTUDY_PG_settings)
 
 
 def register() -> None:

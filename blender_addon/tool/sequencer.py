@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import bpy
@@ -11,7 +12,8 @@ from ..core.fault import Fault
 from ..core.frame_map import StripTiming, rational_fps
 from . import compat
 from .compat import Scene, Strip
-from .scene import absolute_path, take_of
+from .scene import absolute_path
+from .take import note_of
 
 
 def is_footage(strip: Strip) -> bool:
@@ -33,7 +35,7 @@ def driving_strip(scene: Scene) -> Strip:
             raise Fault("no_driver", f"The strip {name!r} is neither a movie nor images.", "Choose another strip.")
         return strip
     active = scene.sequence_editor.active_strip if scene.sequence_editor else None
-    footage = [strip for strip in strips if is_footage(strip) and take_of(strip) is None]
+    footage = [strip for strip in strips if is_footage(strip) and note_of(strip) is None]
     if active in footage:
         return active
     if len(footage) == 1:
@@ -56,9 +58,9 @@ def footage(strip: Strip) -> Driving:
     return Driving("sequence", str(folder), tuple(element.filename for element in strip.elements))
 
 
-def check_images(strip: Strip, driving: Driving, sources: set[int]) -> None:
+def check_images(strip: Strip, driving: Driving, sources: Iterable[int]) -> None:
     """Raise :class:`Fault` ``footage_missing`` unless each of ``sources`` of an image strip is on disk."""
-    for source in sorted(sources) if driving.kind == "sequence" else ():
+    for source in sorted(set(sources)) if driving.kind == "sequence" else ():
         path = Path(driving.path) / driving.files[source]
         if not path.is_file():
             raise _missing(strip, path)

@@ -2,60 +2,107 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ..core.fault import Fault
-from ..core.render_run import TakeFolder
+from ..core.takes import TakeFolder
 from . import compat
 from .compat import Scene, Strip
 
 
-def add_take(
-    scene: Scene,
-    take: TakeFolder,
-    frames: Sequence[int],
-    *,
-    above: int,
-    shift: int,
-    note: dict[str, Any],
-    relative: bool,
-) -> Strip:
-    """Add the frames that are there, named by scene frame, as one strip; returns it.
+def lay_take(scene: Scene, take: TakeFolder, *, above: int, shift: int, note: dict[str, Any], relative: bool) -> Strip:
+    """Show all frames of ``take`` that are there; returns its strip.
 
-    It spans the first to the last of ``frames``; a frame between them that is missing (a stepped or cancelled take)
-    shows the one before it. It goes on the first channel over ``above`` that is free there, moved by ``shift`` scene
-    frames. ``note`` becomes its property ``understudy``. Raises :class:`Fault` ``no_channel``.
+    Strips that show the take already get its new frames and stay where they are. Otherwise a new strip goes on the
+    first channel over ``above`` that is free there, moved by ``shift`` scene frames from the frames' own numbers.
+    ``note`` becomes its property ``understudy``. Raises :class:`Fault` ``no_frames`` or ``no_channel``.
     """
-    first, last = min(frames), max(frames)
-    start = first + shift
-    channel = _free_channel(scene, above, start, last + shift + 1)
-    if channel is None:
-        raise Fault(
-            "no_channel",
-            f"No channel above the driving strip is free, so no strip was added for {take.folder}.",
-            "Clear a channel, then add that folder as an image sequence.",
-        )
-    strips = getattr(scene.sequence_editor, compat.STRIPS)
-    strip = strips.new_image(take.name, str(take.frame(first)), channel, start, fit_method="FIT")
-    present, shown = set(frames), first
-    for frame in range(first + 1, last + 1):
-        shown = frame if frame in present else shown
-        strip.elements.append(take.frame(shown).name)
-    if relative:
-        strip.directory = bpy.path.relpath(str(take.folder)) + "/"
-    strip.blend_type = "REPLACE"
-    strip.colorspace_settings.name = "sRGB"
-    strip["understudy"] = note
-    return strip
+    frames = take.frames()
+    if not frames:
+        raise Fault("no_frames", f"There is no frame in {take.folder}.", "Resume the take.")
+    strips = strips_of(scene, take)
+    for strip in strips:
+        _update(strip, take, frames)
+    if not strips:
+        scene.sequence_editor_create()
+        start, end = frames[0] + shift, frames[-1] + shift + 1
+        channel = free_channel(scene, above, start, end)
+        collection = getattr(scene.sequence_editor, compat.STRIPS)
+        strip = collection.new_image(take.name, str(take.frame(frames[0])), channel, start, fit_method="FIT")
+        _append(strip, take, frames)
+        if relative:
+            strip.directory = bpy.path.relpath(str(take.folder)) + "/"
+        strip.blend_type = "REPLACE"
+        strip.colorspace_settings.name = "sRGB"
+        strips = [strip]
+    for strip in strips:
+        strip["understudy"] = note
+    return strips[0]
 
 
-def _free_channel(scene: Scene, above: int, start: int, end: int) -> int | None:
+def free_channel(scene: Scene, above: int, start: int, end: int) -> int:
+    """The first channel over ``above`` that is free on the scene frames [start, end); Fault ``no_channel`` without."""
     taken = set()
     for strip in compat.strips(scene):
         left, right = compat.handles(strip)
         if left < end and start < right:
             taken.add(strip.channel)
-    return next((channel for channel in range(above + 1, compat.LAST_CHANNEL + 1) if channel not in taken), None)
+    for channel in range(above + 1, compat.LAST_CHANNEL + 1):
+        if channel not in taken:
+            return channel
+    text = f"No channel above {above} is free on frames {start}-{end - 1}, so the take has no place in the sequencer."
+    raise Fault("no_channel", text, "Clear a channel above the driving strip.")
+
+
+def note_of(strip: Strip) -> dict | None:
+    """What :func:`lay_take` noted on a strip of ours; None for any other strip."""
+    note = strip.get("understudy")
+    return note.to_dict() if note is not None and hasattr(note, "to_dict") else None
+
+
+def strips_of(scene: Scene, take: TakeFolder) -> list[Strip]:
+    """The strips that show ``take``: one, or several after a cut."""
+    found = []
+    for strip in compat.strips(scene):
+        note = note_of(strip)
+        if note and note.get("take") == take.name and strip.type == "IMAGE":
+            folder = Path(bpy.path.abspath(strip.directory))
+            if os.path.realpath(folder) == os.path.realpath(take.folder):
+                found.append(strip)
+    return found
+
+
+def _append(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
+    """Add an element for each frame after the first; one that is missing shows the frame before it."""
+    present, shown = set(frames), frames[0]
+    for frame in range(frames[0] + 1, frames[-1] + 1):
+        shown = frame if frame in present else shown
+        strip.elements.append(take.frame(shown).name)
+
+
+def _update(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
+    """Give a strip of the take its new frames. Each stays where it was shown, and so do handles that were moved.
+
+    In place, which keeps what the user did to the strip; and removing strips from a script can crash Blender 5.2 while
+    it prefetches.
+    """
+    old = strip.elements[0].filename
+    before = next((frame for frame in frames if take.frame(frame).name == old), frames[0])
+    start = compat.content_start(strip) + frames[0] - before
+    (left, right), (left_moved, right_moved) = compat.handles(strip), compat.handle_offsets(strip)
+    while len(strip.elements) > 1:
+        strip.elements.pop(len(strip.elements) - 1)
+    strip.elements[0].filename = take.frame(frames[0]).name
+    _append(strip, take, frames)
+    compat.set_content_start(strip, start)
+    if not left_moved:
+        left = round(start)
+    if not right_moved:
+        right = round(start) + len(strip.elements)
+    compat.set_handles(strip, left, right)
+    strip.invalidate_cache("RAW")

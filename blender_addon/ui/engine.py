@@ -1,4 +1,4 @@
-"""The engine in the preferences: which Python it runs in, its installation, and what it says of itself."""
+"""The engine in the preferences: which Python it runs in, its installation and its check."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from ..core.background import Background, Work
 from ..core.fault import Fault
 from ..tool import engine
 from ..tool.compat import Context
+from .redraw import redraw
 
 INTERVAL = 0.2
+CLOSE_SECONDS = 2.0
+SHOWN_IN = ("PREFERENCES", "SEQUENCE_EDITOR")
 
 current: Background | None = None
 lines: list[str] = []  # what the latest installation or check said
@@ -49,7 +52,7 @@ class _EngineOperator:
         if bpy.app.background:
             return self.execute(context)
         _begin(self.work)
-        redraw()
+        redraw(*SHOWN_IN)
         if fault is not None:
             self.report({"ERROR"}, str(fault))
             return {"CANCELLED"}
@@ -74,11 +77,11 @@ def _watch() -> float | None:
     if current is None:
         return None
     if current.tick():
-        redraw()
+        redraw(*SHOWN_IN)
     if not current.over:
         return INTERVAL
     fault, current = current.fault, None
-    redraw()
+    redraw(*SHOWN_IN)
     return None
 
 
@@ -156,17 +159,8 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
         layout.prop(self, "base_python")
 
 
-def redraw() -> None:
-    """Have the preferences and every sequencer, which shows it too, drawn again."""
-    context: Context = bpy.context
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type in ("PREFERENCES", "SEQUENCE_EDITOR"):
-                area.tag_redraw()
-
-
 def close() -> None:
-    """End the installation or the check, because the user says so or the add-on goes away."""
+    """Have the installation or the check end; returns at once."""
     if current is not None:
         current.cancel()
 
@@ -181,5 +175,7 @@ CLASSES = (
 
 def unregister() -> None:
     close()
+    if current is not None:
+        current.wait(CLOSE_SECONDS)  # pip must not outlive Blender: the next one would install into the same folder
     if bpy.app.timers.is_registered(_watch):
         bpy.app.timers.unregister(_watch)

@@ -7,13 +7,14 @@ from typing import Any
 
 import bpy
 
+from ...engine import catalog
 from ..core.fault import Fault
 from ..core.render_run import RenderRun, State
 from ..tool import compat
 from ..tool.compat import Context, Scene
 from ..tool.reenact import shot_name
 from ..tool.sequencer import driving_strip
-from . import engine, render
+from . import engine, render, takes
 from .portraits import UNDERSTUDY_UL_portraits
 
 PHASES = {"wait": "Waiting for another analysis", "analyse": "Tracking the motion", "render": "Drawing"}
@@ -75,6 +76,56 @@ class UNDERSTUDY_PT_reenact(_Panel, bpy.types.Panel):
             _draw_text(context, column, *render.outcome)
 
 
+class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
+    bl_label = "Takes"
+    bl_parent_id = "UNDERSTUDY_PT_reenact"
+
+    def draw(self, context: Context):
+        layout, settings = self.begin(context)
+        scene = compat.sequencer_scene(context)
+        layout.prop(settings, "shot", placeholder=shot_name(scene))
+        takes.keep_up(scene)
+        listed = context.window_manager.understudy
+        row = layout.row()
+        row.template_list(takes.UNDERSTUDY_UL_takes.__name__, "", listed, "takes", listed, "index", rows=3)
+        row.column().operator("understudy.refresh_takes", icon="FILE_REFRESH", text="")
+        take = takes.active(context)
+        if take is None:
+            return
+        row = layout.row(align=True)
+        resume = row.row(align=True)
+        resume.enabled = take.shot == shot_name(scene) and take.done < take.total
+        resume.operator("understudy.render", text="Resume", icon="PLAY").take = f"v{take.version:03d}"
+        row.operator("understudy.add_take", text="Add to Timeline", icon="SEQ_SEQUENCER")
+        row.operator("understudy.open_take", text="", icon="FILE_FOLDER")
+
+
+class UNDERSTUDY_PT_system(_Panel, bpy.types.Panel):
+    bl_label = "System"
+    bl_parent_id = "UNDERSTUDY_PT_reenact"
+
+    def draw(self, context: Context):
+        layout, settings = self.begin(context)
+        layout.prop(settings, "system")
+        _draw_options(layout, settings, advanced=False)
+        layout.prop(settings, "detector")
+
+
+class UNDERSTUDY_PT_advanced(_Panel, bpy.types.Panel):
+    bl_label = "Advanced"
+    bl_parent_id = "UNDERSTUDY_PT_system"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: Context):
+        info = catalog.SYSTEMS_BY_NAME.get(compat.sequencer_scene(context).understudy.system)
+        return info is not None and any(option.advanced for option in info.options)
+
+    def draw(self, context: Context):
+        layout, settings = self.begin(context)
+        _draw_options(layout, settings, advanced=True)
+
+
 class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):
     bl_label = "Motion"
     bl_parent_id = "UNDERSTUDY_PT_reenact"
@@ -91,20 +142,18 @@ class UNDERSTUDY_PT_motion(_Panel, bpy.types.Panel):
         layout.prop(settings, "no_face")
 
 
-class UNDERSTUDY_PT_take(_Panel, bpy.types.Panel):
-    bl_label = "Take"
-    bl_parent_id = "UNDERSTUDY_PT_reenact"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context: Context):
-        layout, settings = self.begin(context)
-        layout.prop(settings, "system")
-        layout.prop(settings, "detector")
-        layout.prop(settings, "shot", placeholder=shot_name(compat.sequencer_scene(context)))
+def _draw_options(layout: Any, settings: Any, advanced: bool) -> None:
+    """The chosen system's options, as the catalog describes them."""
+    info = catalog.SYSTEMS_BY_NAME.get(settings.system)
+    if info is None:
+        return
+    for option in info.options:
+        if option.advanced is advanced:
+            layout.prop(getattr(settings.options, info.name), option.name)
 
 
 def _summary(scene: Scene) -> tuple[bool, str]:
-    """Whether Reenact can be pressed, and what it would make or what is missing. Drawn often: it reads no file."""
+    """Whether Reenact can be pressed, and what it would make or what is missing. Reads no file: it is drawn often."""
     try:
         if not scene.understudy.portraits:
             return False, "Add a portrait"
@@ -137,7 +186,7 @@ def _draw_progress(layout: Any, run: RenderRun) -> None:
 
 
 def _draw_engine(context: Context, layout: Any) -> None:
-    """In place of a take's outcome: the engine that it lacked, and the way to get it."""
+    """In place of a take's outcome: that there is no engine, and how to get it."""
     if engine.current is not None:
         layout.operator("understudy.stop_engine_work", icon="CANCEL")
         layout.label(text=engine.lines[-1] if engine.lines else "Working on the engine", icon="IMPORT")
@@ -162,4 +211,10 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-CLASSES = (UNDERSTUDY_PT_reenact, UNDERSTUDY_PT_motion, UNDERSTUDY_PT_take)
+CLASSES = (
+    UNDERSTUDY_PT_reenact,
+    UNDERSTUDY_PT_takes,
+    UNDERSTUDY_PT_system,
+    UNDERSTUDY_PT_advanced,
+    UNDERSTUDY_PT_motion,
+)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import bpy
 from bpy.app.handlers import persistent
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
+from ...engine import protocol
 from ..core.fault import Fault
 from ..core.render_run import State
 from ..tool import compat
 from ..tool.compat import Context
 from ..tool.reenact import Reenactment
-from ..tool.scene import scene_named
+from ..tool.scene import scene_by_uid, scene_named
+from . import takes
+from .redraw import redraw
 
 INTERVAL = 0.1
 
 current: Reenactment | None = None  # at most one take is made at a time
 outcome: tuple[str, str] | None = None  # (icon, text) of the latest take, for the panel
-engine_missing = False  # the latest take failed for want of an engine: the panel offers to install it
+engine_missing = False  # the latest take failed because there is no engine: the panel offers to install it
 
 
 class UNDERSTUDY_OT_render(bpy.types.Operator):
@@ -25,7 +28,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
 
     bl_idname = "understudy.render"
     bl_label = "Reenact"
-    bl_description = "Make a new take: the portrait plays what the driving strip shows"
+    bl_description = "Make a new take: the portrait plays the performance in the driving strip"
     bl_options = {"UNDO"}
 
     scene: StringProperty(name="Scene", description="Empty: the sequencer's scene", options={"HIDDEN", "SKIP_SAVE"})
@@ -34,6 +37,23 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         description="Scene frames such as 1001-1100x2. Empty: as set in the panel",
         options={"HIDDEN", "SKIP_SAVE"},
     )
+    take: StringProperty(
+        name="Take",
+        description="new, or the take that gets the frames it lacks: latest, or a version such as v003",
+        default=protocol.NEW,
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+    strict: BoolProperty(
+        name="Strict",
+        description="Refuse frames on which the driving strip is not shown. Off: they are left out",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
+    @classmethod
+    def description(cls, context: Context, properties) -> str:
+        if properties.take == protocol.NEW:
+            return cls.bl_description
+        return "Draw the frames that this take lacks, with the panel's settings, which must be those it was made with"
 
     @classmethod
     def poll(cls, context: Context):
@@ -45,7 +65,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
     def execute(self, context: Context):
         try:
             reenactment = self._start(context)
-            reenactment.run.wait()
+            reenactment.wait()
             return self._conclude(reenactment)
         except Fault as fault:
             return self._refuse(fault)
@@ -61,7 +81,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         outcome, engine_missing = None, False
         self._timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
         context.window_manager.modal_handler_add(self)
-        redraw()
+        redraw("SEQUENCE_EDITOR")
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Context, event):
@@ -69,7 +89,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
             return {"PASS_THROUGH"}
         run = self._reenactment.run
         if run.tick():
-            redraw()
+            redraw("SEQUENCE_EDITOR")
         if not run.over:
             return {"PASS_THROUGH"}
         self._release(context)
@@ -79,13 +99,13 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
             return self._refuse(fault)
 
     def cancel(self, context: Context):
-        """Blender calls this when the window or the file goes away."""
+        """Blender calls this when it closes the window or the file."""
         self._reenactment.run.close()
         self._release(context)
 
     def _start(self, context: Context) -> Reenactment:
         scene = scene_named(self.scene) if self.scene else compat.sequencer_scene(context)
-        return Reenactment(scene, self.frames)
+        return Reenactment(scene, self.frames, self.take, self.strict)
 
     def _release(self, context: Context) -> None:
         global current
@@ -97,9 +117,11 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         """Add the strip and say how it went; {'FINISHED'} only when every frame asked for is on disk and whole."""
         global outcome
         run = reenactment.run
+        strip = reenactment.land()
         for warning in run.warnings:
             self.report({"WARNING"}, str(warning))
-        strip = reenactment.land()
+        if run.take and (scene := scene_by_uid(reenactment.scene_uid)):
+            takes.refresh(scene, run.take.name)
         kept = f"{len(run.frames)} of {len(run.job.frames)} frames"
         if run.state is State.FINISHED and run.take:
             outcome = ("CHECKMARK", f"{run.take.name}: {kept}")
@@ -108,10 +130,13 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         if strip and push_undo:
             bpy.ops.ed.undo_push(message="Add Unfinished Take")
         if run.state is State.CANCELLED:
-            outcome = ("CANCEL", f"Cancelled, {kept} kept" if strip else "Cancelled before the first frame")
+            outcome = (
+                "CANCEL",
+                f"Cancelled, {kept} kept; Resume draws the rest" if strip else "Cancelled before the first frame",
+            )
             self.report({"WARNING"}, outcome[1])
             return {"CANCELLED"}
-        fault = run.fault or Fault("internal", "The take failed without saying why.")
+        fault = run.fault or Fault("internal", "The take failed for an unknown reason.")
         if strip:
             fault = Fault(fault.code, f"{fault.text} {kept} are kept.", fault.remedy)
         return self._refuse(fault)
@@ -119,7 +144,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
     def _refuse(self, fault: Fault) -> set[str]:
         global outcome, engine_missing
         outcome, engine_missing = ("ERROR", str(fault)), fault.code == "engine_python"
-        redraw()
+        redraw("SEQUENCE_EDITOR")
         self.report({"ERROR"}, str(fault))
         return {"CANCELLED"}
 
@@ -140,17 +165,8 @@ class UNDERSTUDY_OT_cancel(bpy.types.Operator):
     def execute(self, context: Context):
         if current is not None:
             current.run.cancel()
-        redraw()
+        redraw("SEQUENCE_EDITOR")
         return {"FINISHED"}
-
-
-def redraw() -> None:
-    """Have every sequencer drawn again; nothing else shows a take's progress."""
-    context: Context = bpy.context
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "SEQUENCE_EDITOR":
-                area.tag_redraw()
 
 
 def close() -> None:

@@ -1,4 +1,4 @@
-"""Eyes: the portrait's own iris on a plate completed with synthetic sclera, turned with the gaze, under lid shadow."""
+"""Eyes: the portrait's own iris on a plate with synthetic sclera, turned with the gaze, shaded by the lids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.geometry.flow import GeometryFlow
 from engine.geometry.source_geometry import SourceGeometry
 from engine.tracking.detector import Observation
 
-_LIDS_REST, _GAZE_RESTS = 0.1, 0.12  # nominal cm and radians over which the portrait's own eye gives way
+_LIDS_REST, _GAZE_RESTS = 0.1, 0.12  # nominal cm and radians over which the plate replaces the portrait's own eye
 _SHADOW = 0.35  # how much the upper lid darkens the eyeball right below it
 _SHADOW_REACH = 0.022  # of the face's diagonal
 
@@ -20,8 +20,8 @@ _SHADOW_REACH = 0.022  # of the face's diagonal
 class Eyes:
     """Paints eyeball and socket fragments over a warped frame.
 
-    The lids' own shadow is taken off the plate and put back where the lids are now. Near rest the portrait's own
-    pixels show, lashes and all; the plate takes over as lids or gaze move.
+    The lids' shadow is removed from the plate and added where the lids are now. Near rest the portrait's own pixels
+    show, with their lashes; the plate replaces them as lids or gaze move.
     """
 
     def __init__(self, rgb: np.ndarray, source: SourceGeometry) -> None:
@@ -67,7 +67,7 @@ class Eyes:
 
 
 def _eye_plate(rgb: np.ndarray, seen: Observation, diagonal: float, reach: float) -> np.ndarray:
-    """The portrait with each eye completed beyond its lids by a synthetic eyeball, freed of lid shadow, float32."""
+    """The portrait, float32, with each eye extended beyond its lids by a synthetic eyeball, without lid shadow."""
     plate = rgb.astype(np.float32)
     if seen.dense is None or seen.iris is None:
         return plate

@@ -1,4 +1,4 @@
-"""A small box of the frame, cut around some mesh fragments, in which eyes or mouth are painted at full resolution."""
+"""A box of the frame around some mesh fragments, in which eyes or mouth are painted at full resolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Inset:
 
     @classmethod
     def around(cls, flow: GeometryFlow, chosen: np.ndarray) -> Inset | None:
-        """The box around the ``chosen`` (P,) bool fragments, None when there are too few to see."""
+        """The box around the ``chosen`` (P,) bool fragments, None for too few fragments to see."""
         if np.count_nonzero(chosen) < 3:
             return None
         rows, columns = flow.fragments.rows[chosen], flow.fragments.columns[chosen]
@@ -34,7 +34,7 @@ class Inset:
         return cls(flow, chosen, top, left, (bottom - top, right - left))
 
     def image(self, values: np.ndarray) -> np.ndarray:
-        """Values (n,) or (n, C) of the chosen fragments as an image, continued a few pixels beyond them."""
+        """Values (n,) or (n, C) of the chosen fragments as an image, extended a few pixels beyond them."""
         mask = self.mask()
         out = np.zeros(self.shape + values.shape[1:], np.float32)
         rows, columns = self._at()
@@ -84,9 +84,9 @@ def blend(frame: np.ndarray, where: tuple[slice, slice], colour: np.ndarray, mas
 
 
 def rim_light(opening: np.ndarray, reach: float, shadow: float) -> np.ndarray:
-    """Light inside an ``opening`` (h, w) 0…1 between lids or lips: 1 in the open, down to 1 − ``shadow`` at its rim.
+    """Light inside an ``opening`` (h, w) 0…1 between lids or lips: 1 away from the rim, down to 1 − ``shadow`` at it.
 
-    The rim above shades more than the one below: the blurred rim, ``reach`` px wide, is moved down by half its reach.
+    The upper rim casts more shadow: the blurred rim, ``reach`` px wide, is moved down by half its width.
     """
     shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
     rim = cv2.warpAffine(1 - opening, shift, opening.shape[::-1], flags=cv2.INTER_LINEAR, borderValue=1)

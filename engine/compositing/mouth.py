@@ -1,4 +1,4 @@
-"""The inside of the mouth: the model's teeth, gums and tongue, lit and occluded; the portrait's own where shown."""
+"""The inside of the mouth: the model's teeth, gums and tongue, lit and occluded, or the portrait's own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _COLOURS = {  # sRGB under the light of a skin of mean brightness .68
     "tongue": (176, 94, 92),
 }
 _GLOSS = {"teeth_upper": 22, "teeth_lower": 16, "tongue": 22, "gums": 14}
-_FACING = 0.92  # of a tooth's colour: what the brighter half of a row shows of it, drawn as below
+_FACING = 0.92  # brightness of the brighter half of a drawn row of teeth, as a share of the tooth's colour
 _PALE = 0.85  # of the skin's saturation at most, and …
 _BRIGHT = 0.75  # … of its brightness at least: teeth, and not lips or tongue
-_FEWEST = 0.002  # of the face's diagonal squared: a smaller sight of the mouth's inside says nothing
-_COLOURLESS = 0.12  # saturation of a skin below which the photograph has less colour than people have
-_SHADOW = (0.5, 0.6, 0.62)  # of the lips on what is behind them; warm, for light comes through them
+_FEWEST = 0.002  # of the face's diagonal squared: a smaller visible area of the mouth's inside is ignored
+_COLOURLESS = 0.12  # saturation of the skin below which the photograph is taken to be desaturated
+_SHADOW = (0.5, 0.6, 0.62)  # of the lips on what is behind them; warm, since light passes through them
 _SHADOW_REACH = 0.035  # of the face's diagonal
-_RESTS, _TEETH_STAY = 0.12, 0.5  # nominal cm of jaw motion over which the portrait's own mouth gives way
+_RESTS, _TEETH_STAY = 0.12, 0.5  # nominal cm of jaw motion over which the model replaces the portrait's own mouth
 _OPEN = 0.012  # of the face's diagonal: a portrait whose lips part more shows its own teeth
 
 
@@ -125,7 +125,7 @@ class Mouth:
         upper = colours["teeth_upper"] * tint * exposure
         own = self._own_teeth(skin)
         enamel = np.ones(3) if own is None else own / _FACING / upper
-        # Teeth say how much light there is; a dark skin alone would be taken for a dim one.
+        # Teeth show how much light there is; dark skin alone would be taken for dim light.
         exposure = exposure * np.clip(enamel.mean(), 0.85, 1.6)
         enamel /= enamel.mean()
         colour = np.zeros((len(model.vertices), 3), np.float32)
@@ -137,7 +137,7 @@ class Mouth:
         return colour, gloss
 
     def _toned(self, colour: tuple[float, ...]) -> np.ndarray:
-        """``colour`` (3,) as far as the portrait has colours at all, and not a photograph in black and white."""
+        """``colour`` (3,) desaturated as much as the portrait is; grey for a black-and-white photograph."""
         return (np.mean(colour) + (np.array(colour) - np.mean(colour)) * self._vivid).astype(np.float32)
 
     def _skin_samples(self) -> np.ndarray:
@@ -158,7 +158,7 @@ class Mouth:
         return teeth if pale and teeth.mean() > _BRIGHT * skin.mean() else None
 
     def _own_mouth(self) -> np.ndarray:
-        """Where the portrait shows the inside of its mouth, (H, W) float32; 0 all over when its lips are closed."""
+        """Where the portrait shows the inside of its mouth, (H, W) float32; 0 everywhere when its lips are closed."""
         seen, diagonal = self._source.face.observation, self._source.diagonal
         mask = np.zeros(self._rgb.shape[:2], np.uint8)
         if seen.dense is None or np.linalg.norm(seen.dense[13, :2] - seen.dense[14, :2]) / diagonal <= _OPEN:

@@ -16,27 +16,27 @@ from engine.face.maths import smoothstep
 from engine.geometry.framing import Square
 from engine.geometry.source_geometry import SourceGeometry
 
-# Of the dense points around each eye the upper and the lower rim, nine of each from the subject's right to its left.
+# The dense points of the upper and the lower rim of each eye, nine each, from the subject's right to left.
 _RIMS = (
     ([*LIDS_RIGHT[:1], *LIDS_RIGHT[:7:-1]], [*LIDS_RIGHT[:9]]),
     ([*LIDS_LEFT[8:], *LIDS_LEFT[:1]], [*LIDS_LEFT[8::-1]]),
 )
 # Lengths are shares of an eye's width, from corner to corner.
-_SHUT, _AJAR = 0.06, 0.12  # between lids: below and above which they are shut and open
-_STILL, _CLOSED = 0.03, 0.09  # so much closer than in the portrait: they are as there, and have closed
-_AWAY, _FACING = 0.25, 0.45  # cosine between an eye and the viewer: nothing is drawn, and all
-_BAND, _FADE = 0.05, 0.04  # to both sides of the seam is laid anew, and beyond that gives way to the frame
-_ENDS = 0.06  # outside and inside the corners, over which the band begins
-_LINE, _TAPER = 0.028, 0.25  # sigma across the line of lashes, and where it is whole from the corners
-_COVER = 0.9  # of the skin below, by lashes
-_LASHES = 0.06, 0.03  # above and below an open eye's upper rim: so far reach lashes and their shade …
-_DARK = 25  # … which are the darkest per cent there
+_SHUT, _AJAR = 0.06, 0.12  # gap between the lids below which they are shut, and above which they are open
+_STILL, _CLOSED = 0.03, 0.09  # closing since the portrait below which nothing is drawn, and from which all is
+_AWAY, _FACING = 0.25, 0.45  # the same for the cosine between an eye and the viewer
+_BAND, _FADE = 0.05, 0.04  # half width of the repainted band along the seam, and of its blend into the frame
+_ENDS = 0.06  # outside and inside the corners over which the band fades in
+_LINE, _TAPER = 0.028, 0.25  # sigma across the line of lashes, and the distance from the corners where it is full
+_COVER = 0.9  # opacity of the lashes over the skin
+_LASHES = 0.06, 0.03  # reach above and below an open eye's upper rim where lashes are looked for …
+_DARK = 25  # … among the darkest per cent
 _ALONG, _ACROSS = 96, 33  # samples of a strip along a rim
 _SMOOTH = 0.08  # sigma along the seam
 
 
 class ShutLids:
-    """What one portrait's eyes look like when they are shut."""
+    """Draws one portrait's eyes when they are shut."""
 
     def __init__(self, rgb: np.ndarray, source: SourceGeometry, square: Square) -> None:
         """``rgb`` (H, W, 3) uint8 is the portrait; ``square`` the part of it that ``lids`` of :meth:`mend` is of."""
@@ -80,10 +80,11 @@ class ShutLids:
 
 
 class _Eye:
-    """An eye in a picture, straightened: ``along`` 0…1 from corner to corner as they are seen, ``across`` it downwards
-    in widths of the eye as it would be seen from its front.
+    """The coordinates of an eye in a picture: ``along`` 0…1 from corner to corner, ``across`` it downwards in widths of
+    the eye seen from its front.
 
-    ``apart`` how far its lids are, a share of its width, whatever its pose; ``facing`` the cosine to the viewer.
+    ``apart`` is the gap between its lids as a share of its width, independent of pose; ``facing`` the cosine between
+    its front and the viewer.
     """
 
     def __init__(self, upper: np.ndarray, lower: np.ndarray, pose: Pose, camera: Camera) -> None:
@@ -102,7 +103,7 @@ class _Eye:
         self._seam = (self.upper + lower_rim) / 2
 
     def seam(self, along: np.ndarray) -> np.ndarray:
-        """How far across it lies."""
+        """The seam's ``across`` at ``along``."""
         return _across(self._seam, along)
 
     def places(self, along: np.ndarray, across: np.ndarray) -> np.ndarray:
@@ -130,14 +131,14 @@ def _lashes(rgb: np.ndarray, eye: _Eye) -> np.ndarray:
 
 
 def _skin(frame: np.ndarray, eye: _Eye, along: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """What lies between both lids without specks, (h, w, 3) float32 at places ``along`` an eye and ``off`` its seam."""
+    """The lids' skin without specks, (h, w, 3) float32, at places ``along`` an eye and ``off`` its seam."""
     reach = _BAND + _FADE
     steps = np.linspace(0, 1, _ALONG)
     across = np.linspace(-reach, reach, _ACROSS)[:, None] + eye.seam(steps)
     strip = _look_up(frame, eye.places(np.broadcast_to(steps, across.shape), across)).astype(np.float32)
     strip = cv2.GaussianBlur(strip, (0, 1), _SMOOTH * _ALONG, borderType=cv2.BORDER_REPLICATE)
     lower = np.linspace(0, 1, _ACROSS, dtype=np.float32)[:, None, None]
-    strip = np.minimum(strip, strip[:1] + lower * (strip[-1:] - strip[:1]))  # a crease is darker than lids, not lighter
+    strip = np.minimum(strip, strip[:1] + lower * (strip[-1:] - strip[:1]))  # creases are darker than lids
     return _look_up(strip, np.stack([along * (_ALONG - 1), (off / reach + 1) / 2 * (_ACROSS - 1)], axis=-1) + 0.5)
 
 

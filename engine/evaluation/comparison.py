@@ -1,123 +1,110 @@
-"""A comparison as Markdown and as JSON."""
+"""The figures of one dataset: what the runner measures, what tables print, and what is kept as JSON."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine.evaluation import bootstrap, tables
-from engine.evaluation.contestant import Contestant, Shots, by_metric, interval, title
-from engine.evaluation.differences import Against
-from engine.evaluation.pictures import CEILING, QUALITY
-from engine.evaluation.scores import Score
-from engine.evaluation.shot_table import ShotTable
-from engine.evaluation.testsets import TestSet
-from engine.evaluation.yaw_table import YawTable
+import numpy as np
+
+from engine.evaluation.metrics.base import Metric, MetricInfo
+
+FLOOR, CEILING = "copy of the source", "truth encoded again"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """``value`` over all shots and frames, None without any; ``shots``: the figure of each shot, for metrics that are
+    means over shots; ``n`` frames were measured."""
+
+    value: float | None
+    n: int
+    shots: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @classmethod
+    def of(cls, metric: Metric) -> Figure:
+        return cls(metric.value(), metric.count(), metric.by_shot(), metric.note())
+
+
+@dataclass(frozen=True)
+class Column:
+    """The figures of one system by metric name, or of floor or ceiling, whose ``system`` is None. ``true_motion``: the
+    system was driven by exact labels instead of a fit."""
+
+    name: str
+    system: str | None
+    figures: dict[str, Figure]
+    true_motion: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    identity: str | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}, true motion" if self.true_motion else self.name
+
+
+@dataclass(frozen=True)
+class ShotInfo:
+    """``yaw`` in degrees of the truth, where the shot is one frame and its label is known."""
+
+    person: str
+    frames: int
+    yaw: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was found on one set. ``remarks`` are sentences for under the table, ``missing`` says for each
-    metric that could not be had why not; ``by_shot`` is None for sets of single frames, ``by_yaw`` for all others."""
+    """All columns on one dataset. ``remarks`` are sentences to print under the table; ``missing`` says why a metric is
+    not available."""
 
-    test: TestSet
-    contestants: list[Contestant]
-    shots: Shots
-    remarks: list[str]
-    missing: dict[str, str]
-    against: list[Against]
-    by_shot: ShotTable | None
-    by_yaw: YawTable | None
+    dataset: str
+    direction: str
+    takes: bool
+    shots: dict[str, ShotInfo]
+    metrics: list[MetricInfo]
+    columns: list[Column]
+    remarks: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
-    def markdown(self) -> str:
-        """One row a metric, one column a contestant; means with their 95 % intervals where there are enough shots."""
-        heads = ["metric", "in place of", "n", *(contestant.label for contestant in self.contestants)]
-        count, people = tables.number(len(self.shots), "shot"), len(set(self.shots.values()))
-        shown = f"{count} of {'one person' if people == 1 else f'{people} people'}"
-        lines = [f"### {self.test.name}, {self.test.mode}: {shown}", "", tables.row(heads), tables.rule(heads, 2)]
-        measured = [s for s in by_metric(self.contestants) if any(score.value() is not None for score in s)]
-        for scores in measured:
-            cells = [_cell(score, self.shots) for score in scores]
-            lines.append(tables.row([title(scores[0]), scores[0].stand_in_for or "", _counts(scores), *cells]))
-        lines.append("")
-        for against in self.against:
-            lines += against.markdown()
-        for table in (self.by_shot, self.by_yaw):
-            if table is not None:
-                lines += table.markdown()
-        lines.append(
-            "n: frames measured. Means of frames, then of shots; in brackets the 95 % interval (paired bootstrap that "
-            f"draws people, each with all shots of theirs; {bootstrap.DRAWS} draws, from {bootstrap.LEAST} people on)."
-        )
-        if self.test.truth:
-            lines.append(f"{CEILING.capitalize()}: JPEG, quality {QUALITY}.")
-        lines += [*self.remarks, *self._notes()]
-        if any(scores[0].flattered for scores in measured):
-            lines.append("†: scored by the detector that drove the systems.")
-        return "\n".join([*lines, *self._unmeasured()])
+    @property
+    def systems(self) -> list[Column]:
+        return [column for column in self.columns if column.system is not None]
+
+    @property
+    def ceiling(self) -> bool:
+        return any(column.name == CEILING for column in self.columns)
+
+    @property
+    def measured(self) -> list[MetricInfo]:
+        """The metrics that have a figure in some column."""
+        return [m for m in self.metrics if any(c.figures[m.name].value is not None for c in self.columns)]
+
+    @property
+    def people(self) -> list[str]:
+        """The person of every shot."""
+        return [shot.person for shot in self.shots.values()]
+
+    def values(self, column: Column, metric: MetricInfo) -> np.ndarray:
+        """(shots,) NaN where there is no figure."""
+        known = column.figures[metric.name].shots
+        return np.array([known.get(shot, np.nan) for shot in self.shots], float)
+
+    def subset(self, labels: list[str]) -> Comparison:
+        """The same with some of the shots; the figures over all shots stay."""
+        return replace(self, shots={label: self.shots[label] for label in labels})
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "set": self.test.name,
-            "mode": self.test.mode,
-            "shots": list(self.shots),
-            "people": list(self.shots.values()),
-            "remarks": self.remarks,
-            "not_available": self.missing,
-            "contestants": [
-                {
-                    "label": contestant.label,
-                    "system": contestant.entrant.system if contestant.entrant else None,
-                    "options": contestant.entrant.options if contestant.entrant else {},
-                    "identity": contestant.entrant.identity if contestant.entrant else None,
-                    "true_motion": contestant.exact,
-                    "figures": {score.name: self._figures(score) for score in contestant.scores},
-                }
-                for contestant in self.contestants
-            ],
-            "differences": {against.label: against.to_json() for against in self.against},
-            **({} if self.by_shot is None else {"shot_by_shot": self.by_shot.to_json()}),
-            **({} if self.by_yaw is None else {"yaws": self.by_yaw.yaws}),
-        }
+        return asdict(self)
 
-    def _figures(self, score: Score) -> dict[str, Any]:
-        return {
-            "value": score.value(),
-            "interval": interval(score, self.shots),
-            "n": score.count(),
-            "shots": score.by_shot(),
-            "in_place_of": score.stand_in_for,
-            "weights": str(score.weights_path) if score.weights_path else None,
-            "flattered": score.flattered,
-            "note": score.note(),
-        }
-
-    def _notes(self) -> list[str]:
-        """Each once; what is said of the truth is said alike by all contestants."""
-        notes = dict.fromkeys(score.note() for contestant in self.contestants for score in contestant.scores)
-        return [f"{note}." for note in notes if note]
-
-    def _unmeasured(self) -> list[str]:
-        lines = []
-        nothing = [s[0].name for s in by_metric(self.contestants) if all(score.value() is None for score in s)]
-        if nothing:
-            lines.append(f"Without anything to measure here: {', '.join(nothing)}.")
-        if self.missing:
-            names: dict[str, list[str]] = {}
-            for name, why in self.missing.items():
-                names.setdefault(why, []).append(f"`{name}`")
-            lines += ["", "Not available:", "", *(f"- {', '.join(those)}: {why}" for why, those in names.items())]
-        return lines
-
-
-def _cell(score: Score, shots: Shots) -> str:
-    value, spread = score.value(), interval(score, shots)
-    if value is None:
-        return "–"
-    text = f"{value:.{score.digits}f}"
-    return text if spread is None else f"{text} [{spread[0]:.{score.digits}f}, {spread[1]:.{score.digits}f}]"
-
-
-def _counts(scores: tuple[Score, ...]) -> str:
-    counts = sorted({score.count() for score in scores})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Comparison:
+        """Raises KeyError or TypeError for a record of another version."""
+        columns = [
+            Column(**{**column, "figures": {name: Figure(**figure) for name, figure in column["figures"].items()}})
+            for column in record["columns"]
+        ]
+        shots = {label: ShotInfo(**shot) for label, shot in record["shots"].items()}
+        metrics = [MetricInfo(**metric) for metric in record["metrics"]]
+        return cls(**{**record, "columns": columns, "shots": shots, "metrics": metrics})

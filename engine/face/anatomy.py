@@ -1,4 +1,4 @@
-"""What never changes for a face model: regions, weights and the spread of landmark offsets over the skin."""
+"""What a face model alone determines: regions, weights, and the spread of landmark offsets over the skin."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from engine.face.maths import smoothstep
 from engine.face.mesh import Normals, neighbour_average
 from engine.face.model import FaceModel
 
-_KERNELS_CM = (0.9, 0.35)  # broad first, then what it leaves at lips and lids
+_KERNELS_CM = (0.9, 0.35)  # broad first, then a narrow one for its residual at lips and lids
 _RIDGE = 0.15
-_OPEN_JAW = 0.45  # distances are measured with the mouth open, else upper and lower lip fuse
+_OPEN_JAW = 0.45  # distances are measured with the mouth open, so that the lips do not fuse
 INNER = ("mouth", "gums", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right", "socket")
 
 
 class Anatomy:
     """Regions of a model's surface; lengths are for a face of 11 cm from eyes to chin and scale with the model's.
 
-    ``skin`` (N,) bool; ``face_weight`` (N,) 1 on the face proper, where detector points pin the surface, 0 beyond;
-    ``head_weight`` (N,) 1 on head, fading to 0 down the neck; ``delicate`` (N,) bool lids and lips, whose visibility a
-    coarse mesh cannot judge; ``upper_jaw`` and ``lower_jaw`` vertex indices of teeth and gums; ``unit`` cm per nominal
-    cm; ``drawn`` the triangles that are ever rasterised.
+    ``skin`` (N,) bool; ``face_weight`` (N,) 1 on the face, where detector points fix the surface, 0 beyond;
+    ``head_weight`` (N,) 1 on the head, fading to 0 down the neck; ``delicate`` (N,) bool: lids and lips, for which the
+    mesh is too coarse to test visibility; ``upper_jaw`` and ``lower_jaw`` vertex indices of teeth and gums; ``unit`` cm
+    per nominal cm; ``drawn`` the triangles that are rasterised.
     """
 
     def __init__(self, model: FaceModel, dense: bool) -> None:
@@ -64,7 +64,7 @@ class Anatomy:
         self.neighbours = neighbour_average(self.skin_triangles, count)
 
     def _jaws(self) -> tuple[np.ndarray, np.ndarray]:
-        """Vertices of upper teeth with their gums, and of lower teeth with theirs: what the jaw carries is lower."""
+        """Vertices of the upper and of the lower teeth with their gums; the lower ones move with the jaw."""
         model = self.model
         teeth_and_gums = model.vertices_of("teeth_upper", "teeth_lower", "gums")
         carried = np.linalg.norm(model.deform(model.vertices, _jaw(model)) - model.vertices, axis=1) > 0.1 * self.unit

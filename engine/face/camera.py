@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FOCAL_PER_SIDE = 2.2  # a fixed focal length makes depth fictitious: only ratios of depth mean anything
+FOCAL_PER_SIDE = 2.2  # with an assumed focal length only ratios of depth are meaningful
 
 
 @dataclass(frozen=True)
 class Camera:
     """``focal`` in pixels, principal point at the centre of a ``width`` × ``height`` image; ``focal_per_side`` is the
-    one above but where the true one is known."""
+    assumed one unless the true one is known."""
 
     width: int
     height: int

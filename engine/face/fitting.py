@@ -25,12 +25,12 @@ LIDS_LEFT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 38
 BROWS = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 276, 283, 282, 295, 285)
 
 _DATA_WEIGHT = 120.0  # of all landmarks together, against the priors below
-_STILL = 0.7  # cm an expression may move a point that still speaks for the pose
+_STILL = 0.7  # cm that expressions may move a point that is used for the pose
 _DEPTH_WEIGHT = 1.5  # of a point's depth against each of its picture coordinates, in the pose
 _HUBER = 3.0  # percent of the face's diagonal
 _RIDGE, _SPARSE = 0.35, 0.06  # default L2 and L1 on an expression weight
 _FREE = {"eyeBlink_L", "eyeBlink_R", "jawOpen"}
-_SHY = {  # shapes that explain anything if they are let
+_SHY = {  # shapes that explain almost anything without a strong prior
     *("jawForward", "mouthShrugLower", "mouthShrugUpper", "mouthRollUpper", "mouthRollLower", "mouthFunnel"),
     *("mouthPress_L", "mouthPress_R", "mouthDimple_L", "mouthDimple_R", "mouthClose"),
 }
@@ -101,7 +101,7 @@ class Fitter:
         return self._rigid(observation, neutral, fit)
 
     def offsets(self, observation: Observation, neutral: np.ndarray, fit: FrameFit) -> np.ndarray:
-        """What the model leaves unexplained, as 3-D offsets (P, 3) cm in the head's frame, parallel to the image."""
+        """The fit's residual as 3-D offsets (P, 3) cm in the head's frame, parallel to the image."""
         pixels, depth = self.camera.project(fit.pose.apply(self._deformed(neutral, fit.expression)))
         return self.camera.lift(self.points(observation) - pixels, depth) @ fit.pose.rotation
 
@@ -178,10 +178,10 @@ class Fitter:
         return FrameFit(expression, pose, float(np.linalg.norm(residual, axis=1).mean()))
 
     def _rigid(self, observation: Observation, neutral: np.ndarray, fit: FrameFit) -> FrameFit:
-        """The pose again, from points that expressions hardly move: strong expressions otherwise leak into it.
+        """The pose again, from points that expressions hardly move, so that strong expressions do not leak into it.
 
-        A grin and a head tipped back look alike in the picture, and what is taken for an expression moves still points
-        too. Dense points are many and have depth, so they are compared with the expressionless head; 68 cannot be.
+        A grin and a head tipped back look alike in the picture, and the fitted expression moves still points too. Dense
+        points are many and have depth, so they are compared with the expressionless head; 68 points are too few.
         """
         head = self._deformed(neutral, fit.expression)
         still = neutral if self.is_dense else head
@@ -201,7 +201,7 @@ class Fitter:
         return FrameFit(fit.expression, pose, float(np.linalg.norm(residual, axis=1).mean()))
 
     def _depth_residual(self, observation: Observation, head: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-        """What the detector's depth, which has no origin, says of the turn: weighted, (P,) and (P, 6)."""
+        """Residual (P,) of the detector's depth, which has no origin, and its derivative by pose (P, 6), weighted."""
         assert observation.dense is not None
         percent = 100 / observation.diagonal
         camera_points = pose.apply(head)
@@ -230,12 +230,12 @@ class Fitter:
 
 
 def _robust(error: np.ndarray) -> np.ndarray:
-    """Huber's weights: a point far off pulls no harder than one at the threshold."""
+    """Huber's weights: beyond the threshold the pull of a point does not grow."""
     return 1 / np.maximum(1, np.abs(error) / _HUBER)
 
 
 def _dense_weights(model: FaceModel) -> np.ndarray:
-    """Points that wander over the surface count less; lips, lids and brows, which carry the acting, count more."""
+    """Points that slide over the surface count less; lips, lids and brows, which carry the expression, count more."""
     weights = 1 / (1 + (model.dense_spread.astype(np.float64) / 0.3) ** 2)
     weights[list(LIPS + LIDS_LEFT + LIDS_RIGHT)] = 3
     weights[list(BROWS)] = np.maximum(weights[list(BROWS)], 2)

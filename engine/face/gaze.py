@@ -1,4 +1,4 @@
-"""Where each eye looks, from the iris' place against the fitted eyeball."""
+"""Gaze from the position of the iris on the fitted eyeball."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def gaze_angles(
 ) -> np.ndarray:
     """(2, 2): left and right eye, pitch (up positive) and yaw (towards +x positive) in radians, in the head's frame.
 
-    Where the ray through the iris meets the eyeball, in camera space, then turned into the head's frame: dropping the
-    sphere's depth errs by 30° at 40° of yaw, dropping perspective by 6° beside the image's centre. Zero where the
+    The ray through the iris meets the eyeball in camera space; the point is then rotated into the head's frame. Without
+    the sphere's depth the error is 30° at 40° of yaw, without perspective 6° beside the image's centre. Zero where the
     detector gives no iris.
     """
     angles = np.zeros((2, 2))

@@ -1,4 +1,4 @@
-"""The face model: a linear 3DMM with ARKit-named expressions, loaded from safetensors. No size is assumed here."""
+"""The face model: a linear 3DMM with ARKit-named expressions, loaded from safetensors; sizes come from the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.errors import EngineError
 
 DEFAULT_PATH = Path(__file__).resolve().parents[2] / "weights" / "face_model.safetensors"
 FORMAT = "understudy-face-model"
-_NEEDED = ("skin", "eye_left", "eye_right")  # parts no head is fitted without
+_NEEDED = ("skin", "eye_left", "eye_right")  # parts that fitting needs
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class FaceModel:
 
     ``vertices`` (N, 3) mean, ``triangles`` (T, 3), ``triangle_part`` (T,) with ids in ``parts``, ``identity``
     (K, N, 3) with coefficients ~ N(0, 1), ``expression`` (E, N, 3) for weights 0…1 named ``expression_names``,
-    ``landmarks68`` and ``dense`` anchors of the detectors' points, ``dense_spread`` (468,) cm: how far a point wanders.
+    ``landmarks68`` and ``dense`` anchors of the detectors' points, ``dense_spread`` (468,) cm: how much each
+    point slides over the surface.
     """
 
     vertices: np.ndarray
@@ -53,7 +54,7 @@ class FaceModel:
     sha256: str
 
     def triangles_of(self, *names: str) -> np.ndarray:
-        """Indices of the triangles of these parts; names the model lacks are passed over."""
+        """Indices of the triangles of these parts; names that the model lacks are ignored."""
         wanted = [self.parts[name] for name in names if name in self.parts]
         return np.flatnonzero(np.isin(self.triangle_part, wanted))
 
@@ -110,7 +111,7 @@ def _anchors(tensors: dict[str, np.ndarray], triangles: np.ndarray, name: str) -
 
 
 def _check(model: FaceModel) -> None:
-    """Raises ValueError where a file contradicts itself, so that nobody meets it later as an index error."""
+    """Raises ValueError for a file that contradicts itself, which would be an index error later."""
     count = len(model.vertices)
     shapes = {
         "vertices": (count, 3),

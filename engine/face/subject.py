@@ -1,4 +1,4 @@
-"""A fitted face: what the renderer needs to know about a portrait, once per subject."""
+"""A fitted face: the face model fitted to each portrait of a subject."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from engine.tracking.detector import Detector, Observation
 
 @dataclass(frozen=True)
 class FaceFit:
-    """One portrait explained by the face model.
+    """The face model fitted to one portrait.
 
     ``neutral`` (N, 3) is the subject's expressionless head, ``expression`` (E,), ``gaze`` (2, 2) pitch and yaw in
-    radians of the left and right eye in the head's frame, ``offsets`` (P, 3) cm what the model leaves unexplained at
+    radians of the left and right eye in the head's frame, ``offsets`` (P, 3) cm are the fit's residual at
     the landmarks, ``residual`` the mean landmark error in percent of the face's diagonal.
     """
 

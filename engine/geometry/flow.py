@@ -1,8 +1,8 @@
 """Mesh motion → dense flow: for every pixel of the new frame, where in the portrait to look, and how far to trust it.
 
-Two layers. The *outer* layer moves hair, neck and surroundings as a soft rigid body on a coarse grid. The *face* layer
-is the rasterised mesh; its difference from the outer layer is carried beyond its edge with decay, so no seam shows.
-All later systems read the same buffers.
+There are two layers. The *outer* layer moves hair, neck and surroundings as a soft rigid body on a coarse grid. The
+*face* layer is the rasterised mesh. Its difference from the outer layer is extrapolated beyond its edge with decay, so
+that there is no seam.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from engine.face.maths import rotation_from_vector, smoothstep, vector_from_rota
 from engine.geometry.source_geometry import SourceGeometry, turn_weight
 from engine.raster.opencv import Fragments, depth_image, rasterise
 
-NOTHING = 255  # the part of pixels that show no mesh
 _GRID_SIDE = 160
 _SOFT_TURN = 0.12  # radians out of plane beyond which the outer layer stops following
-_EYE_BIAS = 0.12  # cm: eyeballs are drawn this much deeper than they lie, or they pierce the lids
-_UNHIDES = 0.12  # radians out of plane after which what the portrait hides is filled wholly
+_EYE_BIAS = 0.12  # cm by which eyeballs are drawn deeper than they are, so that they do not pierce the lids
+_UNHIDES = 0.12  # radians out of plane from which on what the portrait hides is filled completely
 _INVERSIONS = 10
 
 
@@ -48,20 +47,10 @@ class GeometryFlow:
     camera_points: np.ndarray
     scale: float
 
-    @property
-    def part(self) -> np.ndarray:
-        """The mesh part drawn at each pixel, (h, w) uint8, or ``NOTHING``."""
-        return self.fragments.image(self.fragment_part.astype(np.uint8), NOTHING)
-
-    @property
-    def stretch(self) -> np.ndarray:
-        """:func:`stretch` at flow resolution."""
-        return stretch(self.source * self.scale)
-
 
 def stretch(places: np.ndarray) -> np.ndarray:
-    """log2 of area in the new frame per area looked up, (h, w), of ``places`` (h, w, 2) to look, in pixels of this very
-    picture: above 0 the portrait's pixels are magnified."""
+    """(h, w) log2 of the area in the new frame per area of the portrait, for ``places`` (h, w, 2) to look, in pixels of
+    the new frame; above 0 the portrait's pixels are magnified."""
     (xx, xy), (yx, yy) = (np.gradient(places[..., k]) for k in range(2))
     area = np.abs(xy * yx - xx * yy)
     return -np.log2(np.clip(area, 1e-3, 1e3))
@@ -142,7 +131,7 @@ class FlowBuilder:
         return float(np.linalg.norm(turn[:2]))
 
     def _hiding(self, turn: float) -> tuple[np.ndarray, np.ndarray]:
-        """Per vertex: how much the portrait hides it, and how surely it must be opaque since the head has turned."""
+        """Per vertex: how much the portrait hides it, and how opaque it must be since the head has turned."""
         source, far = self.source, turn_weight(turn)
         firm = source.anatomy.neck_weight * ~source.anatomy.scalp
         return turn_weight(turn, _UNHIDES) * source.hidden_hard + far * source.hidden_soft, far * firm

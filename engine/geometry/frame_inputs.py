@@ -11,6 +11,7 @@ expression.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import cv2
@@ -44,6 +45,7 @@ FIELDS: dict[str, Field] = {
     # Of the portrait itself.
     "source_image": Field(Picture(), ("S", "S", 3), "the portrait, uint8 sRGB"),
     "source_matte": Field(Share(), ("S", "S"), "how much of each pixel is person, 0…1"),
+    "source_background": Field(Picture(), ("S", "S", 3), "the portrait with the person filled in, uint8 sRGB"),
     "source_pncc": Field(Code(), ("S", "S", 3), "PNCC of the head as the portrait shows it, 0…1, 0 without mesh"),
     "source_depth": Field(Depth(), ("S", "S"), "depth of that head, cm, infinity without mesh"),
     "source_landmarks68": Field(Points(), (68, 2), "its landmarks, pixels of the square"),
@@ -116,10 +118,9 @@ class _Arrays:
 
 
 class PortraitInputs(_Arrays):
-    """The arrays ``source_…`` of one portrait, and the geometry that its frames share.
+    """The arrays ``source_…`` of one portrait, and what its frames share.
 
-    ``side`` is S; ``size`` (width, height) is the portrait's. What only a fitted face can give raises AttributeError
-    where the portrait has none.
+    ``side`` is S; ``size`` (width, height) is the portrait's. All but ``rgb`` and ``size`` needs a fitted face.
     """
 
     def __init__(
@@ -138,6 +139,11 @@ class PortraitInputs(_Arrays):
             self.square = square
         if matte is not None:
             self.matte = matte
+
+    def prepare(self) -> None:
+        """Make what every frame needs, so that the first frame takes no longer than others."""
+        if self.needs & {"frame", "warped"}:
+            _ = self.drawing
 
     @property
     def face(self) -> FaceFit:
@@ -181,11 +187,10 @@ class PortraitInputs(_Arrays):
         """The square of a frame (H, W, 3), (S, S, 3)."""
         return self.square.cut(rgb, self.side)
 
-    def head(self, motion: MotionFrame, identity: np.ndarray | None) -> PosedHead:
-        """The head of ``identity`` (K,), None for the portrait's own, moved as ``motion`` says."""
-        neutral = self.face.neutral if identity is None else self.face.model.neutral(identity)
+    def head(self, motion: MotionFrame) -> PosedHead:
+        """The head that moves as ``motion`` says."""
         turn = motion.gaze - self.face.gaze
-        placed = self.geometry.place(neutral, motion.expression, turn, motion.offsets)
+        placed = self.geometry.place(motion.neutral(self.face), motion.expression, turn, motion.offsets)
         return self.build.posed(placed, Pose(motion.rotation, motion.translation))
 
     def of_head(self, name: str, head: PosedHead) -> np.ndarray:
@@ -273,6 +278,8 @@ class PortraitInputs(_Arrays):
                 return self.picture(self.rgb)
             case "matte":
                 return self.square.cut(self.matte, self.side)
+            case "background":
+                return self.picture(np.clip(np.rint(self._outlined[1].background), 0, 255).astype(np.uint8))
             case of_head:
                 return self.of_head(of_head, self._own_head)
 
@@ -319,12 +326,12 @@ class FrameInputs(_Arrays):
 
     @cached_property
     def _head(self) -> PosedHead:
-        return self.portrait.head(self.motion, self.motion.identity)
+        return self.portrait.head(self.motion)
 
     @cached_property
     def _driver_head(self) -> PosedHead:
         driver = self.motion.driver
-        return self._head if driver is None else self.portrait.head(self.motion, driver)
+        return self._head if driver is None else self.portrait.head(replace(self.motion, identity=driver))
 
     def _make(self, name: str) -> np.ndarray:
         portrait = self.portrait

@@ -1,4 +1,4 @@
-"""The square around a head in which networks see it, as the studio's cameras frame it."""
+"""The square around a head that networks see, framed as by the studio's cameras."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.face.camera import Camera, Pose
 
-HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: what the studio's cameras are pointed at …
-_WIDTH = 36.0  # cm … and a little more than what they mostly show, for the head will move
+HEAD_MIDDLE = np.array([0.0, 2.6, 3.0])  # head space, cm: where the studio's cameras point
+_WIDTH = 36.0  # cm: a little more than they usually show, since the head will move
 Scale = tuple[float, float]
 
 
@@ -23,8 +23,8 @@ class Square:
     side: float
 
     def cut(self, image: np.ndarray, size: int, scale: Scale = (1.0, 1.0)) -> np.ndarray:
-        """The square of an ``image`` with ``scale`` (x, y) pixels a portrait pixel, (size, size) or (size, size, C);
-        beyond its edge the border is continued. Smaller pictures are averages, larger ones interpolated."""
+        """The square of an ``image`` with ``scale`` (x, y) pixels per portrait pixel: (size, size) or (size, size, C).
+        The border is repeated beyond the image. Smaller pictures are averages, larger ones are interpolated."""
         finer = max(1, round(self.side * max(scale) / size))
         cut = self._looked_up(image, size * finer, scale, cv2.INTER_LINEAR)
         return cut if finer == 1 else cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
@@ -34,7 +34,7 @@ class Square:
         return (pixels - [self.left, self.top]) * (size / self.side)
 
     def cut_classes(self, image: np.ndarray, size: int, scale: Scale = (1.0, 1.0)) -> np.ndarray:
-        """The same of numbers (h, w) that cannot be averaged."""
+        """The same of class numbers (h, w), which cannot be averaged."""
         return self._looked_up(image, size, scale, cv2.INTER_NEAREST)
 
     def _looked_up(self, image: np.ndarray, size: int, scale: Scale, how: int) -> np.ndarray:
@@ -46,7 +46,7 @@ class Square:
 
 
 def framed(camera: Camera, pose: Pose) -> Square:
-    """The head so posed, its hair and a little of the shoulders."""
+    """The posed head, its hair and a little of the shoulders."""
     middle, depth = camera.project(pose.apply(HEAD_MIDDLE))
     side = _WIDTH * camera.focal / float(depth)
     return Square(float(middle[0]) - side / 2, float(middle[1]) - side / 2, side)

@@ -1,4 +1,4 @@
-"""The normalised coordinate code of the face model, which a posed head is drawn in as the projected code (PNCC).
+"""The normalised coordinate code of the face model; drawn on a posed head it is the projected code (PNCC).
 
 Zhu et al., "Face alignment across large poses: a 3D solution", 2016, section 3.2.
 """
@@ -13,7 +13,7 @@ _LIDS = 0.8  # of an eye's width from its middle: lids, lashes and the crease ab
 
 
 def normalised_coordinates(model: FaceModel) -> np.ndarray:
-    """Each vertex' place on the mean head, stretched so that the head fills 0…1 on every axis: (N, 3) float32."""
+    """(N, 3) float32: each vertex of the mean head, scaled to 0…1 on every axis."""
     low, high = model.vertices.min(axis=0), model.vertices.max(axis=0)
     return ((model.vertices - low) / (high - low)).astype(np.float32)
 

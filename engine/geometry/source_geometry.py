@@ -1,4 +1,4 @@
-"""The portrait's side of the geometry: the fitted head, corrected to the picture, and what of it the picture shows."""
+"""The portrait's head: the fit, corrected to the picture, and which of its surface the picture shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.face.maths import look, smoothstep
 from engine.face.subject import FaceFit
 from engine.raster.opencv import depth_image
 
-_WORK_SIDE = 384  # px: visibility and matte tests need no more
+_WORK_SIDE = 384  # px, enough for visibility and matte tests
 _HIDDEN_FACING = 0.22  # cosine to the viewer below which texture is too oblique to use
 _RIM = 0.004  # of the face's diagonal: how far outside an opening its skin begins
 _HAIR = 0.1  # of the face's diagonal: from the skull's outline into the hair
@@ -23,9 +23,9 @@ _SPREAD = 200  # neighbour averages of the silhouette's pull over the back of th
 _GUM_SHOWS = 0.1  # nominal cm
 _TEETH_FOLLOW = 0.7  # of the way to where no more gum shows
 _SMILES = "mouthSmile_L", "mouthSmile_R"
-_SMILE, _GRIN = 0.25, 0.5  # mean weights of a smile: from where, and from where wholly, it pulls at the chin
-_CLENCHED, _OPEN = 0.35, 0.75  # nominal cm that a grin's chin drops without, and not without, the jaw
-_SETTLE = 60  # neighbour averages of the continued coordinates
+_SMILE, _GRIN = 0.25, 0.5  # mean weights of a smile at which it begins to pull the chin down, and does so fully
+_CLENCHED, _OPEN = 0.35, 0.75  # nominal cm: a grin lowers the chin by less without the jaw, by more only with it
+_SETTLE = 60  # neighbour averages of the extrapolated coordinates
 
 
 class SourceGeometry:
@@ -68,7 +68,7 @@ class SourceGeometry:
     def place(
         self, neutral: np.ndarray, expression: np.ndarray, gaze_turn: np.ndarray, offsets: np.ndarray | None = None
     ) -> np.ndarray:
-        """A ``neutral`` head (N, 3) cm under an ``expression`` (E,), (N, 3) with the portrait's corrections, landmark
+        """(N, 3): a ``neutral`` head (N, 3) cm with an ``expression`` (E,), the portrait's corrections, landmark
         ``offsets``, turned eyes, and lids that meet.
 
         ``gaze_turn`` (2, 2) radians of pitch and yaw away from the portrait's own gaze.
@@ -91,11 +91,11 @@ class SourceGeometry:
         return self.place(self.face.neutral, self.face.expression, np.zeros((2, 2)))
 
     def _seat_teeth(self, placed: np.ndarray, neutral: np.ndarray, expression: np.ndarray) -> None:
-        """Teeth where this person's lips and chin want them: little gum in a smile, both rows keep their distance.
+        """Move the teeth to fit this person's lips and chin: little gum in a smile, and the right gap between the rows.
 
-        From the picture, lips that part and a jaw that drops are told apart by the chin alone, which wanders, so the
-        lower row goes half by the fitted jaw and half by the chin. A grin pulls the chin down with it, and the fit
-        takes that for the jaw: until its chin has dropped further, its rows meet.
+        In a picture only the chin tells parted lips from a dropped jaw, and its landmark is noisy, so the lower row
+        follows half the fitted jaw and half the chin. A grin pulls the chin down, which the fit takes for the jaw:
+        until the chin has dropped further, the rows meet.
         """
         anatomy, marks = self.anatomy, self.face.model.landmarks68
         gum = float(marks.at(placed)[62, 1] - placed[self._upper_teeth, 1].max()) - _GUM_SHOWS * anatomy.unit
@@ -108,9 +108,9 @@ class SourceGeometry:
         placed[anatomy.lower_jaw, 1] += _TEETH_FOLLOW * max(0.0, gum) + opens - by_jaw
 
     def _shrink_into_matte(self, inside: _Inside) -> None:
-        """Pull the silhouette into the person, or background shows between cheek and ear.
+        """Pull the silhouette into the person's matte; otherwise background shows between cheek and ear.
 
-        The pull continues harmonically over the back of the head: what is hidden now comes into view when it turns.
+        The pull is extended harmonically over the back of the head, which comes into view when the head turns.
         """
         face, anatomy = self.face, self.anatomy
         region = anatomy.skin & (anatomy.height > -1.5)
@@ -131,9 +131,9 @@ class SourceGeometry:
             self.correction = self.correction + spread
 
     def _keep_skin_off_openings(self) -> None:
-        """Skin looks up skin: lid and lip rims that fall inside the seen eyes or mouth look at their margin instead.
+        """Move the pixels of lid and lip rims that fall inside the observed eyes or mouth to the margin of these.
 
-        Without this a closing lid drags a slice of eyeball along, and closed lips keep a row of teeth.
+        Otherwise a closing lid drags a slice of eyeball along, and closed lips keep a row of teeth.
         """
         seen = self.face.observation.dense
         if seen is None:
@@ -164,12 +164,12 @@ class SourceGeometry:
             self._continue_pixels(hidden, np.flatnonzero(visible))
 
     def _continue_pixels(self, hidden: np.ndarray, visible: np.ndarray) -> None:
-        """Coordinates for hidden vertices: from their visible neighbours, outward into hair, inside the person."""
+        """Extrapolate pixels for hidden vertices from visible neighbours, outward into hair, inside the person."""
         target = self._near(hidden, visible)
         crown = visible[self.anatomy.crown[visible]]
         scalp = self.anatomy.scalp[hidden]
         if len(crown) and scalp.any():
-            # Hair, not the temple's skin: from the visible crown, outward, for hair is thicker than the skull.
+            # Look up hair and not the temple's skin: from the visible crown, outward, since hair adds to the skull.
             target[scalp] = self._near(np.flatnonzero(hidden)[scalp], crown)
             centre = self.face.observation.landmarks68.mean(axis=0)
             outward = target - centre
@@ -240,5 +240,5 @@ def push_out(points: np.ndarray, polygon: np.ndarray, margin: float) -> np.ndarr
 
 
 def turn_weight(angle: float, full: float = 0.5) -> float:
-    """How far "once the head has turned" applies at an out-of-plane turn of ``angle`` radians: wholly from ``full``."""
+    """0…1: how far the head counts as turned at ``angle`` radians out of plane; 1 from ``full`` on."""
     return float(smoothstep(np.asarray(angle / full)))

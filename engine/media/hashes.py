@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,12 @@ class Hashes:
         """What is known by now; ``sha256`` is None for files that are not read to their end, or lost."""
         return [dict(entry) for entry in self._entries]
 
-    def wait(self, roles: Collection[str], check: Callable[[], None]) -> list[dict[str, Any]]:
-        """The entries of these roles once all are known; ``check`` may raise to end the wait.
+    def wait(self, role: str, check: Callable[[], None]) -> list[dict[str, Any]]:
+        """The entries of a role once all are known; ``check`` may raise to end the wait.
 
         Raises EngineError ``missing_file`` for a file that cannot be read.
         """
-        entries = [entry for entry in self._entries if entry["role"] in roles]
+        entries = [entry for entry in self._entries if entry["role"] == role]
         while not all(entry["sha256"] or "fault" in entry for entry in entries):
             check()
             time.sleep(_POLL)

@@ -21,8 +21,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import EngineError
+from engine.media.frame_source import FrameSource, Remark, out_of_range
 from engine.media.picture import is_hdr, upright
-from engine.media.source import FrameSource, Remark, out_of_range
 from engine.media.timeline import Timeline, read_timeline
 
 _SEEK_WORTHWHILE = 48  # frames; fewer are skipped faster than sought

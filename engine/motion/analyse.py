@@ -18,7 +18,7 @@ from engine.motion.smoothing import fill_gaps, interpolate, smooth, smooth_pose
 from engine.tracking.detector import Detector, Observation
 
 VERSION = 1
-"""Raise it whenever the same footage gives other motion: with the detectors, the fitter or what is done here."""
+"""Raise it whenever the same footage gives other motion: when decoding, a detector, the fitter or this file changes."""
 
 _KEY_FRAMES = 10  # enough for an identity; more cost time and change nothing
 _WORST_RESIDUAL = 4.0  # percent: beyond this the landmarks are no face

@@ -52,6 +52,7 @@ class Footage(MotionSource):
     def motion(
         self, faces: Sequence[FaceFit], detector: Detector, folder: Path, emit: Emit, check: Callable[[], None]
     ) -> Motion:
+        Progress(emit, "analyse", self.stop - self.start)  # hashing the footage may take a while
         try:
             return CachedAnalysis(folder, self.source, self.start, self.stop, detector, check).motion(emit)
         except EngineError as fault:

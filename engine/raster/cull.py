@@ -1,4 +1,4 @@
-"""Leaving out triangles that cannot be drawn, which at small sizes are most: a rasteriser pays for each."""
+"""Culling: leaving out triangles that cannot be seen, which are most of them at small sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _MARGIN = 1e-3  # pixels, for the rasterisers' own rounding
-_TILE = 4  # pixels, of the wall behind which triangles may hide
+_TILE = 4  # pixels, of the depth pyramid that triangles are tested against
 
 
 def holding_centres(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

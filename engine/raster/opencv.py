@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_FOV_Y = np.pi / 2  # any value does: the projection is divided out again
+_FOV_Y = np.pi / 2  # arbitrary, since the projection is inverted again
 _NEAR, _FAR = 0.1, 1e5
 
 
@@ -54,7 +54,7 @@ class Fragments:
 def rasterise(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, shape: tuple[int, int]) -> Fragments:
     """Draw ``triangles`` (T, 3) over ``pixels`` (N, 2), nearest ``depth`` (N,) > 0 wins, into (height, width).
 
-    Both windings are drawn. Triangles that touch the plane of the camera are the caller's to avoid.
+    Both windings are drawn. The caller must leave out triangles that touch the plane of the camera.
     """
     corners = triangles.reshape(-1)
     x, y = (pixels[:, k].take(corners) for k in (0, 1))

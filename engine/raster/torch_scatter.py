@@ -1,8 +1,8 @@
 """Triangle id, perspective-correct barycentrics and depth in plain torch, on any device, many pictures at once.
 
-Every pixel in a triangle's bounding box becomes a candidate, is tested by the triangle's barycentrics and, where it
-lies inside, takes part in one scatter: the largest 64-bit key a pixel is offered wins, and a key is the bits of 1/depth
-above the bits of the triangle's number. What is drawn equals :mod:`engine.raster.opencv`, but for centres on an edge.
+Every pixel in a triangle's bounding box is tested by the triangle's barycentrics. Pixels inside take part in one
+scatter-max of 64-bit keys: the bits of 1/depth above the bits of the triangle's number. The result equals
+:mod:`engine.raster.opencv`, except for pixel centres on an edge.
 """
 
 from __future__ import annotations

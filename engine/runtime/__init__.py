@@ -1,4 +1,4 @@
-"""Networks, run by whatever is best here: :func:`open` gives a :class:`Session` that says what it really got."""
+"""Networks, run by the best runtime available: :func:`open` gives a :class:`Session`."""
 
 from engine.runtime.backend import TorchNetwork
 from engine.runtime.kept import forget, kept

@@ -1,4 +1,4 @@
-"""What ONNX Runtime, OpenVINO and torch have in common, seen from :mod:`engine.runtime.session`."""
+"""The interface of ONNX Runtime, OpenVINO and torch to :mod:`engine.runtime.session`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class TorchNetwork:
 
 @dataclass(frozen=True)
 class Request:
-    """What a backend is asked for. ``precision`` may be ``auto``; ``batch`` is None for the graph's own, else the batch
-    to fix a graph to whose first dimension is left open."""
+    """What a backend is asked for. ``precision`` may be ``auto``. ``batch`` fixes a graph whose first dimension is
+    open; None is the graph's own."""
 
     device: str
     precision: str
@@ -42,7 +42,7 @@ class Request:
 
 
 class Backend(ABC):
-    """One opened network. ``device`` and ``precision`` are what it really got, ``batch`` the items a run takes.
+    """One opened network. ``device`` and ``precision`` are those it really runs on, ``batch`` the items of a run.
 
     ``inputs``: name → shape without the batch. ``flexible``: the batch can be made smaller.
     """
@@ -78,13 +78,13 @@ def split_shape(name: str, shape: list[int | None], wanted: int | None) -> tuple
 
 
 def ran_out_of_memory(fault: BaseException) -> bool:
-    """Whether a runtime's exception means that: none but torch has a type of its own for it."""
+    """Whether a runtime's exception means that memory ran out; only torch has a type for it."""
     text = str(fault).lower()
     signs = ("out of memory", "allocate memory", "bad_alloc", "bad allocation", "cannot allocate", "alloc_failed")
     return isinstance(fault, MemoryError) or any(sign in text for sign in signs)
 
 
 def one_line(fault: BaseException) -> str:
-    """The end of a runtime's message, where the reason stands, without its C++ file names."""
+    """The last line of a runtime's message, which states the reason without C++ file names."""
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
     return lines[-1][:300] if lines else repr(fault)

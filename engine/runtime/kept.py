@@ -1,4 +1,4 @@
-"""Networks that stay open within a process, for comparisons and services of several jobs: opening takes long."""
+"""Networks that stay open within a process, since opening one takes long."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _COUNT = 8  # a few systems' halves, as a comparison takes turns with them
 
 
 def kept(path: Path) -> Session:
-    """The network of an ONNX file, opened with all defaults of :func:`engine.runtime.open`; again when the file has
-    changed, or the session, which may have fallen back. All who ask share it: use it from one thread, and leave it
-    open. Raises EngineError as that does.
+    """The network of an ONNX file, opened once with the defaults of :func:`engine.runtime.open`, and again when the
+    file has changed or the session has fallen back. It is shared: use it from one thread and do not close it. Raises
+    EngineError as :func:`engine.runtime.open` does.
     """
     try:
         stat = path.stat()
     except OSError:
-        return open(path)  # which says what is wrong
+        return open(path)  # raises the right error
     stamp = path.resolve(), stat.st_mtime_ns, stat.st_size
     session, state = _opened(*stamp)
     if _state(session) != state:
-        forget()  # all of them: memory ran out, or a network's numbers did
+        forget()  # all of them, since memory may have run out
         session, _ = _opened(*stamp)
     return session
 
 
 def forget() -> None:
-    """Let go of all that are kept."""
+    """Close all that are kept."""
     _opened.cache_clear()
 
 

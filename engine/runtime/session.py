@@ -1,4 +1,4 @@
-"""One call behind every runtime: open a network, run it, and know what it really runs on."""
+"""One call for every runtime: open a network, run it, and report what it really runs on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from engine import device as machine
 from engine.errors import EngineError
-from engine.runtime import onnxruntime_backend, torch_backend
 from engine.runtime.backend import HALF, Backend, OutOfMemory, Refused, Request, TorchNetwork
-from engine.runtime.onnxruntime_backend import OnnxRuntimeBackend
+from engine.runtime.onnxruntime_backend import OnnxRuntimeBackend, has_cuda
 from engine.runtime.openvino_backend import OpenVinoBackend
+from engine.runtime.torch_backend import TorchBackend
+from engine.runtime.torch_backend import devices as torch_devices
 
 log = logging.getLogger("understudy")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -41,9 +42,9 @@ def open(
     (``batch`` then fixes it), or torch code. ``name.fp16.onnx`` beside ``name.onnx`` is that network in fp16: ONNX
     Runtime takes it when fp16 is asked for, and on CUDA unless fp32 is.
 
-    ``device`` ``auto`` is CUDA where it works, else the CPU, and says so when CUDA was there and did not work. Any
-    other that cannot be had is an EngineError, unless ``allow_fallback``: then the CPU, said through ``warn``.
-    ``precision`` ``auto`` is bf16 on processors with AMX, else fp32 (AVX-512's bf16 alone is the slower of the two).
+    ``device`` ``auto`` is CUDA where it works, else the CPU, with a warning if CUDA is there and fails. Another device
+    that is not available is an EngineError, or with ``allow_fallback`` a warning and the CPU. ``precision`` ``auto``
+    is bf16 on processors with AMX, else fp32, which is faster than AVX-512's bf16.
 
     Raises EngineError: ``missing_network``, ``network_refused``, ``no_device``, ``out_of_memory``,
     ``two_onnxruntimes``.
@@ -57,8 +58,8 @@ def open(
 class Session:
     """A network ready to run; made by :func:`open`. Not safe to share between threads.
 
-    What it really got, and may change when memory or numbers run out: ``runtime``; ``device`` ``cpu``, ``cuda`` or
-    ``mps``; ``precision`` ``fp32``, ``bf16`` or ``fp16``; ``batch``, the items computed at a time.
+    What it really runs on: ``runtime``; ``device`` ``cpu``, ``cuda`` or ``mps``; ``precision`` ``fp32``, ``bf16`` or
+    ``fp16``; ``batch``, the items computed at a time. These change when memory runs out or half precision fails.
     """
 
     runtime: str
@@ -133,7 +134,7 @@ class Session:
         self._backend = None
 
     def _ready(self) -> Backend:
-        """The opened network; opens it first where there is none."""
+        """The opened network; opens it first if need be."""
         while self._backend is None:
             try:
                 self._adopt(self._open(self._wanted))
@@ -152,7 +153,7 @@ class Session:
         self.precision, self.batch = backend.precision, backend.batch
 
     def _checked(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """One batch, its numbers looked at."""
+        """One batch, checked for NaN, infinity and black pictures."""
         result = self._ready().run(feeds)
         half = self.precision in HALF
         wrong = _wrong(result, black=half and not self._black_is_right)
@@ -162,14 +163,14 @@ class Session:
             raise EngineError(
                 "not_finite",
                 f"{self._name} gave {wrong} ({self.describe()}).",
-                "Its weights are damaged, or its input is unlike all it was trained on: try another system.",
+                "Its weights are damaged, or its input is unlike its training data: try another system.",
             )
         full = self._open(Request(self.device, "fp32", self.batch, self._threads))
         again = full.run(feeds)
         if wrong == _BLACK and _wrong(again, black=True) == _BLACK:
             self._black_is_right = True
             return again
-        self._warn(f"{self._name} gave {wrong} in {self.precision}; this and all that follows is done in fp32.")
+        self._warn(f"{self._name} gave {wrong} in {self.precision}; from here on it runs in fp32.")
         self._adopt(full)
         return self._checked(feeds)
 
@@ -198,8 +199,8 @@ class Session:
     def _best_device(self) -> str:
         try:
             if "torch" in self._runtimes:
-                return torch_backend.devices()[0]
-            return "cuda" if "onnxruntime" in self._runtimes and onnxruntime_backend.has_cuda() else "cpu"
+                return torch_devices()[0]
+            return "cuda" if "onnxruntime" in self._runtimes and has_cuda() else "cpu"
         except Refused:
             return "cpu"
 
@@ -226,7 +227,7 @@ class Session:
 
     def _backend_of(self, runtime: str, request: Request) -> Backend:
         if isinstance(self._network, TorchNetwork):
-            return torch_backend.TorchBackend(self._network, request)
+            return TorchBackend(self._network, request)
         if runtime == "openvino":
             return OpenVinoBackend(_read(self._network), request)
         if request.precision == "bf16":

@@ -1,4 +1,4 @@
-"""What runs networks here, found out by running one."""
+"""Which runtimes work on this machine, found by running a small network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Open a small network in every runtime; each line is what it really got."""
+    """Open a small network in every runtime; each line says what it runs on."""
     found = Survey()
     for name, ask in (("OpenVINO", _openvino), ("ONNX Runtime", _onnxruntime), ("torch", _torch)):
         try:

@@ -1,4 +1,4 @@
-"""torch, where it is installed: the reference the others are held against, and the only one for Apple's cards."""
+"""torch, where it is installed: the reference for the other runtimes, and the only one for Apple's GPUs."""
 
 from __future__ import annotations
 

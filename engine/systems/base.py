@@ -96,7 +96,9 @@ class System(ABC):
         from engine.geometry.frame_inputs import PortraitInputs
 
         used = portraits[: self.info.portraits]
-        subject = self.subject([PortraitInputs(portrait, self.info.needs, self.side) for portrait in used])
+        inputs = [PortraitInputs(portrait, self.info.needs, self.side) for portrait in used]
+        inputs[0].prepare()
+        subject = self.subject(inputs)
         subject.window = self.info.window
         return subject
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ import numpy as np
 from engine import catalog, protocol
 
 if TYPE_CHECKING:
+    from engine.media.hashes import Hashes
     from engine.systems.base import System
 
 # The fields whose values mean nothing to people, in words.
 _CONTENTS = {
     "portraits": "the portraits' contents",
     "weights": "the weights",
+    "footage": "the driver's pictures",
     "driver": "the driver's motion (other footage, or another range of it was analysed)",
 }
 
@@ -48,28 +50,35 @@ class Fingerprint:
         return ", ".join(words)
 
 
-def fingerprint(
+def fingerprint_of(
     job: protocol.Job,
     system: System,
     detector: str | None,
     motion: Any,
-    inputs: Sequence[Mapping[str, Any]],
+    hashes: Hashes,
+    check: Callable[[], None],
 ) -> Fingerprint:
-    """``motion`` is the dataclass that drives, None without one; ``inputs`` are the hashed portraits and weights."""
-    kinds = {option.name: option.kind for option in catalog.SYSTEMS_BY_NAME[job.system].options}
+    """``motion`` is the dataclass that drives, None without one; ``check`` may raise to end the wait for ``hashes``."""
+    info = catalog.SYSTEMS_BY_NAME[job.system]
+    kinds = {option.name: option.kind for option in info.options}
     options = {
         name: float(value) if kinds[name] == "number" else value  # 1 and 1.0 are the same option
         for name, value in system.options.items()
         if kinds[name] != "path"  # the weights' contents count, not where a host keeps them
     }
+    footage = None
+    if "driver_image" in info.needs:
+        digests = [entry["sha256"] for entry in hashes.wait("driving", check)]
+        footage = hashlib.sha256("".join(digests).encode()).hexdigest()
     return Fingerprint(
         {
             "engine": protocol.VERSION,
             "system": job.system,
             "options": options,
-            "portraits": [entry["sha256"] for entry in inputs if entry["role"] == "portrait"],
-            "weights": {Path(entry["path"]).name: entry["sha256"] for entry in inputs if entry["role"] == "weights"},
+            "portraits": [entry["sha256"] for entry in hashes.wait("portrait", check)],
+            "weights": {Path(entry["path"]).name: entry["sha256"] for entry in hashes.wait("weights", check)},
             "detector": detector,
+            "footage": footage,
             "driver": None if motion is None else content_hash(motion),
             "motion": job.motion,
             "neutral_frame": job.neutral_frame,
@@ -82,9 +91,7 @@ def fingerprint(
 def content_hash(motion: Any) -> str:
     """SHA-256 over all fields of a dataclass, arrays in the precision in which files keep them (float32)."""
     digest = hashlib.sha256()
-    for field in dataclasses.fields(motion):
-        digest.update(field.name.encode())
-        _feed(digest, getattr(motion, field.name))
+    _feed(digest, motion)
     return digest.hexdigest()
 
 
@@ -93,6 +100,10 @@ def _feed(digest: Any, value: Any) -> None:
         stored = value.astype(np.float32) if value.dtype.kind == "f" else value
         digest.update(f"{stored.dtype.kind}{stored.shape}".encode())
         digest.update(np.ascontiguousarray(stored).tobytes())
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            digest.update(field.name.encode())
+            _feed(digest, getattr(value, field.name))
     elif isinstance(value, Mapping):
         for key in sorted(value):
             digest.update(str(key).encode())

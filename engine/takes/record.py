@@ -26,7 +26,7 @@ from engine.takes.frame import DRAWN
 FORMAT = 2
 RUNNING, DONE, CANCELLED, FAILED, INTERRUPTED = "running", "done", "cancelled", "failed", "interrupted"
 _STATES = (RUNNING, DONE, CANCELLED, FAILED)  # of a file; ``interrupted`` is concluded by who reads it
-_SILENCE = 600.0  # seconds without a sign of life after which a writer counts as gone, wherever it runs
+_STALE = 600.0  # seconds without a heartbeat after which a writer counts as gone, wherever it runs
 _PACKAGES = ("numpy", "opencv-python-headless", "av", "mediapipe")
 _ROWS = ("frames", "inputs", "writers")  # one line for each of their items
 
@@ -110,16 +110,16 @@ class Record:
             raise ValueError("its seconds are not numbers")
         return record
 
-    def seen_state(self, folder: Path) -> str:
+    def current_state(self, folder: Path) -> str:
         """The state, ``interrupted`` where it says ``running`` but the process is gone."""
         if self.state != RUNNING:
             return self.state
         try:
-            silent = time.time() - self.file(folder).stat().st_mtime > _SILENCE
+            stale = time.time() - self.file(folder).stat().st_mtime > _STALE
         except OSError:
-            silent = True
+            stale = True
         here = self.host == socket.gethostname()
-        return INTERRUPTED if silent or (here and not process_exists(self.pid)) else RUNNING
+        return INTERRUPTED if stale or (here and not process_exists(self.pid)) else RUNNING
 
 
 _TYPES: dict[str, type] = {

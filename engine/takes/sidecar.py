@@ -32,7 +32,7 @@ def merge(take: Take, to_end: bool = False) -> dict[str, Any]:
 
 
 def _snapshot(take: Take) -> set[tuple[str, int, int]]:
-    """Changes whenever a record is written, but not with a writer's signs of life."""
+    """Changes whenever a record is written, but not with a writer's heartbeats."""
     try:
         with os.scandir(take.records) as entries:
             return {(e.name, s.st_ino, s.st_size) for e in entries if e.name.endswith(".json") for s in [e.stat()]}
@@ -44,7 +44,7 @@ def _merged(take: Take, to_end: bool) -> dict[str, Any]:
     records, faults = read_records(take.records)
     if not records:
         raise EngineError("not_a_take", f"{take.folder} has no record that can be read.", "Render a new take.")
-    first, states = records[0], [record.seen_state(take.records) for record in records]
+    first, states = records[0], [record.current_state(take.records) for record in records]
     frames = _frames(take, records, to_end)
     complete = all(status in DRAWN for _, _, status in frames)
     last = max(zip(records, states), key=lambda pair: (pair[1] != DONE, pair[0].finished or pair[0].started))

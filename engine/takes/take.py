@@ -39,7 +39,7 @@ class Take:
 
 
 def prepare_output(output: Path) -> None:
-    """Create the output folder and prove that it can be written; raises EngineError ``not_writable``, ``disk_full``."""
+    """Create the output folder and check that it can be written; raises EngineError ``not_writable``, ``disk_full``."""
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -88,7 +88,7 @@ def create(take: Take, record: Record) -> bool:
 
 
 def admit(take: Take, job: Job, fingerprint: Fingerprint) -> None:
-    """Prove that frames of ``job`` belong into an existing take.
+    """Check that frames of ``job`` belong to an existing take.
 
     Raises EngineError ``not_a_take``, ``other_take`` when the fingerprints differ, ``other_frames`` when the take draws
     one of the frames from another source frame.
@@ -105,7 +105,7 @@ def admit(take: Take, job: Job, fingerprint: Fingerprint) -> None:
         if differences := record.fingerprint.differences(fingerprint):
             raise EngineError(
                 "other_take",
-                f"{take.name} was made otherwise than this job asks: {differences}. "
+                f"{take.name} does not match this job: {differences}. "
                 f"Its fingerprint is {record.fingerprint.sha256[:12]}, the job's {fingerprint.sha256[:12]}.",
                 "Render a new take, or ask for what that take was made from.",
             )

@@ -20,11 +20,11 @@ from engine.takes.sidecar import merge
 from engine.takes.take import Take, admit, create, locate, other_frame
 from engine.timings import Timings
 
-_SIGN_OF_LIFE = 10.0  # seconds between two
+_HEARTBEAT = 10.0  # seconds between two
 
 
 class TakeWriter:
-    """Within its ``with`` block there is the job's take on disk, and ``there`` holds its frames that need not be drawn.
+    """Within its ``with`` block there is the job's take on disk, and ``kept`` holds its frames that need not be drawn.
 
     Entering raises EngineError when the take is of another fingerprint or holds a frame that this job must not
     overwrite; nothing is changed then. A take that it created and that has no frame when the block ends with a fault
@@ -37,14 +37,14 @@ class TakeWriter:
         """``check`` may raise to end the look at a long take."""
         self.job = job
         self.timings = timings
-        self.there: dict[int, str] = {}
+        self.kept: dict[int, str] = {}
         self.removed = False
         self._fingerprint = fingerprint.sha256
         self._hashes = hashes
         self._check = check
         self._record = Record(job, fingerprint)
         self._created = False
-        self._alive = time.monotonic()
+        self._last_beat = time.monotonic()
         self.notes = self._record.notes
 
     def __enter__(self) -> TakeWriter:
@@ -58,7 +58,7 @@ class TakeWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
-        if fault is not None and self._created and not self.written and _discarded(self._take, self._record):
+        if fault is not None and self._created and not self.written and _removed_empty(self._take, self._record):
             self.removed = True
             return
         self._record.inputs = self._hashes.entries()
@@ -100,7 +100,7 @@ class TakeWriter:
         """
         return self._find(self._take, frame, source)
 
-    def prove(self) -> None:
+    def check_complete(self) -> None:
         """Raise EngineError ``frames_missing`` unless every frame asked for is on disk, whoever else works there."""
         missing = [frame for frame, _ in self.job.frames if not self._take.frame(frame).is_file()]
         if missing:
@@ -114,8 +114,8 @@ class TakeWriter:
     def frame_done(self, frame: int, status: str) -> None:
         """``frame`` is on disk."""
         self._record.statuses[frame] = status
-        if time.monotonic() - self._alive > _SIGN_OF_LIFE:
-            self._alive = time.monotonic()
+        if time.monotonic() - self._last_beat > _HEARTBEAT:
+            self._last_beat = time.monotonic()
             with contextlib.suppress(OSError):
                 os.utime(self._record.file(self._take.records))
 
@@ -131,7 +131,7 @@ class TakeWriter:
             for frame, source in self.job.frames:
                 self._check()
                 if (status := self._find(take, frame, source)) is not None:
-                    self.there[frame] = status
+                    self.kept[frame] = status
             self._record.save(take.records)
             return take
 
@@ -142,7 +142,7 @@ class TakeWriter:
         return state.status if state.status in DRAWN else None
 
 
-def _discarded(take: Take, record: Record) -> bool:
+def _removed_empty(take: Take, record: Record) -> bool:
     """Remove a take that has no frame, unless someone else has joined it: then its folder ``records`` is not empty."""
     record.file(take.records).unlink(missing_ok=True)
     try:

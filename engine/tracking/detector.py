@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine import catalog
+from engine.weights import FOLDER
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -48,8 +51,11 @@ class Detector(ABC):
     """Finds the most prominent face. Not safe to share between threads."""
 
     name: str
-    weights: tuple[Path, ...] = ()
-    """The files of its networks; another content gives other landmarks."""
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The files of its networks; another content gives other landmarks."""
+        return tuple(FOLDER / file for file in catalog.DETECTORS_BY_NAME[self.name].weights)
 
     @abstractmethod
     def detect(self, rgb: np.ndarray) -> Observation | None:

@@ -49,14 +49,18 @@ class FaceAlignmentDetector(Detector):
             log.warning(
                 "the networks of face-alignment are fetched now: %s", catalog.DETECTORS_BY_NAME[self.name].description
             )
-        self.weights = tuple(fetch(f"{publisher}/{name}", folder / name, sha256) for name, sha256 in files)
+        self._weights = tuple(fetch(f"{publisher}/{name}", folder / name, sha256) for name, sha256 in files)
         self._network: Any = face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D,
             device="cuda" if torch.cuda.is_available() else "cpu",
-            face_detector_kwargs={"path_to_detector": str(self.weights[1])},  # given a path, it unpickles tensors only
+            face_detector_kwargs={"path_to_detector": str(self._weights[1])},  # given a path, it unpickles tensors only
             compile=False,  # users have no compiler
         )
         self._box: np.ndarray | None = None
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return self._weights
 
     def detect(self, rgb: np.ndarray) -> Observation | None:
         boxes = self._boxes(rgb)

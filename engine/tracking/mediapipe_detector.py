@@ -49,11 +49,15 @@ class MediaPipeDetector(Detector):
                 f"The face detector mediapipe cannot be imported ({fault}).",
                 "Install the engine's locked requirements again.",
             ) from fault
-        self.weights = tuple(Path(mediapipe.__path__[0]) / "modules" / name for name in _NETWORKS)
+        self._modules = Path(mediapipe.__path__[0]) / "modules"
         self._solutions: Any = getattr(mediapipe, "solutions")
         self._still: Any = None
         self._clip: Any = None
         self._boxes: Any = None
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return tuple(self._modules / name for name in _NETWORKS)
 
     def detect(self, rgb: np.ndarray) -> Observation | None:
         return self._observe(self._stills(), rgb)

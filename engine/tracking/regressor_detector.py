@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from engine.tracking.detector import Detector, Observation, average
@@ -24,8 +26,11 @@ class RegressorDetector(Detector):
     def __init__(self, regressor: Regressor | None = None) -> None:
         """Raises EngineError as :func:`engine.runtime.open` does."""
         self._regressor = regressor or Regressor()
-        self.weights = (self._regressor.path,)
         self._last: Crop | None = None
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return (self._regressor.path,)
 
     def detect(self, rgb: np.ndarray) -> Observation | None:
         found = self._search(rgb)

@@ -1,5 +1,5 @@
-"""Losses of two networks that play against each other. ``real`` and ``fake`` are the discriminator's answers, of any
-shape, or a sequence of them where it judges at several scales (each scale counts the same)."""
+"""Adversarial losses. ``real`` and ``fake`` are the discriminator's answers D(·), of any shape, or a sequence of them,
+one per scale, which are averaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lsgan_discriminator(real: Answers, fake: Answers) -> Tensor:
 
 
 def lsgan_generator(fake: Answers) -> Tensor:
-    """E[(1 − D(fake))²]."""
+    """E[(1 − D(fake))²] (Mao et al. 2017, c = 1)."""
     return _mean([((1 - f) ** 2).mean() for f in _each(fake)])
 
 
@@ -29,12 +29,12 @@ def hinge_discriminator(real: Answers, fake: Answers) -> Tensor:
 
 
 def hinge_generator(fake: Answers) -> Tensor:
-    """−E[D(fake)]."""
+    """−E[D(fake)] (Lim and Ye 2017)."""
     return _mean([-f.mean() for f in _each(fake)])
 
 
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Mean over layers of mean |D_i(real) − D_i(fake)| (Wang et al. 2018, eq. 4); no gradient through the real."""
+    """Mean over layers of mean |D_i(real) − D_i(fake)| (Wang et al. 2018, eq. 4); no gradient through ``real``."""
     return _mean([(r.detach() - f).abs().mean() for r, f in zip(real, fake)])
 
 

@@ -1,6 +1,6 @@
-"""What may happen to a picture without changing what it shows: colour, light, blur, noise, hidden patches.
+"""Augmentations that keep the content of a picture: colour, light, blur, noise, occluding rectangles, JPEG.
 
-Random numbers are torch's own, so that the loop's seed of the step decides them. Images are (B, 3, H, W) in −1…1.
+Random numbers come from torch, which the loop seeds for every step. Images are (B, 3, H, W) in −1…1.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from torch.nn import functional
 
 
 def photometric(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Another camera, another light: :func:`recoloured`, blur, noise. Differs for every image; ``strength`` 0 is
-    none."""
+    """Another camera and light: :func:`recoloured`, blur, noise, drawn per image; ``strength`` 0 does nothing."""
     seen = recoloured(images, strength)
     seen = torch.where(_chance(images, 0.3 * strength), _blurred(seen), seen)
     return grainy(seen, strength).clamp(-1, 1)
 
 
 def recoloured(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Another light, each pixel by itself: gamma, contrast, brightness, mixed channels, grey. Differs for every image;
-    may leave −1…1."""
+    """Pointwise changes, drawn per image: gamma, contrast, brightness, mixed channels, grey. The result may leave
+    −1…1."""
     light = ((images.float() + 1) / 2).clamp(1e-4, 1)
     light = light ** torch.exp(0.4 * strength * _normal(images, 1))
     mix = torch.eye(3, device=images.device) + 0.12 * strength * torch.randn(len(images), 3, 3, device=images.device)
@@ -35,12 +34,12 @@ def recoloured(images: Tensor, strength: float = 1.0) -> Tensor:
 
 
 def grainy(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Noise alone, a different amount for every image."""
+    """Gaussian noise, its amount drawn per image."""
     return images + 0.08 * strength * _uniform(images) * torch.randn_like(images)
 
 
 def hidden(images: Tensor, share: float = 0.35, chance: float = 0.5) -> Tensor:
-    """A rectangle of one colour in front of some pictures, up to ``share`` of them wide (DeVries and Taylor 2017)."""
+    """Cutout (DeVries and Taylor 2017): in some pictures a rectangle of one colour, up to ``share`` of them wide."""
     height, width = images.shape[2:]
     y = torch.linspace(0, 1, height, device=images.device)[None, None, :, None]
     x = torch.linspace(0, 1, width, device=images.device)[None, None, None, :]
@@ -52,14 +51,14 @@ def hidden(images: Tensor, share: float = 0.35, chance: float = 0.5) -> Tensor:
 
 
 def blotched(images: Tensor, where: Tensor) -> Tensor:
-    """Blotches of colour in the place of what is ``where`` (B, 1, H, W), other ones in every image."""
+    """Blotches of colour, drawn per image, in place of the pixels ``where`` (B, 1, H, W) is true."""
     colours = torch.rand(len(images), 3, 5, 5, device=images.device) * 2 - 1
     grown = functional.interpolate(colours, size=images.shape[2:], mode="bilinear", align_corners=False)
     return torch.where(where, grown.to(images), images)
 
 
 def resampled(images: Tensor, chance: float = 0.25) -> Tensor:
-    """Some pictures as they would be had they been smaller once; how much smaller is one draw for all of them."""
+    """Some pictures downsampled and enlarged again, all by the same factor."""
     size = images.shape[2:]
     share = float(torch.rand(()) * 0.6 + 0.25)
     small = functional.interpolate(images, size=[max(8, int(n * share)) for n in size], mode="bilinear", antialias=True)
@@ -68,7 +67,7 @@ def resampled(images: Tensor, chance: float = 0.25) -> Tensor:
 
 
 def coded(images: Tensor, chance: float = 0.3) -> Tensor:
-    """Some pictures after a real JPEG of quality 15…90."""
+    """Some pictures after JPEG compression at quality 15…90."""
     count = len(images)
     qualities = torch.where(torch.rand(count) < chance, torch.randint(15, 91, (count,)), 0).tolist()
     chosen = [k for k, quality in enumerate(qualities) if quality]
@@ -96,7 +95,7 @@ def _chance(images: Tensor, probability: float) -> Tensor:
 
 
 def _blurred(images: Tensor) -> Tensor:
-    """A binomial filter of five taps, twice."""
+    """A binomial filter of five taps, applied twice."""
     taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
     kernel = (taps[:, None] * taps)[None, None].expand(3, 1, 5, 5)
     for _ in range(2):

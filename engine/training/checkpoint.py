@@ -1,8 +1,8 @@
-"""Checkpoints: two files a step, ``checkpoint-00001000.safetensors`` and, last, the ``.json`` that vouches for it.
+"""Checkpoints: ``checkpoint-00001000.safetensors`` and a ``.json``, written last, with its size and hash.
 
-A checkpoint exists once its JSON does, and the one before it is deleted only then: whatever interrupts the writing, a
-whole one is there. Exact resume needs tensors (networks, averages, optimisers) and one integer, the step: learning
-rate, random state and position in the data all follow from it and the recipe.
+A checkpoint counts once its JSON exists, and only then an older one is deleted: an interrupted write leaves a complete
+one. To resume exactly, tensors (networks, averages, optimisers) and the step suffice: learning rate, random state and
+position in the data follow from the step and the recipe.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Checkpoint:
 
 
 def write(folder: Path, step: int, state: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
-    """Write the checkpoint of ``step`` and delete all but the one before it; returns the JSON's path.
+    """Write the checkpoint of ``step`` and delete all but the previous one; returns the path of the JSON.
 
-    Raises EngineError ``disk_full`` or ``not_writable``; older checkpoints are intact then.
+    Raises EngineError ``disk_full`` or ``not_writable``; older checkpoints stay intact.
     """
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     path = folder / f"checkpoint-{step:08d}.json"
-    vouch = {
+    state = {
         "format": FORMAT,
         "version": VERSION,
         "step": step,
@@ -55,7 +55,7 @@ def write(folder: Path, step: int, state: dict[str, Any], tensors: dict[str, Ten
     }
     try:
         write_atomic(path.with_suffix(".safetensors"), data)
-        write_atomic(path, (json.dumps(vouch, indent=1) + "\n").encode())
+        write_atomic(path, (json.dumps(state, indent=1) + "\n").encode())
     except EngineError as fault:
         if not path.exists():
             with contextlib.suppress(OSError):
@@ -78,18 +78,18 @@ def newest(folder: Path) -> Path | None:
 
 
 def read(path: Path) -> Checkpoint:
-    """The checkpoint whose JSON is ``path``. Raises EngineError ``bad_checkpoint``, naming the one before it."""
+    """The checkpoint of the JSON ``path``. Raises EngineError ``bad_checkpoint``, naming the previous one."""
     try:
         state = json.loads(path.read_bytes())
         if state["format"] != FORMAT or state["version"] != VERSION:
             raise ValueError(f"it is {state['format']} {state['version']}, not {FORMAT} {VERSION}")
         data = path.with_suffix(".safetensors").read_bytes()
         if len(data) != state["size"] or hashlib.sha256(data).hexdigest() != state["sha256"]:
-            raise ValueError(f"{path.stem}.safetensors is not what was written")
+            raise ValueError(f"{path.stem}.safetensors does not match its hash")
         return Checkpoint(path, state, load(data))
     except (OSError, LookupError, TypeError, ValueError, RecursionError, SafetensorError) as fault:
         before = [other for other in _all(path.parent) if other != path]
-        other = f", so that {before[-1].name} is taken" if before else " and begin again"
+        other = f" to resume from {before[-1].name}" if before else " and train again from the start"
         raise EngineError(
             "bad_checkpoint", f"The checkpoint {path} is damaged: {fault}.", f"Delete it{other}."
         ) from fault

@@ -1,4 +1,4 @@
-"""``python -m engine train …``: the recipes behind the shipped weights. Never needed to run the product."""
+"""``python -m engine train …``: the commands that make the shipped weights. Rendering does not need them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 
 from engine.cli.console import reported
 
-# name: (module, what it does). A module is imported only when it is asked for; its ``command(argv)`` parses its own
-# arguments, returns an exit code and may raise EngineError.
+# name: (module, purpose). A module is imported when its command is called; ``command(argv)`` parses the arguments,
+# returns an exit code and may raise EngineError.
 COMMANDS = {
     "face-model": ("engine.training.face_model.recipe", "learn the 3-D face model from head assets"),
-    "run": ("engine.training.run", "train what a recipe says, or go on with it"),
-    "export": ("engine.training.export", "make a run's weights into files that ship"),
-    "throughput": ("engine.training.throughput", "measure how fast the studio and the recipes are here"),
+    "run": ("engine.training.run", "train a recipe, or resume it"),
+    "export": ("engine.training.export", "write a run's weights as files that ship"),
+    "throughput": ("engine.training.throughput", "measure the speed of the studio and of recipes"),
     "sheet": ("engine.training.studio.sheet", "draw a contact sheet of the studio's people and labels"),
-    "shards": ("engine.training.shard_writer", "render samples ahead, or cut clips into them"),
-    "realism": ("engine.training.studio.cycles.realism", "draw the studio's pairs by Cycles, to judge on"),
+    "shards": ("engine.training.shard_writer", "render samples ahead, or take them from clips"),
+    "realism": ("engine.training.studio.cycles.realism", "render the studio's pairs with Cycles, to measure on"),
 }
 
 

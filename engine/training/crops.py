@@ -1,6 +1,6 @@
-"""Square crops of labelled pictures, cut as a detector meets faces: tight, loose, tilted, beside the face altogether.
+"""Random square crops of labelled pictures, as a detector sees faces: tight, loose, tilted, or without the face.
 
-Places are on the grid of a picture (``engine.training.batch``): its first and last pixel centres are −1 and 1.
+Places are on the grid of a picture (``engine.geometry.fields``): its first and last pixel centres are −1 and 1.
 """
 
 from __future__ import annotations
@@ -13,26 +13,23 @@ from torch.nn import functional
 
 from engine.tracking.regressor.layout import MARGIN
 
-_TIGHT, _LOOSE, _PIECE = 0.55, 0.2, 0.1  # shares; pieces show skin, hair or cloth from near; the rest lie anywhere
-_SEEN = (
-    0.6,
-    3.5,
-    0.35,
-)  # a crop shows the face: its side by the ideal one, at least and at most; its offset by its side
-_UNSEEN = (0.42, 5.0, 0.6)  # it does not; between the two nobody says
+_TIGHT, _LOOSE, _PIECE = 0.55, 0.2, 0.1  # shares of crops; pieces are close-ups of anything, the rest lie anywhere
+# A crop shows the face: least and greatest side as a multiple of the ideal one, greatest offset as a share of its side.
+_SEEN = 0.6, 3.5, 0.35
+_UNSEEN = 0.42, 5.0, 0.6  # beyond these it does not; between the two it has no label
 
 
 @dataclass(frozen=True)
 class Crops:
-    """``centre`` (B, 2), ``half`` (B,) of the side, ``angle`` (B,) radians by which the crop is turned clockwise in the
-    picture; all on the grid."""
+    """``centre`` (B, 2) and ``half`` side (B,) on the grid, ``angle`` (B,) radians of clockwise rotation in the
+    picture."""
 
     centre: Tensor
     half: Tensor
     angle: Tensor
 
     def cut(self, image: Tensor, size: int) -> Tensor:
-        """(B, C, S, S) → (B, C, size, size); 0 beyond the picture. Smoothed first where that makes it much smaller."""
+        """(B, C, S, S) → (B, C, size, size); 0 beyond the picture. Strong reduction is smoothed first."""
         axis = torch.linspace(-1, 1, size, device=image.device)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).view(1, -1, 2)
         places = (grid @ self._turn().transpose(1, 2) * self.half[:, None, None] + self.centre[:, None]).view(
@@ -64,8 +61,8 @@ def ideal(dense: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sample(dense: Tensor, face: Tensor) -> tuple[Crops, Tensor]:
-    """Random crops of pictures with these dense points, and what is to be said of each: 1 the face is in it, 0 it is
-    not, −1 it is only partly so. Anywhere in the picture where ``face`` is 0. Torch's own random numbers."""
+    """Random crops of pictures with these dense points, with a label each: 1 shows the face, 0 does not, −1 is unclear.
+    Where ``face`` is 0 they lie anywhere. Random numbers are torch's."""
     count, device = len(dense), dense.device
     centre, half = ideal(dense)
     there = face > 0.5

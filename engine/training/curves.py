@@ -1,4 +1,4 @@
-"""What a run leaves to look at: ``log.jsonl``, ``curves.png``, grids of samples, TensorBoard where it is wanted."""
+"""Files to watch a run by: ``log.jsonl``, ``curves.png``, grids of samples, and TensorBoard's on request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CURVES = "curves.png"
 
 
 class Log:
-    """Appends one JSON object a line; lines of steps after ``step`` (of a run that was cut off) are dropped first."""
+    """Appends one JSON object per line; lines after ``step``, from a run that was interrupted, are dropped first."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self.rows = [row for row in read(folder / LOG) if row["step"] <= step]
@@ -37,7 +37,7 @@ class Log:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; one that was cut off while it was written is left out."""
+    """The rows of a log, without a last line that was only half written."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
@@ -48,8 +48,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def thin(rows: Sequence[dict[str, Any]], limit: int) -> bytes:
-    """The log in at most ``limit`` bytes: every measurement, warning and the last row, and as many others as fit,
-    evenly."""
+    """The log in at most ``limit`` bytes: all measurements, all warnings, the last row, and evenly spaced others."""
     needed = {i for i, row in enumerate(rows) if "measured" in row or "warning" in row or i == len(rows) - 1}
     stride = 1
     while True:
@@ -61,9 +60,10 @@ def thin(rows: Sequence[dict[str, Any]], limit: int) -> bytes:
 
 
 def draw(rows: Sequence[dict[str, Any]], title: str) -> bytes:
-    """A PNG with every loss, every measured error against its floor, and the learning rate, over steps."""
+    """A PNG of every loss and every held-out error, with its floor, over steps, in 32 colours."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
 
     losses: dict[str, list[tuple[int, float]]] = {}
     errors: dict[str, list[tuple[int, float]]] = {}
@@ -77,7 +77,7 @@ def draw(rows: Sequence[dict[str, Any]], title: str) -> bytes:
     panels = [*losses.items(), *errors.items()]
     columns = min(4, max(1, len(panels)))
     lines = max(1, -(-len(panels) // columns))
-    figure = Figure(figsize=(3.6 * columns, 2.5 * lines + 0.4), layout="constrained")
+    figure = Figure(figsize=(3.6 * columns, 2.5 * lines + 0.4), dpi=80, layout="constrained")
     figure.suptitle(title, fontsize=10)
     for place, (name, points) in enumerate(panels):
         axes = figure.add_subplot(lines, columns, place + 1)
@@ -89,10 +89,12 @@ def draw(rows: Sequence[dict[str, Any]], title: str) -> bytes:
             axes.legend(fontsize=7)
         if all(value > 0 for _, value in points):
             axes.set_yscale("log")
-        axes.tick_params(labelsize=7)
+        axes.tick_params(which="both", labelsize=7)
         axes.grid(alpha=0.3)
-    data = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(data)
+    canvas, data = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    picture.quantize(32).save(data, "PNG", optimize=True)
     return data.getvalue()
 
 
@@ -111,7 +113,7 @@ def write_samples(folder: Path, step: int, picture: np.ndarray) -> None:
 
 
 def grid(columns: Sequence[Tensor], rows: int = 6) -> np.ndarray:
-    """Images (B, 1 or 3, S, S) in −1…1, a tensor a column, a sample a row: (rows·S, columns·S, 3) uint8."""
+    """Images (B, 1 or 3, S, S) in −1…1, one tensor per column, one sample per row: (rows·S, columns·S, 3) uint8."""
     tiles = []
     for column in columns:
         images = column[:rows].detach().float().cpu().expand(-1, 3, -1, -1)
@@ -121,7 +123,7 @@ def grid(columns: Sequence[Tensor], rows: int = 6) -> np.ndarray:
 
 
 class Board:
-    """TensorBoard's copy of log and samples. Raises EngineError ``no_tensorboard``."""
+    """Copies log and samples to TensorBoard. Raises EngineError ``no_tensorboard``."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -129,7 +131,7 @@ class Board:
         except ImportError as fault:
             raise EngineError(
                 "no_tensorboard", f"TensorBoard is not installed ({fault}).",
-                "Install it into the training environment, or leave --tensorboard out: curves.png shows the same."
+                "Install it into the training environment, or leave out --tensorboard: curves.png shows the same."
             ) from fault  # fmt: skip
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 

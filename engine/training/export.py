@@ -1,8 +1,8 @@
-"""``python -m engine train export RUN``: a run's averaged weights as files that ship, each with a row in the manifest.
+"""``python -m engine train export RUN``: write a run's averaged weights as files that ship, with rows in the manifest.
 
-NAME.safetensors always; NAME.onnx or NAME_GRAPH.onnx where the task has graphs, checked against torch. The log, the
-curves and the recipe of the run are copied to docs/training/NAME, and the row holds their hashes: every shipped weight
-leads back to the run that made it.
+NAME.safetensors, and NAME.onnx or NAME_GRAPH.onnx if the task has graphs, each compared with torch. Log, curves and
+record of the run go to weights/training/NAME; the row holds their hashes, so that every shipped file leads back to the
+run that made it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from engine.weights import JUDGE
 FORMAT = "understudy-weights"
 ROOT = Path(__file__).resolve().parents[2]
 OPSETS = (16, 17, 18, 20)  # 16 has bilinear GridSample, 17 LayerNorm; every runtime we use reads up to 20
-_LOG_BYTES = 200_000
+_LOG_BYTES = 60_000
 _TOLERANCE = 1e-3  # of the largest output, or of 1
 
 
@@ -45,9 +45,9 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--size", type=int, help="of the pictures in the ONNX files (default: the last stage's)")
     parser.add_argument("--opset", type=int, default=17, choices=OPSETS)
     parser.add_argument(
-        "--judge", action="store_true", help="ONNX files into weights/judge/: they score takes and never render"
+        "--judge", action="store_true", help="ONNX files into weights/judge/, for networks that score takes only"
     )
-    parser.add_argument("--root", type=Path, default=ROOT, help="holds weights/ and docs/training/ (default: this one)")
+    parser.add_argument("--root", type=Path, default=ROOT, help="holds weights/ (default: this one)")
     options = parser.parse_args(argv)
     run = Run.read(options.run)
     size = options.size or run.recipe.stages[-1].size
@@ -59,7 +59,7 @@ def command(argv: list[str]) -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """The newest checkpoint of a run's folder: ``task`` holds its averaged weights, ``rows`` are the log up to it."""
+    """The newest checkpoint in the folder of a run: ``task`` holds the averaged weights, ``rows`` the log up to it."""
 
     folder: Path
     recipe: Recipe
@@ -83,7 +83,7 @@ class Run:
             task.load_state({k.removeprefix(prefix): v for k, v in found.tensors.items() if k.startswith(prefix)},
                             task.averaged)  # fmt: skip
         except (OSError, LookupError, TypeError, ValueError, RuntimeError) as fault:
-            raise EngineError("bad_run", f"{folder} is no whole run: {fault}.", "Train it again.") from fault
+            raise EngineError("bad_run", f"{folder} is not a complete run: {fault}.", "Train it again.") from fault
         task.train(False)
         step = int(found.state["step"])
         rows = [row for row in curves.read(folder / curves.LOG) if row["step"] <= step]
@@ -93,8 +93,8 @@ class Run:
 def export(
     run: Run, root: Path, name: str, size: int, half: bool = False, opset: int = 17, judge: bool = False
 ) -> list[Path]:
-    """Write weights, evidence and manifest rows under ``root``; returns the weights' paths. ``judge``: ONNX files go
-    where only the judge looks for them."""
+    """Write weights, record, log, curves and manifest rows under ``root``; returns the weights' paths. ``judge``: ONNX
+    files go to ``weights/judge``, where only evaluation looks."""
     place = f"{JUDGE}/" if judge else ""
     files = {f"{name}.safetensors": safetensors(run, half)}
     graphs = run.task.export(size)
@@ -102,7 +102,7 @@ def export(
         data = onnx(graph, opset)
         parity(data, graph)
         files[place + (f"{name}.onnx" if len(graphs) == 1 else f"{name}_{part}.onnx")] = data
-    folder, evidence = root / "weights", root / "docs" / "training" / name
+    folder, evidence = root / "weights", root / "weights" / "training" / name
     for needed in (folder / place, evidence):
         try:
             needed.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def export(
 
 
 def safetensors(run: Run, half: bool = False) -> bytes:
-    """The networks that ship, ``network.tensor``; the header says how to build them."""
+    """The networks that ship, keys ``network.tensor``; the header says how to build them."""
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in run.task.state(run.task.shipped).items()
@@ -140,11 +140,11 @@ def safetensors(run: Run, half: bool = False) -> bytes:
         "recipe": run.recipe.name,
         "steps": str(run.step),
     }
-    return _settled(save(tensors, header))
+    return _sorted_metadata(save(tensors, header))
 
 
-def _settled(data: bytes) -> bytes:
-    """The same file with its header's metadata in order, which the library writes in another one every time."""
+def _sorted_metadata(data: bytes) -> bytes:
+    """The same file with the header's metadata sorted: the library's own order differs from call to call."""
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -154,10 +154,10 @@ def _settled(data: bytes) -> bytes:
 
 
 def onnx(graph: Graph, opset: int = 17) -> bytes:
-    """The bytes of an ONNX file with static shapes, by the exporter that traces."""
+    """The bytes of an ONNX file with static shapes, from torch's tracing exporter."""
     module = graph.module.cpu().eval()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it announces its own end, and every constant that is traced
+        warnings.simplefilter("ignore")  # about its deprecation and every traced constant
         torch.onnx.export(
             module,
             tuple(graph.inputs.values()),
@@ -172,8 +172,8 @@ def onnx(graph: Graph, opset: int = 17) -> bytes:
 
 @torch.no_grad()
 def parity(network: bytes, graph: Graph, name: str = "onnxruntime") -> float:
-    """The largest difference between torch and the ONNX file ``network``, on noise and in the runtime ``name``, as a
-    share of the largest output or of 1. Raises EngineError ``onnx_differs`` where it is more than a thousandth."""
+    """The largest difference between torch and the ONNX file ``network`` in the runtime ``name``, on noise, relative to
+    the largest output or 1. Raises EngineError ``onnx_differs`` above 0.001."""
     random = torch.Generator().manual_seed(1)
     inputs = {key: torch.rand(example.shape, generator=random) * 2 - 1 for key, example in graph.inputs.items()}
     answers = graph.module.cpu().eval()(*inputs.values())
@@ -196,17 +196,17 @@ def parity(network: bytes, graph: Graph, name: str = "onnxruntime") -> float:
 
 
 def _record(run: Run) -> dict[str, Any]:
-    """The recipe without the folders of the machine it ran on; what lay in them is told by seeds and hashes."""
+    """Recipe, data, start and held-out data, without paths of this machine: seeds and hashes identify the data."""
     recipe = asdict(run.recipe)
     recipe["data"] |= {"path": "", "held_out": ""}
     told = {key: value for key in ("held_out", "start") if (value := recorded(run.folder, key))}
     if run.recipe.data.held_out:
-        told.setdefault("held_out", {"kind": "a folder of which the run tells nothing"})
+        told.setdefault("held_out", {"kind": "a folder that the run does not describe"})
     return {"recipe": recipe, "data": run.data, **told}
 
 
 def _row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
-    """What the manifest says of a run, beside the files' hashes."""
+    """The manifest's row of a run, without hashes."""
     last = next((row for row in reversed(run.rows) if "measured" in row), {})
     figures = [
         f"{name} {value:.4g} on held-out pairs at {last['size']} px, floor {last['floor'][name]:.4g}"

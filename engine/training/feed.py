@@ -1,4 +1,4 @@
-"""Batches for the loop, in order, made ahead of it. Which pairs a step sees depends on the step's number alone."""
+"""Batches for the loop, in order and made ahead. Which pairs a step sees depends on the step's number alone."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from engine.training.shards import ShardSamples
 
 _AHEAD = 3  # batches in flight beyond the one in use, for each worker
-_KEPT_BACK = 16  # of shards without a held-out folder, the last of so many parts is kept back to measure on
+_KEPT_BACK = 16  # without a held-out folder, the last of so many parts of the shards is used for measuring
 
 Opener = Callable[[], Samples]
 
 
 @dataclass(frozen=True)
 class Open:
-    """Opens a recipe's data, here or in a worker process; ``held_out`` those that are measured and not trained on.
-    ``inputs`` are the frame inputs that are added to pairs of the studio and of footage; shards have them or not."""
+    """Opens a recipe's data, here or in a worker process; with ``held_out`` those for measuring. ``inputs`` are frame
+    inputs that are added to pairs of the studio and of footage; shards hold them already."""
 
     data: Data
     assets: Path | None = None
@@ -87,7 +87,7 @@ def _others(source: Any, cut: int) -> int:
 
 
 class Shuffled(Samples):
-    """These pairs of a folder of shards, in a new order at every pass: neighbours in a folder are of few people."""
+    """These pairs of a folder of shards, in a new order at every pass, since neighbours show the same people."""
 
     def __init__(self, samples: ShardSamples, numbers: range, seed: int) -> None:
         self._samples, self._numbers, self._seed = samples, numbers, seed
@@ -156,7 +156,7 @@ class Feed:
         return {key: torch.from_numpy(array) for key, array in made.items()}
 
     def times(self) -> tuple[float, float]:
-        """Since the last call: the seconds that the loop stood still for data, and those spent on making them."""
+        """Since the last call: the seconds that the loop waited for data, and those spent on making them."""
         times = self._waited, self._worked
         self._waited = self._worked = 0.0
         return times

@@ -1,7 +1,7 @@
-"""A user's own clips as samples: analysed once by the engine, cropped to the face, kept beside the clips as records.
+"""The user's own clips as samples: analysed once, cropped to the face, stored as records beside the clips.
 
-What footage cannot tell is None in its frames: parsing and depth. The rest is labelled like a drawn head, from the
-face model fitted to every frame; where the fit is wrong, so are the labels.
+Parsing and depth are unknown in footage and are None. All other labels come from the face model fitted to every frame,
+and are as good as the fit.
 """
 
 from __future__ import annotations
@@ -36,16 +36,15 @@ from engine.training.portrait import Portrait, portrait_of
 from engine.training.records import Layout, Parts
 from engine.training.resize import smaller_frame
 from engine.training.sample import Frame, Pair, Samples
-from engine.training.shard_writer import write
-from engine.training.shards import Plan, Records
+from engine.training.shards import Plan, Records, write
 from engine.training.studio.randomness import draws
 
 MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mxf", ".mpg", ".mts"})
 CACHE = "understudy-samples"  # beside the clips
 VERSION = 1
 SIZE = 256
-_SEQUENCE_RATE = Fraction(24)  # of image sequences, which state none; only the smoothing feels it
-_PER_CLIP = 1500  # frames kept of one clip, spread over it
+_SEQUENCE_RATE = Fraction(24)  # of image sequences, which have no rate; it only affects smoothing
+_PER_CLIP = 1500  # frames kept per clip, evenly spaced
 _WORST_RESIDUAL = 3.0  # percent of the face's diagonal
 _SAME = 0.15  # share of pairs whose driving frame is the source itself
 _KEPT = ("image", "matte", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
@@ -56,10 +55,10 @@ def warn(text: str) -> None:
 
 
 class FootageSamples(Samples):
-    """Pairs of frames of one clip each, drawn by chance from ``seed``; longer clips are shown more often.
+    """Random pairs of frames of the same clip, drawn from ``seed``; longer clips are drawn more often.
 
-    Clips are the movies of ``data`` and its folders of images. One without a usable face is passed over with a warning
-    that names it. Raises EngineError ``no_footage`` where none is left.
+    Clips are the movies and the folders of images in ``data``. A clip without a usable face is skipped with a warning.
+    Raises EngineError ``no_footage`` if no clip is left.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class FootageSamples(Samples):
             except EngineError as fault:
                 if fault.code in ("disk_full", "not_writable"):
                     raise
-                on_warning(f"{path} is passed over. {fault.text}")
+                on_warning(f"{path} is skipped. {fault.text}")
         if not self._clips:
             raise EngineError(
                 "no_footage",
@@ -134,7 +133,7 @@ def clips(data: Path) -> list[Path]:
 
 
 def head_of(frame: Frame) -> np.ndarray:
-    """The fitted head of a kept frame, (N, 3) in camera space: the model's, moved to where the detector saw it."""
+    """The fitted head of a stored frame, (N, 3) in camera space, with the detector's offsets applied."""
     model = face_model.load()
     assert frame.dense is not None and frame.identity is not None and frame.expression is not None
     assert frame.rotation is not None and frame.translation is not None and frame.focal is not None
@@ -154,7 +153,7 @@ def head_of(frame: Frame) -> np.ndarray:
 
 
 def drawn(frame: Frame, vertices: np.ndarray):
-    """``frame`` as a Picture of the studio that shows the head alone, to be labelled like one."""
+    """``frame`` as a Picture of the studio that holds the head only, so that the studio's code can label it."""
     from engine.raster.opencv import rasterise
     from engine.training.studio.renderer.render import Picture
     from engine.training.studio.stage.scene import HeadState, Light, Mesh, Scene

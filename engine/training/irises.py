@@ -1,4 +1,4 @@
-"""Where the irises lie in a labelled picture: worked out from its coefficients, since no frame carries them."""
+"""Iris positions in labelled pictures, computed from identity, gaze and pose; frames have no such label."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIDES = ("left", "right")
 
 
 class Irises(nn.Module):
-    """The face model's eyes alone. Buffers only: nothing here is trained."""
+    """The face model's eyes as a module without trained parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Irises(nn.Module):
         return (widths * size - 0.5) * (2 / (size - 1)) - 1
 
     def _eye(self, k: int, batch: Batch, role: str) -> Tensor:
-        """(B, 5, 3) of one eye in head space, turned as it looks. Eyeballs only move and grow with identity."""
+        """(B, 5, 3) of one eye in head space, turned as it looks. With identity, eyeballs only move and scale."""
         identity, gaze = batch[f"{role}_identity"], batch[f"{role}_gaze"][:, k]
         rest = self.mean[k]
         now = rest + torch.einsum("bk,knc->bnc", identity, self.basis[k])

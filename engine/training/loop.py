@@ -1,4 +1,4 @@
-"""The one loop that trains everything. Read :meth:`Trainer.run`, then :meth:`Trainer.step`."""
+"""The training loop of all tasks. Read :meth:`Trainer.run`, then :meth:`Trainer.step`."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ RECIPE = "recipe.json"
 class Trainer:
     """A run in ``folder``: recipe.json, log.jsonl, curves.png, samples/, and the two latest checkpoints.
 
-    ``task`` is what is being trained, ``average`` the same with its weights averaged (EMA): that is what is measured,
-    shown and exported. Everything random follows from the recipe's seed and ``done``, the steps done so far.
+    ``task`` is being trained; ``average`` is its copy with averaged weights (EMA), which is measured, shown and
+    exported. All randomness follows from the recipe's seed and ``done``, the number of steps so far.
     """
 
     def __init__(self, recipe: Recipe, folder: Path, opener: Opener) -> None:
@@ -47,7 +47,7 @@ class Trainer:
         self.data: dict[str, Any] = json.loads(json.dumps(self.samples.describe()))
         seed(recipe.seed, -1)
         self.task: Task = create(recipe.task, recipe.options, f"{recipe.name}.toml, [options]")
-        self.recipe = replace(recipe, options=asdict(self.task.options))  # what is left to the task decides as well
+        self.recipe = replace(recipe, options=asdict(self.task.options))  # the task's defaults decide the result too
         self.task.to(self.device)
         if recipe.channels_last:
             for network in self.task.networks.values():
@@ -60,9 +60,10 @@ class Trainer:
         self._stop = False
 
     def run(self, report: Report, minutes: float | None = None) -> bool:
-        """Train to the recipe's end, the time's, or a signal (SIGINT, SIGTERM); True at the recipe's end.
+        """Train until the recipe ends, ``minutes`` have passed or a signal (SIGINT, SIGTERM) arrives; returns True at
+        the end of the recipe.
 
-        A checkpoint is always left. Raises EngineError ``diverged``, and whatever data and disk bring about.
+        Always leaves a checkpoint. Raises EngineError ``diverged``, and errors of data and disk.
         """
         self._claim_folder(report)
         report.open(self.done)
@@ -80,14 +81,14 @@ class Trainer:
                 keep = last or self.done % recipe.checkpoint_every == 0
                 if measure or keep or self.done % recipe.log_every == 0:
                     report.row(self.done, self.seconds, self.average if measure else None)
-                if keep:  # only after the row, which lets nothing pass that is not a number
+                if keep:  # after the row, which raises for values that are not finite
                     self.save()
                 if over:
                     break
         return self.done == recipe.steps
 
     def step(self, batch: Batch) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
-        """One step of every group down the gradient of its own losses; returns losses and gradient norms by group."""
+        """One step of every group on its own losses; returns losses and gradient norms by group."""
         recipe = self.recipe
         seed(recipe.seed, self.done)
         self.task.train(True)
@@ -104,12 +105,12 @@ class Trainer:
             optimiser.param_groups[0]["lr"] = recipe.learning_rate(self.done) * recipe.optimiser(group).rate
             optimiser.step()
         self.done += 1
-        self._follow()
+        self._update_average()
         return losses, norms
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        """Let the averaged weights trail. Early on the decay is small, so that the random start is soon forgotten."""
+    def _update_average(self) -> None:
+        """Update the averaged weights. Early on the decay is small, so that the random initialisation is forgotten."""
         decay = min(self.recipe.ema, self.done / (self.done + 10))
         trained = self.task.state(self.task.averaged)
         for name, tensor in self.average.state(self.task.averaged).items():
@@ -119,7 +120,7 @@ class Trainer:
                 tensor.copy_(trained[name])
 
     def save(self) -> Path:
-        """Write a checkpoint of this moment."""
+        """Write a checkpoint of the current state."""
         state = {
             "position": position(self.recipe, self.done),
             "seconds": round(self.seconds, 2),
@@ -129,7 +130,7 @@ class Trainer:
         return checkpoint.write(self.folder, self.done, state, self.tensors())
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that a checkpoint holds: networks, averages, optimisers."""
+        """All tensors of a checkpoint: networks, averages, optimisers."""
         tensors = {f"network.{name}": tensor for name, tensor in self.task.state().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state(self.task.averaged).items()}
         for group, optimiser in self.optimisers.items():
@@ -137,8 +138,8 @@ class Trainer:
         return tensors
 
     def resume(self) -> int:
-        """Go on from the folder's newest checkpoint; returns its step. Raises EngineError ``no_checkpoint``,
-        ``bad_checkpoint``, or ``other_run`` where recipe or data are not those that the folder was made with."""
+        """Continue from the folder's newest checkpoint; returns its step. Raises EngineError ``no_checkpoint``,
+        ``bad_checkpoint``, or ``other_run`` if recipe or data differ from those of the checkpoint."""
         path = checkpoint.newest(self.folder)
         if path is None:
             raise EngineError("no_checkpoint", f"{self.folder} holds no checkpoint.", "Leave --resume out.")
@@ -157,17 +158,17 @@ class Trainer:
                 checkpoint.restore_optimiser(f"optimiser.{group}", optimiser, found.tensors)
         except (RuntimeError, KeyError, ValueError) as fault:
             raise EngineError(
-                "bad_checkpoint", f"{path} does not fit the networks: {fault}.", "Begin again."
+                "bad_checkpoint", f"{path} does not fit the networks: {fault}.", "Train again from the start."
             ) from fault
         self.done, self.seconds = int(found.state["step"]), float(found.state["seconds"])
         return self.done
 
     def start_from(self, path: Path) -> None:
-        """Take an exported file's weights as the start, to train on with other data or another recipe. Tensors that
-        only this recipe has begin as they are, those that only the file has are left out; the record of the run names
+        """Initialise the networks from an exported file, to continue on other data or with another recipe. Tensors
+        that are missing from the file keep their initialisation, unknown ones are ignored; the record of the run names
         both.
 
-        Raises EngineError ``bad_weights`` where it is no such file or does not fit.
+        Raises EngineError ``bad_weights`` for a file that is no export or does not fit.
         """
         try:
             data = path.read_bytes()
@@ -182,7 +183,7 @@ class Trainer:
                 task.load_state({name: given.get(name, own[name]) for name in own}, task.shipped)
         except (OSError, RuntimeError, SafetensorError) as fault:
             raise EngineError(
-                "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give what its export wrote."
+                "bad_weights", f"{path} does not fit this recipe: {fault}.", "Give an export of the same task."
             ) from fault
         self.began_from = {
             "file": path.name,
@@ -193,7 +194,7 @@ class Trainer:
         }
 
     def on_device(self, batch: Batch) -> Batch:
-        """The batch where the networks are, and laid out as they are."""
+        """The batch on the networks' device, in their memory format."""
         moved = {key: tensor.to(self.device, non_blocking=True) for key, tensor in batch.items()}
         if self.recipe.channels_last:
             maps = {key: tensor for key, tensor in moved.items() if tensor.ndim == 4}
@@ -218,7 +219,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run after the step at hand, with a checkpoint; a second one ends it at once."""
+        """SIGINT and SIGTERM end the run after the current step, with a checkpoint; a second one ends it at once."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self._stop:
@@ -226,7 +227,7 @@ class Trainer:
             self._stop = True
 
         previous = {}
-        with contextlib.suppress(ValueError):  # outside the main thread there are no signals
+        with contextlib.suppress(ValueError):  # signals need the main thread
             previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -236,18 +237,18 @@ class Trainer:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA where there is one. Raises EngineError ``no_device``."""
+    """``auto`` is CUDA if available, else the CPU. Raises EngineError ``no_device``."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.zeros(1, device=name)
         return torch.device(name)
     except (RuntimeError, AssertionError) as fault:
-        raise EngineError("no_device", f"There is no device {name!r} here.", "Use --device cpu or auto.") from fault
+        raise EngineError("no_device", f"The device {name!r} is not available.", "Use --device cpu or auto.") from fault
 
 
 def seed(number: int, step: int) -> None:
-    """Torch's random state as it is at the start of every ``step``."""
+    """Set torch's random state for ``step``."""
     digest = hashlib.sha256(f"{number} {step}".encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:7], "little"))
 
@@ -267,7 +268,7 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def recorded(folder: Path, key: str) -> dict[str, Any] | None:
-    """What the record of the run in ``folder`` tells: ``start``, the weights that it began from, or ``held_out``, what
-    lies in the other folder that it was measured on. None where there are none."""
+    """An entry of the run's record: ``start``, the weights it started from, or ``held_out``, the description of another
+    folder that it was measured on; None if there is none."""
     path = folder / RECIPE
     return json.loads(path.read_bytes()).get(key) if path.exists() else None

@@ -1,7 +1,7 @@
-"""Losses that systems share, each a function of tensors that returns a scalar, unweighted. Adversarial ones have a file
-of their own; a paper's own losses come with its system.
+"""Losses that tasks share: functions of tensors that return an unweighted scalar. See also :mod:`adversarial`; losses
+of one paper only are in its task.
 
-Images are (B, C, H, W); a ``mask`` is (B, 1, H, W) in 0…1 and averages over what it shows, 0 where it shows nothing.
+Images are (B, C, H, W). With a ``mask`` (B, 1, H, W) in 0…1 a loss is the mean weighted by it, 0 for an empty mask.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_ALIKE = 1e-5  # squared distance of embeddings of length 1, below which nobody is another
-Features = Callable[[Tensor], Sequence[Tensor]]  # an image to its maps, shallow first
+_ALIKE = 1e-5  # squared distance of unit embeddings, below which people are not told apart
+Features = Callable[[Tensor], Sequence[Tensor]]  # an image → feature maps, shallow first
 
 
 def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean of (B, C, H, W) over what the mask shows."""
+    """Mean of (B, C, H, W), weighted by the mask."""
     if mask is None:
         return values.mean()
     return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp(min=1e-6)
@@ -38,7 +38,7 @@ def pyramid(image: Tensor, levels: int) -> list[Tensor]:
 
 def perceptual(features: Features, a: Tensor, b: Tensor, scales: int = 4) -> Tensor:
     """Σ over scales and layers of mean |φ(a) − φ(b)| (Johnson et al. 2016; over four scales as in FOMM and PIRender).
-    ``b`` is the truth: no gradient flows through it."""
+    ``b`` is the truth; it gets no gradient."""
     total = a.new_zeros(())
     for one, other in zip(pyramid(a, scales), pyramid(b.detach(), scales)):
         with torch.no_grad():
@@ -49,7 +49,7 @@ def perceptual(features: Features, a: Tensor, b: Tensor, scales: int = 4) -> Ten
 
 
 def gram(maps: Tensor) -> Tensor:
-    """(B, C, H, W) → (B, C, C): F Fᵀ / (C H W) (Gatys et al. 2016), in fp32: it is a sum over all pixels."""
+    """(B, C, H, W) → (B, C, C): F Fᵀ / (C H W) (Gatys et al. 2016), in fp32, since it sums over all pixels."""
     flat = maps.float().flatten(2)
     return flat @ flat.transpose(1, 2) / (maps.shape[1] * flat.shape[2])
 
@@ -61,19 +61,15 @@ def style(features: Features, a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([(gram(maps) - real).abs().mean() for maps, real in zip(features(a), truth)]).sum()
 
 
-def cycle(returned: Tensor, original: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean |there-and-back − original| (Zhu et al. 2017)."""
-    return l1(returned, original, mask)
-
-
 def identity(a: Tensor, b: Tensor) -> Tensor:
     """Mean 1 − cos of two embeddings (B, D)."""
     return (1 - functional.cosine_similarity(a.float(), b.float(), dim=1)).mean()
 
 
 def unlikeness(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of two embeddings (B, D) of the same people, as a share of how far apart those of ``b``
-    are, for an embedding may use but a small part of its sphere; 0 where there is nobody else. ``b`` is the truth."""
+    """Mean squared distance of two embeddings (B, D) of the same people, relative to the mean squared distance between
+    different people in ``b``, since an embedding may use only a small part of its sphere; 0 for a batch of one. ``b``
+    is the truth."""
     a, b = a.float(), b.detach().float()
     if len(b) < 2:
         return 0 * a.sum()
@@ -82,25 +78,25 @@ def unlikeness(a: Tensor, b: Tensor) -> Tensor:
 
 
 def flow(predicted: Tensor, truth: Tensor, visible: Tensor) -> Tensor:
-    """Mean |predicted − truth| of (B, 2, H, W) offsets, where ``visible`` (B, 1, H, W)."""
+    """Mean |predicted − truth| of offsets (B, 2, H, W), weighted by ``visible`` (B, 1, H, W)."""
     return l1(predicted.float(), truth, visible)
 
 
 def correspondence(attention: Tensor, source_pncc: Tensor, driving_pncc: Tensor, visible: Tensor) -> Tensor:
-    """Mean |A · PNCC_source − PNCC_driving| where both show the same surface: the attention looks up the right place.
+    """Mean |A · PNCC_source − PNCC_driving| where both show the same surface: attention must look up the right place.
 
-    ``attention`` (B, U, V), rows summing to one, from the U driving to the V source places of a grid; the PNCC maps are
-    (B, 3, H, W) of any size that is a multiple of the grid's, ``visible`` (B, 1, H, W).
+    ``attention`` (B, U, V), rows summing to one, from the U cells of the driving grid to the V cells of the source
+    grid; the PNCC maps are (B, 3, H, W) at a multiple of the grid's size, ``visible`` (B, 1, H, W).
     """
     stride = round((source_pncc.shape[2] * source_pncc.shape[3] / attention.shape[2]) ** 0.5)
     source, driving, seen = (functional.avg_pool2d(m, stride) for m in (source_pncc, driving_pncc, visible))
     looked_up = (attention.float() @ source.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, driving.shape[2:])
-    return l1(looked_up, driving, (seen > 0.999).float())  # cells on the edge mix two surfaces
+    return l1(looked_up, driving, (seen > 0.999).float())  # cells on an edge mix two surfaces
 
 
 def landmark(predicted: Tensor, truth: Tensor, visible: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
-    """Mean |predicted − truth| of points (B, P, D), those ``visible`` (B, P); divided by ``scale`` (B,), the size of
-    the faces such as the distance of their eyes, where it is given."""
+    """Mean |predicted − truth| of points (B, P, D), weighted by ``visible`` (B, P) and divided by ``scale`` (B,), such
+    as the distance between the eyes, if given."""
     distance = (predicted.float() - truth).abs().mean(dim=2)
     if scale is not None:
         distance = distance / scale[:, None]
@@ -110,16 +106,16 @@ def landmark(predicted: Tensor, truth: Tensor, visible: Tensor | None = None, sc
 def wing(
     predicted: Tensor, truth: Tensor, visible: Tensor | None = None, width: float = 0.1, curvature: float = 0.02
 ) -> Tensor:
-    """The wing loss of points (B, P, D) (Feng et al. 2018, eq. 5): w ln(1 + |x|/ε) for |x| < w, else |x| − C: small
-    errors count as much as large ones."""
+    """The wing loss of points (B, P, D) (Feng et al. 2018, eq. 5): w ln(1 + |x|/ε) for |x| < w, else |x| − C, so
+    that small errors keep large gradients."""
     x = (predicted.float() - truth).abs()
     offset = width - width * torch.log1p(torch.tensor(width / curvature))
     return _seen(torch.where(x < width, width * torch.log1p(x / curvature), x - offset).mean(dim=2), visible)
 
 
 def laplacian_l1(a: Tensor, b: Tensor, levels: int = 4, mask: Tensor | None = None) -> Tensor:
-    """Σ over levels k of 2^k mean |L_k(a) − L_k(b)| (Bojanowski et al. 2018, eq. 3, with box filters); what is left at
-    the end counts as the last level. ``H`` and ``W`` are multiples of 2^(levels − 1)."""
+    """Σ over levels k of 2^k mean |L_k(a) − L_k(b)| (Bojanowski et al. 2018, eq. 3, with box filters); the residual is
+    the last level. ``H`` and ``W`` are multiples of 2^(levels − 1)."""
     total, difference = a.new_zeros((), dtype=torch.float32), (a - b).float()
     for level in range(levels):
         coarse = functional.avg_pool2d(difference, 2) if level < levels - 1 else None
@@ -131,7 +127,7 @@ def laplacian_l1(a: Tensor, b: Tensor, levels: int = 4, mask: Tensor | None = No
 
 
 def gradient_l1(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean |∂(a − b)| over forward differences along x and y (both pixels masked in)."""
+    """Mean |∂(a − b)| over forward differences along x and y (a step counts if both pixels do)."""
     difference = a - b
     total = a.new_zeros(())
     for axis in (2, 3):
@@ -143,5 +139,5 @@ def gradient_l1(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def _seen(distance: Tensor, visible: Tensor | None) -> Tensor:
-    """Mean of (B, P) over the visible."""
+    """Mean of (B, P), weighted by ``visible``."""
     return distance.mean() if visible is None else (distance * visible).sum() / visible.sum().clamp(min=1e-6)

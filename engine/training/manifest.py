@@ -1,4 +1,4 @@
-"""Writing weights/manifest.toml: one table a file, the others and the comments left as they are."""
+"""Writes weights/manifest.toml: replaces the table of one file, keeps all other tables and comments."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def update(path: Path, name: str, row: dict[str, Any]) -> None:
     try:
         found = tomllib.loads(text)[name]
     except (tomllib.TOMLDecodeError, KeyError) as fault:
-        raise EngineError("bad_manifest", f"{path} is not as it was left: {fault}.", "Restore it from git.") from fault
+        raise EngineError("bad_manifest", f"{path} is damaged: {fault}.", "Restore it from git.") from fault
     assert found == row
     write_atomic(path, text.encode())
 
 
 def summary(data: dict[str, Any]) -> list[str]:
-    """A line or two that say what a description of samples holds; the whole is in the run's record."""
+    """A description of samples in one or two lines; the run's record has all of it."""
     inner = data.get("source")
-    form = ("format", "version") if "format" in data else ()  # of the files, not of what they show
+    form = ("format", "version") if "format" in data else ()  # these describe files, not content
     about = {key: value for key, value in data.items() if isinstance(value, (str, int, float)) and key not in form}
     line = ", ".join(f"{key} {value}" for key, value in about.items())
     return [line, *(summary(inner) if isinstance(inner, dict) else [])]
 
 
 def _value(value: Any) -> str:
-    """As TOML; JSON's strings and numbers are also TOML's."""
+    """A TOML value; JSON strings and numbers are valid TOML."""
     if isinstance(value, list):
         return "[\n" + "".join(f"    {json.dumps(each, ensure_ascii=False)},\n" for each in value) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -1,8 +1,8 @@
-"""Networks that look at faces: their features are compared by losses and, with another network, by metrics.
+"""Perceptual networks: losses compare the features of one, metrics those of another.
 
-Ours are trained on synthetic heads only (``tasks/perceptual.py``): ``loss`` is a plain stack of convolutions as VGG is,
-``metric`` a residual network, so that what is trained to please the one is judged by another. VGG-19 and others of our
-own making load from a path.
+Ours are trained on rendered heads only (``tasks/perceptual.py``). ``loss`` is a plain stack of convolutions like VGG,
+``metric`` a residual network, so that metrics do not use the network that training has optimised for. VGG-19 and
+further networks of ours load from a path.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from engine.errors import EngineError
 SHIPPED = {"loss": "perceptual_loss.safetensors", "metric": "perceptual_metric.safetensors"}
 WIDTHS = {"plain": (24, 48, 96, 160, 224), "residual": (32, 64, 128, 192)}
 EMBEDDING = 128
-SIDE = 128  # pixels, of pictures in which they learn people
-_NETWORK = "eye"  # its name in the task, and so in the file
+SIDE = 128  # pixels of the pictures that the embedding is trained on
+_NETWORK = "eye"  # the prefix of its tensors in a file
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Eye(nn.Module):
-    """Images (B, 3, H, W) in −1…1 → feature maps, shallow first. ``names`` are the layers'."""
+class FeatureNetwork(nn.Module):
+    """Images (B, 3, H, W) in −1…1 → feature maps, shallow first; ``names`` are the layers'."""
 
     names: tuple[str, ...]
 
@@ -36,20 +36,26 @@ class Eye(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]: ...
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, D): the mean and the largest value of each of the deepest features."""
-        deepest = self(images)[-1].float()
-        return torch.cat([deepest.mean(dim=(2, 3)), deepest.amax(dim=(2, 3))], dim=1)
+        """(B, 2 C): mean and maximum of each of the deepest layer's C features."""
+        return pool(self(images)[-1])
 
 
-class Sighted(Eye):
-    """One of ours: with an embedding of who is seen."""
+def pool(maps: Tensor) -> Tensor:
+    """Features (B, C, H, W) → their means and maxima (B, 2 C)."""
+    maps = maps.float()
+    return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+class FaceNetwork(FeatureNetwork):
+    """A network of ours, which also has an embedding of the person."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.embed = nn.Linear(2 * widths[-1], EMBEDDING)
 
     def embedding(self, images: Tensor) -> Tensor:
-        """(B, 128) of length 1: its cosine says how alike two people look. Larger pictures are made smaller."""
+        """(B, 128) of length 1; the cosine of two tells how alike two people look. Larger images are reduced to SIDE,
+        the size it was trained at."""
         shorter = min(images.shape[2:])
         if shorter > SIDE:
             size = [round(side * SIDE / shorter) for side in images.shape[2:]]
@@ -57,10 +63,13 @@ class Sighted(Eye):
         return functional.normalize(self.embed(self.pooled(images)), dim=1)
 
 
-class Plain(Sighted):
-    """Five blocks of two convolutions, max-pooled between, as in VGG; layers relu1_1 … relu5_1. From the third block on
-    maps are group-normalised, without which so few steps teach the deep ones nothing; the shallow ones keep seeing
-    colour and light as they are."""
+class Plain(FaceNetwork):
+    """Blocks of two convolutions with max-pooling between, as in VGG (Simonyan and Zisserman 2015), but narrower; its
+    layers are relu1_1 … relu5_1, so the fifth block has one convolution.
+
+    From the third block on there is group normalisation (Wu and He 2018): the few training steps do not reach the deep
+    layers without it. The shallow ones go without, so that they keep colour and brightness.
+    """
 
     names = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -72,10 +81,10 @@ class Plain(Sighted):
         self.second = nn.ModuleList(_layer(b, b, i >= 2) for i, b in enumerate(widths[:-1]))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps = [self.first[0](images)]
+        maps = [self.first[0](images)]  # (B, 24, H, W)
         for second, first in zip(self.second, self.first[1:]):
             maps.append(first(functional.max_pool2d(second(maps[-1]), 2)))
-        return maps
+        return maps  # … (B, 48, H/2, W/2), (B, 96, H/4, W/4), (B, 160, H/8, W/8), (B, 224, H/16, W/16)
 
 
 def _layer(before: int, after: int, normed: bool) -> nn.Sequential:
@@ -84,8 +93,8 @@ def _layer(before: int, after: int, normed: bool) -> nn.Sequential:
     return nn.Sequential(convolution, *([nn.GroupNorm(8, after)] if normed else []), nn.ReLU())
 
 
-class Residual(Sighted):
-    """A strided stem and four stages of two residual blocks, group-normalised, SiLU; a layer after every stage."""
+class Residual(FaceNetwork):
+    """A strided stem and four stages of two pre-activation residual blocks; each stage is a layer."""
 
     names = ("stage1", "stage2", "stage3", "stage4")
 
@@ -94,18 +103,23 @@ class Residual(Sighted):
         super().__init__(widths)
         self.stem = nn.Conv2d(3, widths[0], 5, 2, 2)
         self.stages = nn.ModuleList(
-            nn.Sequential(_Block(a, b, 1 if i == 0 else 2), _Block(b, b))
+            nn.Sequential(ResidualBlock(a, b, 1 if i == 0 else 2), ResidualBlock(b, b))
             for i, (a, b) in enumerate(zip((widths[0], *widths), widths))
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps = [self.stem(images)]
+        x = self.stem(images)  # (B, 32, H/2, W/2)
+        maps = []
         for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        return [functional.silu(m) for m in maps[1:]]
+            x = stage(x)
+            maps.append(functional.silu(x))
+        return maps  # (B, 32, H/2, W/2), (B, 64, H/4, W/4), (B, 128, H/8, W/8), (B, 192, H/16, W/16)
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
+    """Full pre-activation (He et al. 2016, "Identity mappings in deep residual networks", figure 4e), with group
+    normalisation and SiLU."""
+
     def __init__(self, before: int, after: int, stride: int = 1) -> None:
         super().__init__()
         self.one = nn.Sequential(nn.GroupNorm(8, before), nn.SiLU(), nn.Conv2d(before, after, 3, stride, 1))
@@ -116,12 +130,13 @@ class _Block(nn.Module):
         return self.skip(x) + self.two(self.one(x))
 
 
-class VGG19(Eye):
-    """VGG-19 (Simonyan and Zisserman 2015) up to relu5_1, its weights named as torchvision does."""
+class VGG19(FeatureNetwork):
+    """VGG-19 (Simonyan and Zisserman 2015) up to relu5_1, with torchvision's names of weights."""
 
     names = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    # Output channels of the convolutions; 0 is max-pooling.
     _PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
-    _KEPT = (1, 6, 11, 20, 29)
+    _KEPT = (1, 6, 11, 20, 29)  # indices of those five layers
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,8 +160,9 @@ class VGG19(Eye):
 KINDS = {"plain": Plain, "residual": Residual}
 
 
-def load(name: str | Path) -> Eye:
-    """``loss`` or ``metric`` as shipped, or a safetensors file: one of ours, or VGG-19's. In evaluation mode, frozen.
+def load(name: str | Path) -> FeatureNetwork:
+    """The shipped ``loss`` or ``metric`` network, or one from a safetensors file, ours or VGG-19; frozen, in evaluation
+    mode.
 
     Raises EngineError ``missing_network`` or ``bad_network``.
     """
@@ -164,18 +180,18 @@ def load(name: str | Path) -> Eye:
         network = _built(header, tensors)
     except (OSError, LookupError, ValueError, RuntimeError, SafetensorError) as fault:
         raise EngineError(
-            "bad_network", f"{path} is no perceptual network: {fault}.", "Give one of ours, or VGG-19's."
+            "bad_network", f"{path} is not a perceptual network: {fault}.", "Give one of ours, or VGG-19's."
         ) from fault
     return network.eval().requires_grad_(False)
 
 
-def _built(header: dict[str, str], tensors: dict[str, Tensor]) -> Eye:
+def _built(header: dict[str, str], tensors: dict[str, Tensor]) -> FeatureNetwork:
     if "features.0.weight" in tensors:
         network = VGG19()
         network.load_state_dict({key: tensors[key] for key in network.state_dict()})
         return network
     if header.get("task") != "perceptual":
-        raise ValueError("it says nothing of how it is built")
+        raise ValueError("its header does not name the task 'perceptual'")
     network = KINDS[json.loads(header["options"])["kind"]]()
     network.load_state_dict({key.removeprefix(f"{_NETWORK}."): value for key, value in tensors.items()})
     return network

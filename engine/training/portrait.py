@@ -1,4 +1,4 @@
-"""One steady square view of the face in a clip: a virtual camera turned towards it, so that geometry stays exact."""
+"""A fixed square crop of the face in a clip: the view of a virtual camera turned towards it, so geometry is exact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.motion.motion import Motion
 
 _MARGIN = 1.75  # widths of the view per width of what the face covers in the clip: room for hair, neck and shoulders
 _WIDEST = 3.4  # … per width of the face itself, however far it wanders
-_OUTLYING = 2.0  # percent of frames at either end that may leave the view
+_OUTLYING = 2.0  # percent of frames that may leave the view on each side
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Portrait:
         return np.column_stack([size / 2 + x, size / 2 - y, z]).astype(np.float32)
 
     def crop(self, rgb: np.ndarray, size: int) -> np.ndarray:
-        """The view of a frame, (size, size, 3); beyond the frame's edge its border is continued."""
+        """The view of a frame, (size, size, 3); outside the frame its border is replicated."""
         camera = Camera(rgb.shape[1], rgb.shape[0])
         finer = int(np.clip(np.ceil(camera.focal / (self.focal * size)), 1, 8))
         fine = size * finer

@@ -1,7 +1,7 @@
-"""How a run is made again: the commands behind its weights, told from its record, ``docs/training/NAME/run.json``.
+"""The commands that repeat a run, derived from its record, ``weights/training/NAME/run.json``.
 
-The folders of the machine that it ran on are of no use elsewhere. In their place stand DIR and HELD, which the commands
-of ``shards`` fill, HEADS for the head assets, CLIPS for footage, FILE for the weights that ``start`` names.
+Placeholders replace the folders of the machine it ran on: DIR and HELD for the folders that the ``shards`` commands
+fill, HEADS for the head assets, CLIPS for footage, FILE for the weights that ``start`` names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from engine.face import model as face_model
 from engine.training import manifest, recipe, shard_writer, tasks, warped
 from engine.training.studio.library import builtin
-from engine.training.studio.library.library import digest_of
+from engine.training.studio.library.items import digest_of
 
 _TRAIN = "python -m engine train"
 _KEPT_BACK = {
@@ -25,8 +25,8 @@ _KEPT_BACK = {
 
 
 def origin(record: dict[str, Any]) -> dict[str, Any]:
-    """The manifest's keys ``recipe``, ``shards`` (the commands that draw the data), ``studio`` (its version, without
-    which the same command draws other pictures), ``start``, ``data`` and ``held_out``: those that apply to this run."""
+    """The manifest's keys ``recipe``, ``shards`` (commands that draw the data), ``studio`` (its version: another one
+    draws other pictures), ``start``, ``data`` and ``held_out``, without those that do not apply to this run."""
     data, held_out, start = record["data"], record.get("held_out"), record.get("start")
     folders = {"DIR": data, "HELD": held_out or {}}
     keys = {
@@ -54,14 +54,14 @@ def _run(record: dict[str, Any]) -> str:
 
 
 def _options(ran: dict[str, Any]) -> list[str]:
-    """What was given by --option: where it ran with other options than the shipped recipe of its name says, or leaves
-    to the task. Those that the task no longer has cannot be given."""
+    """``--option`` for each value that differs from the shipped recipe or the task's default; options that the task no
+    longer has are left out."""
     name = Path(ran["name"])
     if "options" not in ran or not (recipe.FOLDER / f"{name}.toml").is_file():
         return []
     said = dict(_flat(tasks.options(ran["task"], recipe.read(name).options)))
     changed = {key: did for key, did in _flat(ran["options"]) if key in said and said[key] != did}
-    return [word for key, did in changed.items() for word in ("--option", f"{key}={json.dumps(did)}")]
+    return [word for key, did in sorted(changed.items()) for word in ("--option", f"{key}={json.dumps(did)}")]
 
 
 def _flat(table: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -73,7 +73,7 @@ def _flat(table: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _shards(data: dict[str, Any], folder: str) -> str | None:
-    """The command that draws the shards of this description into ``folder``, where there is one."""
+    """The command that draws these shards into ``folder``, or None if no command does."""
     if _kind(data) != "shards" or _kind(data["source"]) not in ("studio", "footage"):
         return None
     source, layout = data["source"], data["layout"]
@@ -103,7 +103,7 @@ def _assets(studio: dict[str, Any]) -> list[str]:
 
 
 def _studio(data: dict[str, Any]) -> dict[str, Any]:
-    """The studio's description, if it drew these data."""
+    """The studio's description, or an empty one if it did not draw these data."""
     source = data.get("source", data)
     return source if _kind(source) == "studio" else {}
 

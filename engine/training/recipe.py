@@ -1,4 +1,4 @@
-"""A recipe: one TOML file that says all there is to say about a training run. Read here, obeyed by ``loop``."""
+"""Recipes: a training run as one TOML file, which may extend another. :mod:`engine.training.loop` runs them."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Data:
-    """Where pairs come from: the studio on the fly, rendered ``shards``, or analysed ``footage`` of the user's own.
+    """Where pairs come from: the ``studio``, which renders on the fly, rendered ``shards``, or the user's ``footage``.
 
-    ``path`` is the folder of the last two (``--data`` overrides), ``held_out`` another one to measure on; without it
-    the studio uses its own held-out split, of shards the last sixteenth is kept back and nobody in it trained on, and
-    of footage other pairs of the same clips are measured. ``seed`` draws people, pairs and their order, ``options`` are
-    the studio's. ``workers`` make batches ahead of the loop: 0 none, 1 a thread, more that many processes. None of them
-    changes what is trained on.
+    ``path`` is the folder of shards or footage (``--data`` overrides it), ``held_out`` another folder to measure on.
+    Without ``held_out`` the studio measures on its held-out split, shards on their last sixteenth, whose people are not
+    trained on, and footage on other pairs of the same clips. ``seed`` draws people, pairs and their order; ``options``
+    are the studio's. ``workers`` make batches ahead of the loop: 0 none, 1 a thread, more that many processes. Their
+    number does not change the data.
     """
 
     source: str = "studio"
@@ -65,7 +65,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Of one group of networks. ``rate`` multiplies the stage's learning rate (TTUR: discriminator 4, generator 1)."""
+    """The optimiser of one group of networks. ``rate`` multiplies the stage's learning rate (TTUR: discriminator 4,
+    generator 1)."""
 
     kind: str = "adam"
     rate: float = 1.0
@@ -81,10 +82,10 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Recipe:
-    """``threads`` are torch's on the CPU: with them fixed a run repeats bit by bit. ``ema`` is the decay a step of the
-    averaged weights, those that are measured and exported; it is eased in, so that early steps are forgotten. ``clip``
-    bounds each group's gradient norm (0: no bound). ``channels_last`` lays maps out by pixel, which most convolutions
-    like and some other operations do not.
+    """``threads`` are torch's on the CPU; a run repeats bit by bit only with the same number. ``ema`` is the decay per
+    step of the averaged weights, which are measured and exported; it ramps up, so that early steps are forgotten.
+    ``clip`` bounds each group's gradient norm (0: no bound). ``channels_last`` sets the memory format: faster for most
+    convolutions, slower for some other operations.
     """
 
     task: str
@@ -119,7 +120,7 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Of all stages."""
+        """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
     def stage_at(self, step: int) -> Stage:
@@ -131,7 +132,7 @@ class Recipe:
         return self.stages[-1]
 
     def learning_rate(self, step: int) -> float:
-        """Of the stage, times a linear warm-up and, where wanted, a cosine that ends at zero with the run."""
+        """The stage's rate times a linear warm-up and, with the cosine schedule, a cosine that ends at zero."""
         rate = self.stage_at(step).learning_rate * min(1.0, (step + 1) / max(self.warmup, 1))
         return rate * (0.5 + 0.5 * math.cos(math.pi * step / self.steps) if self.schedule == "cosine" else 1.0)
 
@@ -140,30 +141,62 @@ class Recipe:
 
 
 def read(path: Path) -> Recipe:
-    """The recipe in a TOML file, or the shipped one of that name. Raises EngineError ``bad_recipe``."""
-    if not path.suffix and not path.exists():
-        path = FOLDER / f"{path}.toml"
+    """The recipe in a TOML file, or the shipped recipe of that name. Raises EngineError ``bad_recipe``."""
+    path = _file(path)
+    return parse(_table(path, ()), path.name, path.stem)
+
+
+def parse(table: dict[str, Any], where: str, name: str) -> Recipe:
+    """A recipe from a table without ``extends``, such as the one that a run records."""
+    return tables.build(Recipe, {"name": name, **table}, where)
+
+
+def merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``table`` with ``changes``: tables are merged key by key, everything else, lists too, is replaced."""
+    out = {**table, **changes}
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(table.get(name), dict):
+            out[name] = merged(table[name], value)
+    return out
+
+
+def _file(path: Path, beside: Path = Path()) -> Path:
+    """A path without a suffix that does not exist names a shipped recipe."""
+    shipped = not path.suffix and not (beside / path).exists()
+    return FOLDER / f"{path}.toml" if shipped else beside / path
+
+
+def _table(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    """The table of a file, on top of the one that it ``extends``: a name or a path beside it. ``children`` are the
+    files that led here. Every file of the chain must be a valid recipe, so that an error names the file it is in."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as reason:
         names = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
+        asked = f", which {children[-1].name} extends," if children else ""
         raise EngineError(
             "bad_recipe",
-            f"The recipe {path} cannot be read ({reason.strerror or reason}).",
+            f"The recipe {path}{asked} cannot be read ({reason.strerror or reason}).",
             f"Give a TOML file, or one of: {names}.",
         ) from reason
     except ValueError as reason:  # also text that is not UTF-8
         raise tables.fault(str(path), f"it is not TOML ({reason})", "Correct the line.") from reason
-    return parse(table, path.name, path.stem)
-
-
-def parse(table: dict[str, Any], where: str, name: str) -> Recipe:
-    """A recipe from its table, as :func:`read` does and as a run remembers it."""
-    return tables.build(Recipe, {"name": name, **table}, where)
+    if "extends" not in table:
+        return table
+    parent = table.pop("extends")
+    if not isinstance(parent, str):
+        raise tables.fault(path.name, f"extends is {parent!r} and should be a text", "Name one recipe.")
+    above, chain = _file(Path(parent), path.parent), (*children, path)
+    if above.resolve() in [file.resolve() for file in chain]:
+        circle = " extends ".join(file.name for file in (*chain, above))
+        raise tables.fault(path.name, f"it extends itself ({circle})", "Remove one extends.")
+    base = _table(above, chain)
+    parse(base, above.name, above.stem)
+    return merged(base, table)
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """A hash of all that decides what is trained: not of where it runs or how often it reports."""
+    """A hash of everything that decides the trained weights: not of where a run runs or how often it reports."""
     decides = asdict(recipe)
     for name in ("licence", "threads", "device", "log_every", "measure_every", "measure_batches", "checkpoint_every"):
         del decides[name]

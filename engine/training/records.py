@@ -42,7 +42,7 @@ class Layout:
             tuple(map(str, data["frames"])),
             tuple(map(str, data["fields"])),
             *(int(data[name]) for name in ("size", "identity", "expression")),
-            tuple(map(str, data["inputs"])),
+            inputs=tuple(map(str, data["inputs"])),
         )
         if not layout.frames or not set(layout.fields) <= set(FIELDS) or "image" not in layout.fields:
             raise ValueError(f"its fields are {layout.fields}")

@@ -1,4 +1,4 @@
-"""What a run says of itself while it runs: rows of the log, held-out figures, curves, samples, warnings."""
+"""Reports of a training run: log rows, held-out figures, curves, samples, warnings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from engine.training.task import Task
 
 Say = Callable[[str], None]
 
-_MEASURED_AT_ONCE = 16  # pairs in a batch that is measured
+_MEASURED_AT_ONCE = 16  # pairs in a held-out batch
 
 
 class Report:
-    """Gathers what :meth:`add` is given at every step; :meth:`row` writes it down. ``say`` receives lines for people,
+    """:meth:`add` collects the values of every step, :meth:`row` writes their means. ``say`` prints a line,
     ``held_out`` opens the data to measure on."""
 
     def __init__(self, recipe: Recipe, folder: Path, held_out: Opener, say: Say = print, board: bool = False) -> None:
@@ -33,11 +33,11 @@ class Report:
         self._empty()
 
     def open(self, step: int) -> None:
-        """Begin, or go on after ``step``."""
+        """Open the log, to continue after ``step``."""
         self._log = curves.Log(self._folder, step)
 
     def measured_on(self) -> dict[str, object]:
-        """What the held-out data are."""
+        """The description of the held-out data."""
         return self._opener().describe()
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class Report:
         seconds: float,
         feed: Feed,
     ) -> None:
-        """One step's losses and gradient norms by group, left on their device; ``seconds`` that it took."""
+        """Losses and gradient norms of one step by group, still on their device; ``seconds`` is its duration."""
         for group, named in losses.items():
             for name, loss in named.items():
                 self._sum(self._losses, f"{group} {name}", loss)
@@ -64,9 +64,9 @@ class Report:
         self._stage, self._feed = stage, feed
 
     def row(self, step: int, seconds: float, measured: Task | None) -> None:
-        """Write one row; with ``measured``, the averaged task, also what it does on held-out data.
+        """Write one row; with ``measured``, the averaged task, also its held-out figures.
 
-        Raises EngineError ``diverged`` where a loss or a gradient since the last row is not a number.
+        Raises EngineError ``diverged`` if a loss or a gradient since the last row is not finite.
         """
         losses = {name: round(float(total) / self._steps, 6) for name, total in self._losses.items()}
         norms = {name: round(float(total) / self._steps, 5) for name, total in self._norms.items()}
@@ -116,7 +116,7 @@ class Report:
         """The same pairs every time."""
         if size not in self._batches:
             samples, device = self._opener(), next(iter(task.state().values())).device
-            self._batches = {size: []}  # those of an earlier stage are done with
+            self._batches = {size: []}  # batches of an earlier stage are not needed any more
             for i in range(self._recipe.measure_batches):
                 numbers = range(i * _MEASURED_AT_ONCE, (i + 1) * _MEASURED_AT_ONCE)
                 batch = collate([samples.pair(number, size) for number in numbers], task.fields)
@@ -145,7 +145,7 @@ class Report:
 
 
 def _totals(losses: dict[str, float]) -> dict[str, float]:
-    """Each group's losses together."""
+    """The sum of each group's losses."""
     totals: dict[str, float] = {}
     for name, value in losses.items():
         group = name.split(maxsplit=1)[0]

@@ -1,41 +1,39 @@
-"""``python -m engine train run RECIPE``: train what a recipe says, or go on with it."""
+"""``python -m engine train run RECIPE``: train a recipe, or resume it."""
 
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from engine.errors import EngineError
-from engine.training.recipe import Recipe, read
+from engine.training.recipe import Recipe, merged, read
 
 
 def command(argv: list[str]) -> int:
-    """0 at the recipe's end and 3 where time or a signal ended the run before it."""
+    """Returns 0 at the end of the recipe, 3 if the time limit or a signal stopped the run earlier."""
     parser = argparse.ArgumentParser(prog="engine train run", description=__doc__)
     parser.add_argument("recipe", type=Path, help="a TOML file, or the name of a shipped recipe")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
-    parser.add_argument("--data", metavar="DIR", help="folder of shards or of clips; its kind is seen by its content")
-    parser.add_argument("--held-out", metavar="DIR", help="another one to measure on")
+    parser.add_argument("--data", metavar="DIR", help="folder of shards or of clips")
+    parser.add_argument("--held-out", metavar="DIR", help="another folder, to measure on")
     parser.add_argument("--assets", type=Path, metavar="DIR", help="the studio's head assets")
-    parser.add_argument("--minutes", type=float, help="end with a checkpoint after so long")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
-    parser.add_argument("--start", type=Path, metavar="FILE", help="begin with the weights of an export")
+    parser.add_argument("--minutes", type=float, help="stop with a checkpoint after this time")
+    parser.add_argument("--resume", action="store_true", help="continue from the newest checkpoint in --out")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="start from exported weights")
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="one of the recipe's [options] otherwise, as in TOML: network.gated_skip=false",
+        help="change one of the recipe's [options], as in TOML: network.gated_skip=false",
     )
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--threads", type=int, help="torch's on the CPU; a run repeats bit by bit only with as many")
+    parser.add_argument("--threads", type=int, help="torch threads on the CPU; they decide the last bits of a run")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files")
     options = parser.parse_args(argv)
     if options.minutes is not None and not (math.isfinite(options.minutes) and options.minutes > 0):
@@ -70,7 +68,7 @@ def _train(recipe: Recipe, options: argparse.Namespace) -> int:
 
 
 def with_data(recipe: Recipe, folder: str | None, held_out: str | None = None) -> Recipe:
-    """The recipe on other data: shards where the folder holds their index, else clips of the user's own."""
+    """The recipe on other data: a folder with an index of shards, else a folder of clips."""
     data = recipe.data
     if folder is not None:
         from engine.training.shards import INDEX
@@ -83,12 +81,12 @@ def with_data(recipe: Recipe, folder: str | None, held_out: str | None = None) -
 
 
 def with_options(recipe: Recipe, changes: Iterable[str]) -> Recipe:
-    """The recipe with other [options], each ``NAME=VALUE`` with dots between tables. Raises EngineError ``arguments``
-    where that is not TOML; what the task does not know is refused by the task."""
-    options = copy.deepcopy(recipe.options)
+    """The recipe with changed [options], each ``NAME=VALUE`` with dots between tables. Raises EngineError ``arguments``
+    for one that is not TOML; the task refuses names that it does not know."""
+    options = recipe.options
     for change in changes:
         try:
-            _merge(options, tomllib.loads(change))
+            options = merged(options, tomllib.loads(change))
         except tomllib.TOMLDecodeError as fault:
             raise EngineError(
                 "arguments", f"--option {change} cannot be read ({fault}).", "Write NAME=VALUE as in TOML."
@@ -96,24 +94,15 @@ def with_options(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     return replace(recipe, options=options)
 
 
-def _merge(table: dict[str, Any], changes: dict[str, Any]) -> None:
-    """Put ``changes`` into ``table``, table by table."""
-    for name, value in changes.items():
-        if isinstance(value, dict) and isinstance(table.get(name), dict):
-            _merge(table[name], value)
-        else:
-            table[name] = value
-
-
 def need_torch() -> None:
-    """Raises EngineError ``no_torch`` before anything is imported that cannot do without."""
-    # OpenMP's threads spin while they wait; on a machine that does anything else they cost more than they give.
+    """Raises EngineError ``no_torch``; call it before importing anything that needs torch."""
+    # By default OpenMP's threads spin while they wait, which slows a machine that runs anything else.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import torch  # noqa: F401
     except ImportError as fault:
         raise EngineError(
             "no_torch",
-            f"Training needs torch, which this Python has not ({fault}).",
+            f"Training needs torch, and this Python has none ({fault}).",
             "Make the training environment with `scripts/setup training` and use its Python.",
         ) from fault

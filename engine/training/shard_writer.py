@@ -1,14 +1,11 @@
-"""Making shards: whole files one after another, by one process or several, from where the last run stopped."""
+"""``python -m engine train shards``: which pairs are rendered ahead, and what of them is kept."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import functools
-import hashlib
-import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +13,11 @@ from engine.cli.console import Console
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.geometry.frame_inputs import STORABLE
-from engine.media.image import whole_file, write_atomic, write_fault
 from engine.progress import Progress
 from engine.training import warped
 from engine.training.records import FIELDS, MAX_SIZE, Layout, Parts
 from engine.training.sample import Samples, source_name
-from engine.training.shards import INDEX, MAX_COUNT, Plan, Records, read_index, shard_name
-from engine.training.workers import pool as workers_of
+from engine.training.shards import MAX_COUNT, Plan, Records, write
 
 CROSS = ("cross_source", "cross")
 USUAL = tuple(name for name in FIELDS if name != "depth")
@@ -178,104 +173,3 @@ class _PairSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _PairSource, (self._make, self._size)
-
-
-def write(
-    folder: Path,
-    plan: Plan,
-    record: Callable[[int], Parts],
-    workers: int = 1,
-    on_record: Callable[[int], None] = lambda done: None,
-) -> None:
-    """Write what is missing of ``plan`` into ``folder``; ``record`` gives the parts of any number."""
-    rows = _resume(folder, plan)
-    missing = [shard for shard in range(plan.shards) if shard not in rows]
-    done = sum(len(plan.numbers(shard)) for shard in rows)
-    on_record(done)
-    try:
-        for shard, row in _finished(folder, plan, record, missing, workers):
-            rows[shard] = row
-            _write_index(folder, plan, rows)
-            done += len(plan.numbers(shard))
-            on_record(done)
-    except EngineError as fault:
-        if fault.code != "disk_full":
-            raise
-        remedy = f"Free some space and run the same command again: the {len(rows)} finished shards stay."
-        raise EngineError("disk_full", fault.text, remedy) from fault
-
-
-def _finished(
-    folder: Path, plan: Plan, record: Callable[[int], Parts], shards: list[int], workers: int
-) -> Iterator[tuple[int, tuple[str, int]]]:
-    if workers <= 1 or len(shards) <= 1:
-        for shard in shards:
-            yield shard, _write_shard(folder, plan, record, shard)
-        return
-    with workers_of(workers, _start_worker, record) as pool:
-        jobs = {pool.submit(_work, folder, plan, shard): shard for shard in shards}
-        try:
-            for job in as_completed(jobs):
-                yield jobs[job], job.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-_RECORD: Callable[[int], Parts] | None = None
-
-
-def _start_worker(record: Callable[[int], Parts]) -> None:
-    global _RECORD
-    _RECORD = record
-
-
-def _work(folder: Path, plan: Plan, shard: int) -> tuple[str, int]:
-    assert _RECORD is not None
-    return _write_shard(folder, plan, _RECORD, shard)
-
-
-def _write_shard(folder: Path, plan: Plan, record: Callable[[int], Parts], shard: int) -> tuple[str, int]:
-    """(sha256, bytes) of the shard now on disk."""
-    digest, size = hashlib.sha256(), 0
-    with whole_file(folder / shard_name(shard)) as file:
-        for number in plan.numbers(shard):
-            data = plan.layout.pack(record(number)).tobytes()
-            file.write(data)
-            digest.update(data)
-            size += len(data)
-    return digest.hexdigest(), size
-
-
-def _resume(folder: Path, plan: Plan) -> dict[int, tuple[str, int]]:
-    """The finished shards of a folder that is made or has begun to be made by the same plan."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise write_fault(folder, fault) from fault
-    if not (folder / INDEX).exists():
-        _write_index(folder, plan, {})
-        return {}
-    there, rows = read_index(folder)
-    if there.to_json() != plan.to_json():
-        raise EngineError(
-            "other_shards",
-            f"{folder} holds shards of another kind: {_difference(there.to_json(), plan.to_json())}.",
-            "Choose another folder, or delete this one.",
-        )
-    sizes = {shard: folder / shard_name(shard) for shard in rows}
-    return {k: rows[k] for k, path in sizes.items() if path.is_file() and path.stat().st_size == rows[k][1]}
-
-
-def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    for name in sorted({*there, *wanted}):
-        a, b = there.get(name), wanted.get(name)
-        if isinstance(a, dict) and isinstance(b, dict) and a != b:
-            return f"{name}, {_difference(a, b)}"
-        if a != b:
-            return f"{name} is {a} and not {b}"
-    return "nothing"
-
-
-def _write_index(folder: Path, plan: Plan, rows: dict[int, tuple[str, int]]) -> None:
-    index = {**plan.to_json(), "shards": {str(shard): rows[shard] for shard in sorted(rows)}}
-    write_atomic(folder / INDEX, (json.dumps(index, indent=1) + "\n").encode())

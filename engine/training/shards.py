@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from engine.errors import EngineError
-from engine.training.records import Layout
+from engine.media.image import whole_file, write_atomic, write_fault
+from engine.training import workers
+from engine.training.records import Layout, Parts
 from engine.training.resize import smaller_pair
 from engine.training.sample import Pair, Samples
 
@@ -180,3 +184,104 @@ def shard_name(shard: int) -> str:
 
 def damaged(path: Path, reason: str) -> EngineError:
     return EngineError("bad_shards", f"{path} is damaged: {reason}.", _AGAIN.format(folder=path.parent))
+
+
+def write(
+    folder: Path,
+    plan: Plan,
+    record: Callable[[int], Parts],
+    processes: int = 1,
+    on_record: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write what is missing of ``plan`` into ``folder``; ``record`` gives the parts of any number."""
+    rows = _resume(folder, plan)
+    missing = [shard for shard in range(plan.shards) if shard not in rows]
+    done = sum(len(plan.numbers(shard)) for shard in rows)
+    on_record(done)
+    try:
+        for shard, row in _finished(folder, plan, record, missing, processes):
+            rows[shard] = row
+            _write_index(folder, plan, rows)
+            done += len(plan.numbers(shard))
+            on_record(done)
+    except EngineError as fault:
+        if fault.code != "disk_full":
+            raise
+        remedy = f"Free some space and run the same command again: the {len(rows)} finished shards stay."
+        raise EngineError("disk_full", fault.text, remedy) from fault
+
+
+def _finished(
+    folder: Path, plan: Plan, record: Callable[[int], Parts], shards: list[int], processes: int
+) -> Iterator[tuple[int, tuple[str, int]]]:
+    if processes <= 1 or len(shards) <= 1:
+        for shard in shards:
+            yield shard, _write_shard(folder, plan, record, shard)
+        return
+    with workers.pool(processes, _start_worker, record) as pool:
+        jobs = {pool.submit(_work, folder, plan, shard): shard for shard in shards}
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_RECORD: Callable[[int], Parts] | None = None
+
+
+def _start_worker(record: Callable[[int], Parts]) -> None:
+    global _RECORD
+    _RECORD = record
+
+
+def _work(folder: Path, plan: Plan, shard: int) -> tuple[str, int]:
+    assert _RECORD is not None
+    return _write_shard(folder, plan, _RECORD, shard)
+
+
+def _write_shard(folder: Path, plan: Plan, record: Callable[[int], Parts], shard: int) -> tuple[str, int]:
+    """(sha256, bytes) of the shard now on disk."""
+    digest, size = hashlib.sha256(), 0
+    with whole_file(folder / shard_name(shard)) as file:
+        for number in plan.numbers(shard):
+            data = plan.layout.pack(record(number)).tobytes()
+            file.write(data)
+            digest.update(data)
+            size += len(data)
+    return digest.hexdigest(), size
+
+
+def _resume(folder: Path, plan: Plan) -> dict[int, tuple[str, int]]:
+    """The finished shards of a folder that is made or has begun to be made by the same plan."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise write_fault(folder, fault) from fault
+    if not (folder / INDEX).exists():
+        _write_index(folder, plan, {})
+        return {}
+    there, rows = read_index(folder)
+    if there.to_json() != plan.to_json():
+        raise EngineError(
+            "other_shards",
+            f"{folder} holds shards of another kind: {_difference(there.to_json(), plan.to_json())}.",
+            "Choose another folder, or delete this one.",
+        )
+    sizes = {shard: folder / shard_name(shard) for shard in rows}
+    return {k: rows[k] for k, path in sizes.items() if path.is_file() and path.stat().st_size == rows[k][1]}
+
+
+def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    for name in sorted({*there, *wanted}):
+        a, b = there.get(name), wanted.get(name)
+        if isinstance(a, dict) and isinstance(b, dict) and a != b:
+            return f"{name}, {_difference(a, b)}"
+        if a != b:
+            return f"{name} is {a} and not {b}"
+    return "nothing"
+
+
+def _write_index(folder: Path, plan: Plan, rows: dict[int, tuple[str, int]]) -> None:
+    index = {**plan.to_json(), "shards": {str(shard): rows[shard] for shard in sorted(rows)}}
+    write_atomic(folder / INDEX, (json.dumps(index, indent=1) + "\n").encode())

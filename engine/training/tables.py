@@ -1,4 +1,4 @@
-"""A TOML table into a dataclass: every key known, every value of its type, or one error that names file and key."""
+"""Builds a dataclass from a TOML table; an unknown key or a wrong type is an error that names file and key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 def build(kind: type[T], table: dict[str, Any], where: str) -> T:
-    """``kind``, a dataclass of plain values, tuples, dicts and dataclasses, from ``table``; ``where`` says whose table
-    it is, such as ``toy.toml, [options]``. A ValueError of its ``__post_init__`` is reported the same way.
+    """A ``kind``, a dataclass of plain values, tuples, dicts and dataclasses, from ``table``; ``where`` locates the
+    table in messages, such as ``toy.toml, [options]``. A ValueError from ``__post_init__`` is reported the same way.
 
     Raises EngineError ``bad_recipe``.
     """
@@ -58,5 +58,5 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
 def _name(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "a table"}
     if typing.get_origin(hint) is tuple:
-        return f"a list, each of it {_name(typing.get_args(hint)[0])}"
+        return f"a list, each item {_name(typing.get_args(hint)[0])}"
     return names.get(hint, "a table")

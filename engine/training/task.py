@@ -1,8 +1,8 @@
-"""What a recipe trains: a task brings networks, losses and figures; ``loop`` brings everything else.
+"""The interface of a task: networks, losses and figures. ``loop`` does everything else.
 
-A task is one class in a file of its own, named in ``engine/training/tasks/__init__.py``. Random numbers (noise,
-dropout, augmentation) come from torch's own generators, which the loop seeds afresh at every step from the recipe's
-seed and the step's number: nothing else may be random, and a task keeps no state beside its networks.
+A task is one class in a file of its own, listed in ``engine/training/tasks/__init__.py``. It takes random numbers
+(noise, dropout, augmentation) from torch's generators only, which the loop seeds at every step from the recipe's seed
+and the step, and keeps no state outside its networks. Exact resuming depends on both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ N = TypeVar("N", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX file to export: ``module`` called with ``inputs`` (examples, batch 1, static shapes) by these names."""
+    """One ONNX file to export: ``module`` called with ``inputs`` (examples, batch 1, static shapes), named as here."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
@@ -35,16 +35,16 @@ class Graph:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """For tasks without any."""
+    """Options of a task that has none."""
 
 
 class Task(ABC):
-    """``networks`` by name; ``groups`` says which optimiser steps each network. The usual groups are ``generator`` and
-    ``discriminator``; networks of the latter are neither averaged nor exported. A network that is only used (a
-    perceptual one) is an attribute, not in ``networks``.
+    """``networks`` by name; ``groups`` names the optimiser of each network. The usual groups are ``generator`` and
+    ``discriminator``; discriminators are neither averaged nor exported. A network that is not trained, such as a
+    perceptual one, is an attribute and not in ``networks``.
 
-    ``fields`` are the keys of the batch that the task needs (``engine.training.batch``); without one that ends in ``?``
-    it can do. ``Options`` is a frozen dataclass: the recipe's table ``[options]`` becomes ``self.options``.
+    ``fields`` are the keys of the batch that the task needs (``engine.training.batch``); one that ends in ``?`` is
+    optional. ``Options`` is a frozen dataclass: the recipe's table ``[options]`` becomes ``self.options``.
     """
 
     fields: ClassVar[frozenset[str]]
@@ -63,8 +63,8 @@ class Task(ABC):
         """Fill ``networks``, through :meth:`add`; torch is seeded by then."""
 
     def add(self, name: str, network: N, group: str = "generator", ships: bool = True) -> N:
-        """Register ``network`` under ``name`` and return it. One that is only needed to train the others, and every
-        discriminator, does not ship: it is not exported."""
+        """Register ``network`` under ``name`` and return it. Discriminators, and networks added with ``ships`` false,
+        are not exported."""
         self.networks[name], self.groups[name] = network, group
         if ships and group != DISCRIMINATOR:
             self.shipped.add(name)
@@ -72,35 +72,35 @@ class Task(ABC):
 
     @abstractmethod
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
-        """For each group its losses by name, scalars that are already weighted; a group is stepped down their sum,
-        with gradients to its own networks alone. All groups step together, after all gradients are known. Runs under
-        autocast where the recipe says bf16."""
+        """For each group its losses by name, weighted scalars. A group minimises their sum, with gradients for its own
+        networks only; all groups step together, after all gradients are known. Runs under autocast if the recipe's
+        precision is bf16."""
 
     @abstractmethod
     def predict(self, batch: Batch) -> dict[str, Tensor]:
-        """What the networks say, by name, each (B, …); without gradients. Also watched: outputs that no longer differ
-        from one sample to the next are a collapse."""
+        """The networks' outputs by name, each (B, …), without gradients. Outputs that are the same for all samples
+        raise a warning of collapse."""
 
     @abstractmethod
     def measure(self, batch: Batch) -> dict[str, float]:
-        """Errors on held-out data, by name with their unit (``landmark_px``): lower is better, means over the batch."""
+        """Errors on a held-out batch by name, with the unit in it (``landmark_px``); means, lower is better."""
 
     @abstractmethod
     def floor(self, batch: Batch) -> dict[str, float]:
-        """The same errors of the answer that costs nothing: the source copied, the mean face. To be beaten."""
+        """The same errors for a trivial answer, such as the copied source or the mean face: a task must beat it."""
 
     @abstractmethod
     def preview(self, batch: Batch) -> np.ndarray:
-        """A picture for people, (H, W, 3) uint8: one row a sample. ``engine.training.curves.grid`` lays it out."""
+        """A picture to look at, (H, W, 3) uint8, one row per sample; see :func:`engine.training.curves.grid`."""
 
     def export(self, size: int) -> dict[str, Graph]:
         """ONNX files by name for pictures ``size`` wide, such as ``source`` and ``frame``; none by default."""
         return {}
 
-    # What the loop does to a task as a whole.
+    # Used by the loop.
 
     def to(self, device: torch.device) -> None:
-        """Move all modules and tensors, also those that are only used."""
+        """Move all modules and tensors, including those that are not trained."""
         for name, value in vars(self).items():
             if isinstance(value, (nn.Module, Tensor)):
                 setattr(self, name, value.to(device))
@@ -113,11 +113,11 @@ class Task(ABC):
 
     @property
     def averaged(self) -> set[str]:
-        """Networks whose weights are averaged: all but discriminators."""
+        """Names of networks whose weights are averaged: all but discriminators."""
         return {name for name, group in self.groups.items() if group != DISCRIMINATOR}
 
     def state(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
-        """All tensors of these networks (of all), ``network.tensor``."""
+        """All tensors of these networks (default: all), keys ``network.tensor``."""
         return {
             f"{name}.{key}": tensor
             for name, network in self.networks.items()
@@ -126,7 +126,7 @@ class Task(ABC):
         }
 
     def load_state(self, tensors: dict[str, Tensor], names: Collection[str] | None = None) -> None:
-        """The inverse of :meth:`state`. Raises RuntimeError where names or shapes differ."""
+        """The inverse of :meth:`state`. Raises RuntimeError if names or shapes differ."""
         for name, network in self.networks.items():
             if names is None or name in names:
                 own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}

@@ -1,4 +1,4 @@
-"""Early warnings: a run that has gone wrong says so long before its end."""
+"""Early warnings of failed training: values that are not finite, collapse, a discriminator that has won."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from engine.errors import EngineError
 from engine.training.task import DISCRIMINATOR
 
-_ALIKE = 1e-3  # spread over a batch, as a share of the output's size, below which all samples are alike
-_VICTORY = 0.05  # of the discriminator's first losses: below it, it knows everything and teaches nothing
-_PATIENCE = 10  # log intervals in a row before a victory is called
+_ALIKE = 1e-3  # deviation over a batch relative to the output's RMS, below which all samples are alike
+_VICTORY = 0.05  # share of the discriminator's first losses, below which it teaches the generator nothing
+_PATIENCE = 10  # log intervals in a row before the warning
 _FIRST = 3  # log intervals that make the discriminator's first losses
 
 
 def finite(step: int, values: dict[str, float], good: str | None) -> None:
-    """Raises EngineError ``diverged``, naming the first value that is no number and the checkpoint to go back to."""
+    """Raises EngineError ``diverged`` for the first value that is not finite, naming the checkpoint to go back to."""
     for name, value in values.items():
         if not math.isfinite(value):
             back = f"{good} is the last good checkpoint" if good else "There is no checkpoint yet"
@@ -28,7 +28,7 @@ def finite(step: int, values: dict[str, float], good: str | None) -> None:
 
 
 def collapsed(outputs: dict[str, Tensor]) -> list[str]:
-    """A line for each output that is the same for every sample of the batch (two or more)."""
+    """A warning for each output that is the same for all samples of a batch of two or more."""
     lines = []
     for name, output in outputs.items():
         flat = output.detach().float().flatten(1)
@@ -39,14 +39,14 @@ def collapsed(outputs: dict[str, Tensor]) -> list[str]:
 
 
 class Victory:
-    """Watches the discriminator's loss from one log interval to the next."""
+    """Watches the discriminator's loss from log interval to log interval."""
 
     def __init__(self) -> None:
         self._first: list[float] = []
         self._recent: deque[bool] = deque(maxlen=_PATIENCE)
 
     def __call__(self, totals: dict[str, float]) -> list[str]:
-        """``totals``: the mean loss of each group. A line once the discriminator has won for long."""
+        """``totals``: the mean loss of each group. A warning once the discriminator has won for long."""
         if DISCRIMINATOR not in totals:
             return []
         total = totals[DISCRIMINATOR]

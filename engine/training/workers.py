@@ -1,4 +1,4 @@
-"""Worker processes for data, each on one thread: there are as many of them as should work at once."""
+"""Worker processes that make data, each with one thread."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import cv2
 
-# Read by BLAS and OpenMP as they load, so a process must find them when it starts. Their threads wait by spinning.
+# BLAS and OpenMP read these when they load. Their threads spin while they wait.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def pool(count: int, start: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
-    """``count`` fresh processes, each of which first calls ``start``, a function of a module."""
+    """``count`` new processes; each first calls ``start``, a module-level function."""
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     context = multiprocessing.get_context("spawn")
@@ -34,7 +34,7 @@ def _begin(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> Non
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot tell its workers, who would wait for work for ever."""
+    """End this worker when its parent is killed; it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

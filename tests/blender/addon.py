@@ -57,7 +57,23 @@ def add_images(scene, folder: Path, count: int, start: int = 1001, channel: int 
     return strip
 
 
+def stored(group) -> Any:
+    """What a file keeps of a property group, by name: also what the group itself would not take."""
+    return group.bl_system_properties_get(do_create=True) if hasattr(group, "bl_system_properties_get") else group
+
+
 def takes(scene) -> list:
     """The strips of takes, lowest channel first."""
-    strips = [strip for strip in addon("tool.compat").strips(scene) if addon("tool.scene").take_of(strip)]
+    strips = [strip for strip in addon("tool.compat").strips(scene) if addon("tool.take").note_of(strip)]
     return sorted(strips, key=lambda strip: strip.channel)
+
+
+def refusal(**arguments) -> str:
+    """The one error that Reenact gives."""
+    try:
+        bpy.ops.understudy.render(**arguments)
+    except RuntimeError as error:
+        text = str(error).removeprefix("Error: ").strip()
+        assert "\n" not in text, "one error, one line"
+        return text
+    raise AssertionError("Reenact refused nothing")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.blender.addon import ENGINE_PYTHON, MODULE, addon, bpy
+from tests.blender.addon import ENGINE_PYTHON, MODULE, add_movie, addon, bpy
 from tests.blender.rendering import SIZE
 
 
@@ -49,3 +49,20 @@ def scene(media: Path) -> Iterator[Any]:
     addon("tool.scene").add_portrait(scene, media / "portrait.png")
     yield scene
     addon("ui.render").close()
+
+
+@pytest.fixture
+def shot(scene: Any, media: Path, project: Path) -> Any:
+    """The scene with a driving strip on 1001-1060, saved as ``Einstellung 4.blend``, its takes beside it."""
+    add_movie(scene, media / "index_24.mp4")
+    bpy.ops.wm.save_as_mainfile(filepath=str(project / "Einstellung 4.blend"))
+    return scene
+
+
+@pytest.fixture(scope="session")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portrait with a real face, in the public domain."""
+    path = tmp_path_factory.mktemp("portraits") / "porträt.png"
+    script = Path(__file__).with_name("measure_mouth.py")
+    subprocess.run([ENGINE_PYTHON, "-X", "utf8", script, "portrait", path], check=True)
+    return path

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import socket
+import subprocess
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -66,6 +70,33 @@ def test_neither_a_cancelled_nor_a_failed_installation_counts(tmp_path, lock):
     assert caught.value.code == "environment_failed"
     with pytest.raises(Fault, match="not installed"):
         environment.find_engine_python("", {}, folder, [lock])
+
+
+def test_an_environment_that_another_process_is_making_is_left_alone(tmp_path, lock):
+    folder, lock_file = tmp_path / "engine", tmp_path / "engine.lock"
+    other = subprocess.Popen([BASE, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = {"host": socket.gethostname(), "pid": other.pid, "since": time.time() - 180.0}
+    lock_file.write_text(json.dumps(owner))
+    with pytest.raises(Fault) as caught:
+        environment.create_managed(BASE, folder, [lock], lambda line: None)
+    assert caught.value.code == "environment_locked" and not folder.exists()
+    assert f"process {other.pid} on {socket.gethostname()}, for 3 minutes" in caught.value.text
+    other.communicate(b"\n")
+    with addon("core.lock").locked(lock_file, "code", "at work"):
+        pass
+    assert not lock_file.exists(), "one that a dead process left is taken over, and given back"
+
+
+def test_only_an_old_lock_of_another_host_is_taken_over(tmp_path):
+    path, locks = tmp_path / "engine.lock", addon("core.lock")
+    for age, free in ((60.0, False), (locks.MAX_AGE + 60.0, True)):
+        path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "since": time.time() - age}))
+        if free:
+            with locks.locked(path, "code", "at work"):
+                assert json.loads(path.read_text())["pid"] == os.getpid()
+        else:
+            with pytest.raises(Fault, match="elsewhere"), locks.locked(path, "code", "at work"):
+                pass
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, lock):

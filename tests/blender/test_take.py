@@ -13,22 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.blender.addon import add_images, add_movie, addon, bpy, takes
+from tests.blender.addon import add_images, add_movie, addon, bpy, refusal, takes
 from tests.blender.rendering import read_pixels, shown_indices
 
 compat = addon("tool.compat")
 scene_data = addon("tool.scene")
 reenact = addon("tool.reenact")
+take_strips = addon("tool.take")
 State = addon("core.render_run").State
 is_whole_png = addon("core.png").is_whole_png
-
-
-@pytest.fixture
-def shot(scene, media, project):
-    """The scene with a driving strip on 1001-1060, saved as ``Einstellung 4.blend``, its takes beside it."""
-    add_movie(scene, media / "index_24.mp4")
-    bpy.ops.wm.save_as_mainfile(filepath=str(project / "Einstellung 4.blend"))
-    return scene
 
 
 def folder_of(strip) -> Path:
@@ -75,7 +68,7 @@ def test_the_strip_lies_above_the_driver_and_says_what_it_is(shot):
     assert compat.handles(take) == (1001, 1061)
     assert (take.type, take.channel, take.colorspace_settings.name) == ("IMAGE", 2, "sRGB")
     assert take.directory.startswith("//"), "the output is relative to the .blend, and so is the strip"
-    note = scene_data.take_of(take)
+    note = take_strips.note_of(take)
     assert note["take"] == "Einstellung_4_understudy_v001" and note["driving"] == "Führung" and note["complete"]
     assert Path(note["sidecar"]).is_file()
 
@@ -101,12 +94,12 @@ def test_a_take_is_aligned_frame_for_frame(scene, media, project, tmp_path, kind
 def test_a_second_press_makes_a_second_take_and_overwrites_nothing(shot):
     bpy.ops.understudy.render()
     first = folder_of(takes(shot)[0])
-    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.iterdir()}
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.rglob("*.*")}
     assert bpy.ops.understudy.render() == {"FINISHED"}
     lower, upper = takes(shot)
     assert (lower.channel, upper.channel) == (2, 3)
     assert folder_of(upper).name == "Einstellung_4_understudy_v002"
-    assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.iterdir()}
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.rglob("*.*")}
 
 
 def test_a_take_avoids_what_lies_above_the_driver(shot, media):
@@ -131,12 +124,16 @@ def test_the_scene_range_takes_what_the_strip_shows_of_it(shot):
     assert frames_in(folder_of(takes(shot)[0])) == [1001, 1002, 1003, 1004]
 
 
-def test_a_driver_moved_meanwhile_takes_the_take_along(shot, media, tmp_path):
+def test_a_driver_moved_and_renamed_meanwhile_takes_the_take_along(shot, media, tmp_path):
     reenactment = reenact.Reenactment(shot, "1001-1010")
     reenactment.run.wait()
-    compat.set_content_start(compat.strips(shot)[0], 1101)
+    driver = compat.strips(shot)[0]
+    driver.name, driver.channel = "Umbenannt", 5
+    compat.set_content_start(driver, 1101)
     take = reenactment.land()
-    assert compat.handles(take) == (1101, 1111)
+    assert compat.handles(take) == (1101, 1111) and take.channel == 6
+    assert take_strips.note_of(take)["driving"] == "Umbenannt"
+    assert reenact.MARK not in driver, "nothing is left on the driver"
     expect_alignment(shot, take, media, tmp_path, range(1101, 1111))
 
 
@@ -148,7 +145,7 @@ def test_settings_and_the_strip_survive_saving(shot, media):
     settings.identity = "driver"
     settings.use_neutral_frame, settings.neutral_frame = True, 1017
     bpy.ops.understudy.render(frames="1001-1003")
-    note = scene_data.take_of(takes(shot)[0])
+    note = take_strips.note_of(takes(shot)[0])
     job = json.loads(Path(bpy.path.abspath(note["sidecar"])).read_text("utf-8"))["job"]
     assert (job["motion"], job["identity"]) == ("relative", "driver")
     bpy.ops.wm.save_mainfile()
@@ -159,7 +156,7 @@ def test_settings_and_the_strip_survive_saving(shot, media):
     assert (settings.motion, settings.range, settings.shot) == ("relative", "SCENE", "sq010")
     assert settings.identity == "driver"
     assert (settings.use_neutral_frame, settings.neutral_frame) == (True, 1017)
-    assert scene_data.take_of(takes(scene)[0]) == note
+    assert take_strips.note_of(takes(scene)[0]) == note
     assert bpy.ops.understudy.render(frames="1001") == {"FINISHED"}
 
 
@@ -170,6 +167,13 @@ def test_the_neutral_frame_is_given_as_a_source_frame(shot):
     record = json.loads((folder / f"{folder.name}.json").read_text("utf-8"))
     assert record["job"]["neutral_frame"] == 16
     assert record["job"]["fps"] == [24, 1]
+
+
+def job_of(shot, frames: str = ""):
+    """The job that Reenact would send; nothing is made."""
+    run = reenact.Reenactment(shot, frames).run
+    run.close()
+    return run.job
 
 
 def slow(shot, media: Path) -> None:
@@ -203,7 +207,7 @@ def test_cancel_stops_within_a_second_and_keeps_finished_frames(shot, media):
     frames = reenactment.run.frames
     assert 4 <= len(frames) < 60 and frames == frames_in(folder_of(take))
     assert compat.handles(take) == (1001, frames[-1] + 1)
-    assert not scene_data.take_of(take)["complete"]
+    assert not take_strips.note_of(take)["complete"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -268,22 +272,6 @@ def test_a_frame_lost_after_it_was_announced_is_an_error(shot):
     assert len(run.frames) == 59
 
 
-def refusal(**arguments) -> str:
-    """The one error that Reenact gives."""
-    with pytest.raises(RuntimeError) as caught:
-        bpy.ops.understudy.render(**arguments)
-    text = str(caught.value).removeprefix("Error: ").strip()
-    assert "\n" not in text, "one error, one line"
-    return text
-
-
-def test_an_unsaved_file_with_a_relative_output_is_refused(scene, media, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    add_movie(scene, media / "index_24.mp4")
-    assert "has not been saved yet. Save the file first" in refusal()
-    assert not list(tmp_path.iterdir()), "nothing was written into the working folder"
-
-
 def test_an_unsaved_file_with_an_absolute_output_works(scene, media, project):
     add_movie(scene, media / "index_24.mp4")
     scene.understudy.output = str(project)
@@ -291,62 +279,14 @@ def test_an_unsaved_file_with_an_absolute_output_works(scene, media, project):
     assert folder_of(takes(scene)[0]) == project / "shot_understudy_v001"
 
 
-def test_missing_footage_is_named(shot, media, project):
-    copy = project / "weg damit.mp4"
-    shutil.copy(media / "index_24.mp4", copy)
-    compat.strips(shot)[0].filepath = str(copy)
-    copy.unlink()
-    assert str(copy) in refusal()
-
-
-def test_a_missing_image_of_a_sequence_is_named(scene, media, project):
-    folder = project / "Bilder"
-    shutil.copytree(media / "images", folder)
-    add_images(scene, folder, 10)
-    scene.understudy.output = str(project)
-    (folder / "index.0004.png").unlink()
-    assert str(folder / "index.0004.png") in refusal()
-    assert bpy.ops.understudy.render(frames="1001-1004") == {"FINISHED"}
-
-
-def test_a_missing_portrait_is_named(shot, project):
-    shot.understudy.portraits[0].path = str(project / "niemand.png")
-    assert "niemand.png" in refusal()
-
-
-@pytest.mark.parametrize("setting", ["detector", "system"])
-def test_what_is_not_offered_here_is_refused(shot, setting):
-    shot.understudy.bl_system_properties_get(do_create=True)[setting] = 99
-    assert "not offered here" in refusal()
-
-
-def test_no_portrait_and_no_driver_are_refused(scene):
-    assert "neither a movie nor an image strip" in refusal()
-    scene.sequence_editor_create()
-    scene.understudy.driving = "fort"
-    assert "no strip 'fort'" in refusal()
-
-
-def test_no_portrait_is_refused(shot):
-    shot.understudy.portraits.clear()
-    assert "No portrait" in refusal()
-
-
-def test_two_candidates_are_not_guessed_between(shot, media):
-    add_movie(shot, media / "index_30.mp4", start=2001)
-    shot.sequence_editor.active_strip = None
-    assert "more than one strip" in refusal()
-
-
-def test_frames_outside_the_strip_are_refused(shot):
-    assert "not shown on frame 1061, only on 1001-1060" in refusal(frames="1055-1061")
-    assert "is not a frame" in refusal(frames="1055-")
-
-
-def test_an_output_that_cannot_be_written_is_named(shot, project):
-    (project / "eine Datei").write_text("im Weg")
-    shot.understudy.output = str(project / "eine Datei" / "darunter")
-    assert str(project / "eine Datei") in refusal()
+@pytest.mark.parametrize(("range_", "frames"), [("STRIP", "1020-1022"), ("SCENE", "")])
+def test_the_whole_strip_is_analysed_whatever_is_asked_for(shot, range_, frames):
+    compat.set_handles(compat.strips(shot)[0], 1011, 1051)
+    shot.understudy.range, shot.frame_start, shot.frame_end = range_, 1030, 1031
+    assert job_of(shot, frames).analysed == (10, 50)
+    shot.understudy.use_neutral_frame, shot.understudy.neutral_frame = True, 1003
+    job = job_of(shot, frames)
+    assert (job.analysed, job.neutral_frame) == ((2, 50), 2), "and the frame that is neutral, wherever it is"
 
 
 def test_another_scene_can_be_named(shot, media):
@@ -360,18 +300,12 @@ def test_another_scene_can_be_named(shot, media):
     assert "no scene 'Dritte'" in refusal(scene="Dritte")
 
 
-def test_a_missing_engine_python_is_an_error_with_a_remedy(shot, monkeypatch, tmp_path):
-    monkeypatch.setenv("UNDERSTUDY_ENGINE_PYTHON", str(tmp_path / "python"))
-    text = refusal()
-    assert str(tmp_path / "python") in text and "Install Engine" in text
-    monkeypatch.delenv("UNDERSTUDY_ENGINE_PYTHON")
-    assert "not installed yet. Press Install Engine" in refusal()
-
-
 def test_a_long_take_becomes_a_strip_quickly(shot, project):
-    take = addon("core.render_run").TakeFolder(project / "x_understudy_v001", "x_understudy_v001", (128, 128))
+    take = addon("core.takes").TakeFolder(project / "x_understudy_v001")
+    take.folder.mkdir()
+    for frame in range(1, 3001):
+        take.frame(frame).touch()
     started = time.monotonic()
-    frames = range(1, 5001)
-    strip = addon("tool.take").add_take(shot, take, frames, above=1, shift=0, note={}, relative=False)
+    strip = take_strips.lay_take(shot, take, above=1, shift=0, note={}, relative=False)
     assert time.monotonic() - started < 2.0
-    assert compat.handles(strip) == (1, 5001)
+    assert compat.handles(strip) == (1, 3001)

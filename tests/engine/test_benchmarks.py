@@ -1,4 +1,4 @@
-"""The stopwatch: its material, the baseline it compares with, and what it reads from real processes."""
+"""Benchmarks: their material, the baseline, and figures of real processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import networks, processes
 from benchmarks.__main__ import SAMPLE, main
-from benchmarks.material import Material, make, to_and_fro
+from benchmarks.material import Material, back_and_forth, make
 from benchmarks.piecewise_affine import PiecewiseAffine
 from engine.media.image import read_image
 from engine.media.movie import MovieSource
@@ -25,10 +25,10 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return make(SAMPLE, None, (192, 128), 9, tmp_path_factory.mktemp("material"))
 
 
-def test_frames_are_played_to_and_fro() -> None:
+def test_frames_are_played_back_and_forth() -> None:
     pictures = [np.full((2, 2, 3), i, np.uint8) for i in range(4)]
-    assert [int(p[0, 0, 0]) for p in to_and_fro(pictures, 9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
-    assert [int(p[0, 0, 0]) for p in to_and_fro(pictures[:1], 3)] == [0, 0, 0]
+    assert [int(p[0, 0, 0]) for p in back_and_forth(pictures, 9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    assert [int(p[0, 0, 0]) for p in back_and_forth(pictures[:1], 3)] == [0, 0, 0]
 
 
 def test_material_has_the_size_and_the_length_asked_for(material: Material) -> None:
@@ -85,7 +85,7 @@ def test_networks_are_timed_in_every_runtime_that_takes_them(
     ways = {(f.runtime, f.precision) for f in figures}
     assert {("ONNX Runtime", "fp32"), ("OpenVINO", "fp32")} <= ways and len(ways) == len(figures) and not refusals
     for found in figures:
-        assert 0 < found.least <= found.median and found.processor > 0
+        assert 0 < found.minimum <= found.median and found.processor > 0
         assert found.mib == (folder / "warp.onnx").stat().st_size / 2**20
     assert ("ONNX Runtime", "fp16") in {  # a file of its own beside it
         (f.runtime, f.precision) for f in networks.measure(folder / "overflows.onnx", "cpu", 1, 5)[0]

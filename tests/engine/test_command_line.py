@@ -61,7 +61,7 @@ def test_frames_keep_their_distance(folder: Path, portrait: Path) -> None:
         *("render", "--system", "null", "--portrait", portrait, portrait, "--driving", images, "--out", folder),
         *("--frames", "2-10x4,11", "--first-frame", "41", "--shot", "sh 020", "--fps", "29.97"),
         *("--option", "delay_ms=1", "--motion", "rotation=absolute,expression=relative"),
-        *("--identity", "driver"),
+        *("--identity", "driver", "--analyse", "1-11"),
     )
     assert result.returncode == 0, result.stderr
     take = folder / "sh_020_understudy_v001"
@@ -69,7 +69,7 @@ def test_frames_keep_their_distance(folder: Path, portrait: Path) -> None:
     record = json.loads((take / f"{take.name}.json").read_text(encoding="utf-8"))
     assert record["job"]["fps"] == [30000, 1001]
     assert record["job"]["motion"] == {"rotation": "absolute", "expression": "relative"}
-    assert record["job"]["identity"] == "driver"
+    assert record["job"]["identity"] == "driver" and record["job"]["analysed"] == [1, 12]
     assert [Path(entry["path"]).name for entry in record["inputs"] if entry["role"] == "driving"] == [
         f"plate {i + 1}.png" for i in (2, 6, 10, 11)
     ]
@@ -80,6 +80,8 @@ def test_frames_keep_their_distance(folder: Path, portrait: Path) -> None:
     [
         (["--frames", "0-12"], "frame_out_of_range"),
         (["--frames", "5-1"], "frames"),
+        (["--analyse", "0-12"], "frame_out_of_range"),
+        (["--analyse", "0-5", "--frames", "4-6"], "arguments"),
         (["--motion", "wild"], "arguments"),
         (["--option", "fail_at"], "arguments"),
         (["--option", "fail_at=4"], "null_fault"),

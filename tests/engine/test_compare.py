@@ -1,4 +1,4 @@
-"""``evaluate compare`` from end to end: the static copy and mesh_warp on the repository's own clip."""
+"""``evaluate compare`` end to end: the static copy and mesh_warp on the repository's own clip."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import pytest
 from skimage.data import astronaut
 
 from engine.errors import EngineError
-from engine.evaluation import compare, landmarkers
+from engine.evaluation import compare
 from engine.evaluation.cli import main
-from engine.evaluation.entrants import parse, parse_all
-from engine.evaluation.judge import Judge
-from engine.evaluation.pictures import Picture, encoded_again
-from engine.evaluation.scores import angles
+from engine.evaluation.comparison import Comparison
+from engine.evaluation.extractors.landmarks import Fitting, Landmarker, angles, create_landmarker, landmarker_remark
+from engine.evaluation.picture import Picture, jpeg
+from engine.evaluation.system_spec import parse, parse_all
+from engine.evaluation.tables.by_shot import losses
 from engine.media.image import encode_png, read_image
 from engine.tracking.detector import Observation
 from engine.tracking.mediapipe_detector import MediaPipeDetector
@@ -48,30 +49,30 @@ def compared(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     portraits = tmp_path_factory.mktemp("portraits")
     (portraits / "collins.png").write_bytes(encode_png(portrait_rgb()))
     (portraits / "nobody.png").write_bytes(encode_png(np.full((64, 64, 3), 90, np.uint8)))
-    arguments = ["compare", "null", "mesh_warp", "null", "late=null:delay_ms=1", "--set", str(clips)]
+    arguments = ["compare", "null", "mesh_warp", "null", "late=null:delay_ms=1", "--clips", str(clips)]
     arguments += ["--portraits", str(portraits), "--landmarker", "mediapipe", "--out", str(out)]
     assert main(arguments) == 0
     return out, json.loads((out / "compare.json").read_text())
 
 
 def figures(record: dict) -> dict[str, dict[str, float | None]]:
-    """Contestant → metric → value."""
+    """Column → metric → value."""
     return {
-        contestant["label"]: {name: figure["value"] for name, figure in contestant["figures"].items()}
-        for contestant in record["contestants"]
+        column["name"]: {name: figure["value"] for name, figure in column["figures"].items()}
+        for column in record["columns"]
     }
 
 
 def test_a_system_may_stand_there_again_with_options(compared: tuple[Path, list[dict]]) -> None:
-    late = compared[1][0]["contestants"][3]
-    assert (late["label"], late["system"], late["options"]) == ("late", "null", {"delay_ms": 1})
+    late = compared[1][0]["columns"][3]
+    assert (late["name"], late["system"], late["options"]) == ("late", "null", {"delay_ms": 1})
     assert parse("null:delay_ms=0.5").label == "null:delay_ms=0.5"
     apart = parse_all(["null", "null:delay_ms=5,fail_at=3", "null", "a=null"])
     assert [entrant.options for entrant in apart] == [{}, {"delay_ms": 5, "fail_at": 3}, {}]
     for text, word in (("null:delay_ms", "delay_ms"), ("=null", "label"), ("null:speed=/a,b/c.onnx", "speed")):
         with pytest.raises(EngineError, match=word):
             parse(text)
-    with pytest.raises(EngineError, match="two that differ"):
+    with pytest.raises(EngineError, match="are labelled"):
         parse_all(["a=null", "a=null:delay_ms=1"])
 
 
@@ -95,7 +96,7 @@ def test_every_portrait_is_driven_by_the_clips_and_one_without_a_face_by_none(
     compared: tuple[Path, list[dict]],
 ) -> None:
     cross = compared[1][1]
-    assert cross["shots"] == ["collins_by_acting", "collins_by_sitting"]
+    assert list(cross["shots"]) == ["collins_by_acting", "collins_by_sitting"]
     assert any("nobody" in remark and "no face" in remark for remark in cross["remarks"])
 
 
@@ -103,18 +104,17 @@ def test_takes_are_listed_one_by_one_with_wins_and_exceptions(compared: tuple[Pa
     own = compared[1][0]
     text = (compared[0] / "compare.md").read_text(encoding="utf-8")
     assert "Shot by shot: copy of the source / null / mesh_warp / late / truth encoded again." in text
-    assert list(own["shot_by_shot"]["frames"].values()) == [3, 1]
+    assert [shot["frames"] for shot in own["shots"].values()] == [3, 1]
     assert "mesh_warp better than null in" in text
-    for label, figure in own["shot_by_shot"]["medians"]["akd-mp"].items():
-        assert figure == pytest.approx(figures(own)[label]["akd-mp"])  # of two, the median is the mean
-    for exception in own["shot_by_shot"]["exceptions"]:
-        assert exception["system"] == "mesh_warp" and exception["worse_by"] > 0.05  # late is no worse than null
+    for loss in losses(Comparison.from_json(own)):
+        assert loss.system == "mesh_warp" and loss.worse_by > 0.05  # late is no worse than null
 
 
 def test_floor_systems_and_ceiling_stand_side_by_side(compared: tuple[Path, list[dict]]) -> None:
     own, cross = compared[1]
-    assert [(r["mode"], len(r["shots"])) for r in (own, cross)] == [("self", 2), ("cross", 2)]
-    assert (own["people"], cross["people"]) == (["acting", "sitting"], ["collins", "collins"])
+    assert [(r["direction"], len(r["shots"])) for r in (own, cross)] == [("self", 2), ("cross", 2)]
+    people = [[shot["person"] for shot in record["shots"].values()] for record in (own, cross)]
+    assert people == [["acting", "sitting"], ["collins", "collins"]]
     assert ": 2 shots of one person" in (compared[0] / "compare.md").read_text(encoding="utf-8")
     assert list(figures(own)) == ["copy of the source", "null", "mesh_warp", "late", "truth encoded again"]
     assert list(figures(cross)) == ["copy of the source", "null", "mesh_warp", "late"]  # there is no truth to encode
@@ -138,12 +138,12 @@ def test_the_figures_are_those_of_the_frames(compared: tuple[Path, list[dict]]) 
     own = compared[1][0]
     frames = [sample_frames()[i].astype(float) for i in FRAMES]
     acting = np.mean([np.abs(frame - frames[0]).mean() / 255 for frame in frames[1:]])
-    floor = own["contestants"][0]["figures"]["L1D"]
+    floor = own["columns"][0]["figures"]["L1D"]
     assert floor["n"] == 4
     assert floor["value"] == pytest.approx(acting / 2)
-    again = [np.abs(encoded_again(f.astype(np.uint8)) - f).mean() / 255 for f in frames[1:]]
-    by_shot = own["contestants"][-1]["figures"]["L1D"]["shots"]
-    assert by_shot[own["shots"][0]] == pytest.approx(np.mean(again))
+    again = [np.abs(jpeg(f.astype(np.uint8)) - f).mean() / 255 for f in frames[1:]]
+    by_shot = own["columns"][-1]["figures"]["L1D"]["shots"]
+    assert by_shot["acting"] == pytest.approx(np.mean(again))
 
 
 def test_the_table_says_who_scored_what_is_missing_and_what_stands_in(compared: tuple[Path, list[dict]]) -> None:
@@ -169,23 +169,23 @@ def test_the_picture_has_a_column_for_each(compared: tuple[Path, list[dict]]) ->
 
 
 def test_a_landmarker_is_named_for_what_it_did() -> None:
-    assert "were driven by face-alignment" in landmarkers.remark("mediapipe", "face-alignment")
-    assert "flatter" in landmarkers.remark("mediapipe", "mediapipe")
+    assert "were driven by face-alignment" in landmarker_remark("mediapipe", "face-alignment")
+    assert "flatter" in landmarker_remark("mediapipe", "mediapipe")
     for driver in ("mediapipe", "face-alignment", "understudy"):
-        with closing(landmarkers.choose("auto", driver)) as scorer:
+        with closing(create_landmarker("auto", driver)) as scorer:
             assert scorer.name != driver
 
 
 def test_faults_are_one_sentence(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, word in (
-        (["nothing", "--set", str(clips)], "nothing"),
-        (["null", "--set", str(tmp_path / "nowhere")], "nowhere"),
-        (["null", "--set", str(tmp_path)], "0 clips"),
-        (["null", "--set", str(clips), "--landmarker", "eyes"], "eyes"),
-        (["null", "--pairs", "0"], "--pairs"),
-        (["null", "--set", str(clips), "--against", "mesh_warp"], "mesh_warp"),
-        (["null", "--set", str(clips), "--portraits", str(tmp_path)], "no portraits"),
-        (["mesh_warp", "--set", str(clips), "--true-motion", "mesh_warp"], "true motion"),
+        (["nothing", "--clips", str(clips)], "nothing"),
+        (["null", "--clips", str(tmp_path / "nowhere")], "nowhere"),
+        (["null", "--clips", str(tmp_path)], "0 clips"),
+        (["null", "--clips", str(clips), "--landmarker", "eyes"], "eyes"),
+        (["null", "--clips", str(clips), "--count", "0"], "--count"),
+        (["null", "--clips", str(clips), "--against", "mesh_warp"], "mesh_warp"),
+        (["null", "--clips", str(clips), "--portraits", str(tmp_path)], "no portraits"),
+        (["mesh_warp", "--clips", str(clips), "--true-motion", "mesh_warp"], "true motion"),
     ):
         assert main(["compare", *arguments]) == 1
         assert word in capsys.readouterr().err
@@ -199,23 +199,19 @@ class OnlySixtyEight(MediaPipeDetector):
         return None if seen is None else replace(seen, dense=None, iris=None)
 
 
-def test_a_landmarker_without_dense_points_fits_here_and_is_refused_where_they_are_needed() -> None:
-    eye = landmarkers.Landmarker(OnlySixtyEight())
-    picture = Picture(sample_frames()[0])
-    fit = picture.seen(landmarkers.Fitting(eye))
+def test_the_face_model_is_fitted_to_a_landmarker_without_dense_points() -> None:
+    fit = Picture(sample_frames()[0]).extract(Fitting(Landmarker(OnlySixtyEight())))
     assert fit is not None and np.abs(angles(fit.pose.rotation)).max() < 30
-    with pytest.raises(EngineError, match="dense points"):
-        Judge(OnlySixtyEight()).points(picture.rgb)
 
 
-def test_a_run_that_breaks_off_leaves_what_it_has(
+def test_an_interrupted_run_leaves_its_figures(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first shot has two frames, the second four, of which the system draws three."""
-    monkeypatch.setattr(compare, "_KEEP_EVERY", 1)
-    arguments = ["compare", "null:fail_at=3", "--set", str(clips), "--direction", "cross", "--out", str(tmp_path)]
+    monkeypatch.setattr(compare, "_SAVE_EVERY", 1)
+    arguments = ["compare", "null:fail_at=3", "--clips", str(clips), "--direction", "cross", "--out", str(tmp_path)]
     assert main([*arguments, "--landmarker", "mediapipe"]) == 1
     assert "Asked to fail" in capsys.readouterr().err
-    assert [record["shots"] for record in json.loads((tmp_path / "compare.json").read_text())] == [
+    assert [list(record["shots"]) for record in json.loads((tmp_path / "compare.json").read_text())] == [
         ["acting_by_sitting"]
     ]

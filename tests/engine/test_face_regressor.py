@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.evaluation import detector as comparison
-from engine.evaluation.landmarkers import REGRESSOR
+from engine.evaluation import detectors as comparison
+from engine.evaluation.extractors.landmarks import REGRESSOR
 from engine.tracking import registry as detectors
 from engine.tracking.detector import Observation
 from engine.tracking.network_matte import guided
@@ -147,5 +147,5 @@ def test_it_finds_the_face_of_a_photograph_it_never_saw():
 def test_the_comparison_asks_for_something_to_look_at(capsys):
     from engine.evaluation.cli import main
 
-    assert main(["detector"]) == 1
+    assert main(["detectors"]) == 1
     assert "nothing to look at" in capsys.readouterr().err.lower()

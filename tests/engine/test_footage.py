@@ -26,6 +26,7 @@ from engine.motion.footage import CachedAnalysis, Footage
 from engine.motion.lock import FileLock
 from engine.motion.motion import Motion
 from engine.tracking.mediapipe_detector import MediaPipeDetector
+from engine.tracking.registry import create, names
 from tests.engine.faces import SAMPLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,12 +164,16 @@ def test_who_waits_may_cancel(folder: Path) -> None:
 
 def test_the_name_changes_with_all_that_decides_the_result(folder: Path) -> None:
     first = write_plates(folder / "plates", 90)
-    weights = folder / "network.onnx"
-    weights.write_bytes(b"some weights")
+    network = folder / "network.onnx"
+    network.write_bytes(b"some weights")
+
+    class Retrained(MediaPipeDetector):
+        @property
+        def weights(self) -> tuple[Path, ...]:
+            return (network,)
 
     def name(source: SequenceSource, start: int = 0, stop: int = 3) -> str:
-        with closing(MediaPipeDetector()) as detector:
-            detector.weights = (weights,)
+        with closing(Retrained()) as detector:
             return CachedAnalysis(folder / "motion", source, start, stop, detector).path.name
 
     before = name(plates(first))
@@ -187,12 +192,15 @@ def test_the_name_changes_with_all_that_decides_the_result(folder: Path) -> None
     assert name(plates(first)) != before
     changed.write_bytes(data)
     assert name(plates(first)) == before
-    weights.write_bytes(b"same length.")
+    network.write_bytes(b"same length.")
     assert name(plates(first)) != before
 
 
-def test_every_detector_names_its_networks() -> None:
-    with closing(MediaPipeDetector()) as detector:
+@pytest.mark.parametrize("name", names())
+def test_every_detector_names_its_networks(name: str) -> None:
+    if name == "face-alignment":
+        pytest.importorskip("face_alignment")
+    with closing(create(name)) as detector:
         assert detector.weights and all(path.is_file() for path in detector.weights)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.evaluation import signals
 from engine.face.camera import Camera, Pose
 from engine.face.fitting import INNER_LIPS, Fitter
 from engine.face.model import load
@@ -21,6 +20,7 @@ from engine.pipeline import render
 from engine.protocol import Driving, Job
 from engine.systems import create
 from engine.systems.base import Portrait
+from tests.engine import dense_signals as signals
 from tests.engine.faces import (
     SAMPLE,
     fitted,

@@ -18,7 +18,8 @@ import pytest
 from engine.errors import EngineError
 from engine.motion.format import MAX_BYTES, MAX_FRAMES, MOTION, pack
 from engine.motion.motion import SUFFIX, Motion, Tracked
-from tests.engine.faces import tracked_of
+from engine.takes.fingerprint import content_hash
+from tests.engine.faces import retracked, tracked_of
 from tests.engine.test_walls import ROOT, imports
 
 Header = dict[str, Any]
@@ -97,6 +98,14 @@ def test_the_same_motion_is_the_same_file(motion: Motion, file: Path) -> None:
     assert file.read_bytes() == first
     Motion.load(file).save(file)
     assert file.read_bytes() == first
+
+
+def test_a_take_s_fingerprint_sees_every_number_of_it(motion: Motion, file: Path) -> None:
+    before = content_hash(motion)
+    assert content_hash(Motion.load(file)) == before
+    offsets = tracked_of(motion).offsets.copy()
+    offsets[3, 30, 1] += 0.1
+    assert content_hash(retracked(motion, offsets=offsets)) != before
 
 
 def test_numpy_and_people_can_read_it(file: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from engine import catalog
+from engine import catalog, systems
 from engine.catalog import SystemInfo
 from engine.errors import EngineError
 from engine.face.model import DEFAULT_PATH
@@ -27,7 +28,7 @@ from engine.protocol import Driving, Job
 from engine.systems.base import Portrait, Subject, System
 from engine.tracking.registry import create
 from tests.engine.conftest import Engine
-from tests.engine.faces import portrait_rgb, sample_frames
+from tests.engine.faces import portrait_face, portrait_rgb, sample_frames
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "driving_sample.mp4"
 FRAMES = ((1001, 8), (1002, 14), (1004, 14), (1005, 12))
@@ -285,12 +286,23 @@ def test_a_system_is_one_class_and_one_entry(desk: Path, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(read_image(folder / f"{folder.name}.1001.png"), Seeing.told[0]["frame"])
 
 
+@pytest.mark.parametrize(("limit", "drawn"), [(1, 1), (2, 2), (None, 3)])
+def test_a_system_draws_from_as_many_portraits_as_it_takes(
+    limit: int | None, drawn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(catalog.SYSTEMS_BY_NAME, "seer", replace(SEER, portraits=limit, needs=("source_image",)))
+    portraits = [Portrait(Path(f"{k}.png"), portrait_rgb(), portrait_face()) for k in range(3)]
+    subject = systems.create("seer", {}).prepare(portraits)
+    assert len(subject.portraits) == drawn
+    assert all(portrait["source_image"].shape == (256, 256, 3) for portrait in subject.portraits)
+
+
 def test_a_system_that_looks_at_the_driver_needs_footage(
     desk: Path, take: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(catalog.SYSTEMS_BY_NAME, "seer", SEER)
     folder = take[1]
-    driving = Driving("performance", str(folder / f"{folder.name}.performance"))
+    driving = Driving("motion", str(folder / f"{folder.name}.motion.npz"))
     with pytest.raises(EngineError) as caught:
         render(make_job(desk, system="seer", driving=driving), lambda message: None, lambda: False)
     assert caught.value.code == "no_footage"

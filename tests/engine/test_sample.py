@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.evaluation.signals import expression, pose
 from engine.media.source import open_source
 from engine.protocol import Driving
 from engine.tracking.registry import create
+from tests.engine.dense_signals import expression, pose
 
 CLIP = Path(__file__).resolve().parents[1] / "data" / "driving_sample.mp4"
 

@@ -287,12 +287,27 @@ def test_an_interrupt_ends_what_does_not_listen_and_the_sidecar_says_so(folder: 
     take = folder / "out" / NAME
     process = start(*null(portrait, folder / "out", "--option", "delay_ms=30000"))
     until(take.is_dir)
-    time.sleep(0.2)  # in the middle of a long frame
+    time.sleep(0.5)  # in the middle of a long frame
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
     process.communicate(timeout=30)
     assert process.returncode == 130 and time.monotonic() - asked < A_SECOND
     assert sidecar(take)["state"] == "cancelled"
+
+
+@posix
+def test_a_job_that_is_killed_because_its_cancel_takes_too_long_is_cancelled_in_the_sidecar(
+    start_engine: Callable[..., Engine], job: Callable[..., dict[str, Any]]
+) -> None:
+    engine = start_engine()
+    engine.send(job(3, options={"delay_ms": 30000}))
+    take = Path(engine.until("take")[-1]["folder"])
+    assert sidecar(take)["state"] == "running"
+    time.sleep(0.5)  # in the middle of a long frame
+    engine.send({"type": "cancel"})
+    until(lambda: sidecar(take)["state"] == "cancelled")
+    engine.process.kill()
+    assert [writer["state"] for writer in sidecar(take)["writers"]] == ["cancelled"]
 
 
 def test_done_does_not_wait_for_the_hash_of_long_footage(

@@ -135,15 +135,15 @@ def test_a_record_is_read_back_as_it_was_and_a_damaged_one_is_named(folder: Path
 
 def test_a_writer_whose_process_is_gone_is_interrupted(folder: Path, record: Record) -> None:
     record.save(folder)
-    assert record.seen_state(folder) == "running"
+    assert record.current_state(folder) == "running"
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert replace(record, pid=gone.pid).seen_state(folder) == "interrupted"
+    assert replace(record, pid=gone.pid).current_state(folder) == "interrupted"
     elsewhere = replace(record, host="another", pid=gone.pid)
-    assert elsewhere.seen_state(folder) == "running"
+    assert elsewhere.current_state(folder) == "running"
     old = time.time() - 3600
     os.utime(record.file(folder), (old, old))
-    assert elsewhere.seen_state(folder) == record.seen_state(folder) == "interrupted"
+    assert elsewhere.current_state(folder) == record.current_state(folder) == "interrupted"
 
 
 def test_the_output_folder_is_made_and_proven(folder: Path) -> None:

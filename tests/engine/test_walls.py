@@ -142,6 +142,12 @@ def test_a_system_never_imports_another():
     assert not offences("engine/systems", forbidden)
 
 
+def test_what_systems_share_knows_none_of_them():
+    shared = ("compositing", "face", "geometry", "media", "motion", "raster", "runtime", "tracking")
+    for room in shared:
+        assert not offences(f"engine/{room}", lambda _, name: within(name, "engine.systems"))
+
+
 def test_nothing_below_reaches_up_to_the_pipeline():
     above = ("engine/service.py", "engine/__main__.py", "engine/cli/", "engine/evaluation/", "engine/training/")
     assert not offences(

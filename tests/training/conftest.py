@@ -1,4 +1,4 @@
-"""Data to train on, and a recipe small enough for a test."""
+"""Small data and a small recipe."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(heads: Path) -> Callable[..., Recipe]:
-    """The toy on those heads: a few steps of four pictures; further keys as given."""
+    """The toy on those heads: a few steps of batches of four; further keys as given."""
 
     def make(steps: int = 8, batch: int = 4, **keys: Any) -> Recipe:
         table = {

@@ -12,10 +12,12 @@ import pytest
 from engine.errors import EngineError
 from engine.face import model as face_model
 from engine.training import cli
+from engine.training.batch import collate
 from engine.training.sample import LABELS, Frame
 from engine.training.shards import ShardSamples
 from engine.training.studio.dataset import Options, StudioSamples
-from engine.training.studio.library.library import Split, load
+from engine.training.studio.library.items import Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.expressions import index
 from engine.training.studio.renderer import labels
 from engine.training.studio.renderer.render import render
@@ -90,6 +92,21 @@ def test_what_is_held_out_is_never_trained_on() -> None:
     for kind in ("skins", "environments"):  # and with assets hair, and a whole source of heads
         ids = [{item.id for item in getattr(choices, kind)} for choices in (one, other)]
         assert ids[0] and ids[1] and not ids[0] & ids[1], kind
+
+
+def test_several_source_frames_show_the_person_in_other_moments(studio: StudioSamples) -> None:
+    """The first, and the driving frame, are those of one source frame alone."""
+    one, three = studio.pair(3, 64), StudioSamples(seed=11, options=Options(sources=3)).pair(3, 64)
+    assert_same(one.source, three.source)
+    assert_same(one.driving, three.driving)
+    assert one.sources == (one.source,) and len(three.sources) == 3
+    for frame in three.others:
+        assert frame.person == one.source.person
+        np.testing.assert_array_equal(known(frame.identity), known(one.source.identity))
+        assert not np.allclose(known(frame.expression), known(one.source.expression))
+    batch = collate([three, three], ["sources_image", "source_image", "sources_landmarks68"])
+    assert batch["sources_image"].shape == (2, 3, 3, 64, 64) and batch["sources_landmarks68"].shape == (2, 3, 68, 2)
+    np.testing.assert_array_equal(batch["sources_image"][:, 0], batch["source_image"])
 
 
 def test_the_same_motion_on_another_person() -> None:

@@ -27,7 +27,7 @@ def test_it_learns_people_beyond_the_floor(batch):
     torch.manual_seed(1)
     task = create("matting", {})
     optimiser = torch.optim.Adam(task.networks["matte"].parameters(), 2e-3)
-    for step in range(50):
+    for step in range(32):
         torch.manual_seed(step % 4)
         losses = task.losses(batch, Stage(size=64, steps=1, batch=3, learning_rate=1e-3))["generator"]
         optimiser.zero_grad()

@@ -1,4 +1,4 @@
-"""The judge's networks from files: LPIPS against its formula through plain torch layers, ONNX embeddings."""
+"""Networks of metrics from files: LPIPS against its formula through plain torch layers, ONNX embeddings."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from skimage import data
 from torch import nn
 
 from engine.errors import EngineError
-from engine.evaluation.cabinet import Cabinet, WeightPaths
-from engine.evaluation.features import layer_distance
-from engine.evaluation.landmarkers import Fit, Fitting, HeadCut, Landmarker, choose
-from engine.evaluation.networks import ArcFace, Inception, Lpips, MetricNet, OnnxFile, similarity
-from engine.evaluation.pictures import Eye, Moment, Picture
+from engine.evaluation.extractors.landmarks import Fit, Fitting, HeadCrop, Landmarker, create_landmarker, similarity
+from engine.evaluation.extractors.networks import ARCFACE_POINTS, ArcFace, Inception, Lpips, MetricNet, OnnxFile
+from engine.evaluation.metrics.perceptual import layer_distance
+from engine.evaluation.metrics.suite import MetricSuite, WeightPaths
+from engine.evaluation.picture import Extractor, Picture, ShotFrame
 from engine.face.camera import Pose
 from engine.tracking.detector import Observation
 from engine.training import perceptual
@@ -33,12 +33,12 @@ ALEXNET = (  # torchvision's `features`, with fewer channels
 SLICES, CHANNELS = (2, 5, 8, 10, 12), (8, 12, 10, 9, 7)  # after which LPIPS looks
 
 
-class Left(Eye):
+class Left(Extractor):
     def __call__(self, picture: Picture) -> np.ndarray:
         return picture.rgb[:, :80]
 
 
-class Whole(Eye):
+class Whole(Extractor):
     def __call__(self, picture: Picture) -> np.ndarray:
         return picture.small
 
@@ -79,8 +79,8 @@ def test_lpips_from_a_file_is_lpips(alexnet: tuple[Path, nn.Sequential, list[tor
             start = stop
             unit = x / (x.norm(dim=1, keepdim=True) + 1e-10)
             expected += float(((unit[0] - unit[1]) ** 2 * head[0]).sum(dim=0).mean())
-    assert layer_distance(a.seen(lpips), b.seen(lpips), lpips.heads) == pytest.approx(expected, rel=1e-4)
-    assert layer_distance(a.seen(lpips), a.seen(lpips), lpips.heads) == 0
+    assert layer_distance(a.extract(lpips), b.extract(lpips), lpips.heads) == pytest.approx(expected, rel=1e-4)
+    assert layer_distance(a.extract(lpips), a.extract(lpips), lpips.heads) == 0
     assert lpips.name == "LPIPS"
 
 
@@ -112,7 +112,7 @@ def write_pooling(path: Path, size: int) -> Path:
 def test_inception_sees_the_whole_picture_at_299(tmp_path: Path) -> None:
     eye = Inception(write_pooling(tmp_path / "mean.onnx", 299))
     colour = Picture(np.full((90, 70, 3), (10, 100, 250), np.uint8))
-    assert colour.seen(eye) == pytest.approx([10, 100, 250], abs=1e-2)
+    assert colour.extract(eye) == pytest.approx([10, 100, 250], abs=1e-2)
 
 
 def test_inception_sees_fine_detail_resized_once_as_clean_fid_does(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_inception_sees_fine_detail_resized_once_as_clean_fid_does(tmp_path: Pat
     rgb = np.random.default_rng(5).integers(0, 256, (500, 640, 3), dtype=np.uint8)
     channels = [Image.fromarray(rgb[..., k].astype(np.float32)) for k in range(3)]
     resized = [np.asarray(c.resize((299, 299), Image.Resampling.BICUBIC))[:40, :40] for c in channels]
-    assert Picture(rgb).seen(Inception(path)).reshape(3, 40, 40) == pytest.approx(np.stack(resized), abs=0.05)
+    assert Picture(rgb).extract(Inception(path)).reshape(3, 40, 40) == pytest.approx(np.stack(resized), abs=0.05)
 
 
 class Corners(Landmarker):
@@ -142,11 +142,9 @@ class Corners(Landmarker):
         self.name, self.suffix = "mediapipe", "mp"
 
     def __call__(self, picture: Picture) -> Observation | None:
-        from engine.evaluation.networks import _ARCFACE_POINTS as points
-
         marks = np.zeros((68, 2))
         places = [list(range(36, 42)), list(range(42, 48)), [30], [48], [54]]
-        for place, point in zip(places, points, strict=True):
+        for place, point in zip(places, ARCFACE_POINTS, strict=True):
             marks[place] = 2 * point
         return Observation(marks, None, None, 1.0) if picture.rgb.max() else None
 
@@ -155,8 +153,8 @@ def test_arcface_sees_the_aligned_face(tmp_path: Path) -> None:
     eye = ArcFace(write_pooling(tmp_path / "mean.onnx", 112), Corners())
     rgb = np.zeros((300, 500, 3), np.uint8)
     rgb[:226, :226] = 255  # the face; everything else is black
-    assert Picture(rgb).seen(eye) == pytest.approx([1, 1, 1], abs=0.02)
-    assert Picture(np.zeros((300, 500, 3), np.uint8)).seen(eye) is None
+    assert Picture(rgb).extract(eye) == pytest.approx([1, 1, 1], abs=0.02)
+    assert Picture(np.zeros((300, 500, 3), np.uint8)).extract(eye) is None
 
 
 def test_similarity_recovers_a_turn_a_scale_and_a_shift() -> None:
@@ -177,25 +175,25 @@ def test_what_is_no_network_is_refused_in_words(tmp_path: Path) -> None:
 def test_papers_names_come_with_their_networks(tmp_path: Path, alexnet) -> None:
     path = write_pooling(tmp_path / "mean.onnx", 299)
     bare, full = (
-        Cabinet(Corners(), Corners(), WeightPaths(), "another"),
-        Cabinet(Corners(), Corners(), WeightPaths(lpips=alexnet[0], inception=path, arcface=path), "another"),
+        MetricSuite(Corners(), Corners(), WeightPaths(), "another"),
+        MetricSuite(Corners(), Corners(), WeightPaths(lpips=alexnet[0], inception=path, arcface=path), "another"),
     )
     papers = {"LPIPS", "FID", "CSIM"}
     assert papers <= bare.missing.keys() and not papers & full.missing.keys()
-    assert not papers & {score.name for score in bare.scores(True, True, True)}
-    given = {score.name: score for score in full.scores(True, True, True)}
+    assert not papers & {metric.info.name for metric in bare.metrics(True, True, True)}
+    given = {metric.info.name: metric for metric in full.metrics(True, True, True)}
     assert papers <= given.keys()
-    assert {given[name].weights_path for name in papers} == {alexnet[0], path}
-    assert all(score.stand_in_for is None for name, score in given.items() if name in papers)
+    assert {given[name].info.weights for name in papers} == {str(alexnet[0]), str(path)}
+    assert all(metric.info.replaces is None for name, metric in given.items() if name in papers)
 
 
 def test_there_is_no_fid_of_a_few_pictures(tmp_path: Path) -> None:
-    cabinet = Cabinet(
+    suite = MetricSuite(
         Corners(), Corners(), WeightPaths(inception=write_pooling(tmp_path / "mean.onnx", 299)), "another"
     )
-    fid = next(score for score in cabinet.scores(True, True, True) if score.name == "FID")
+    fid = next(metric for metric in suite.metrics(True, True, True) if metric.info.name == "FID")
     a, b = pictures()
-    fid.update(a, Moment("a", "a", 0, a, a, b))
+    fid.update(a, ShotFrame("a", "a", 0, a, a, b))
     assert fid.value() is None and fid.note() == "no FID below 2048 pictures"
 
 
@@ -211,24 +209,26 @@ def test_our_own_network_is_asked_once_for_layers_pooled_and_embedding(tmp_path:
     images = torch.from_numpy(picture.rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         layers, pooled, embedding = network(images), network.pooled(images), network.embedding(cut)
-    assert [layer.shape for layer in picture.seen(ours.layers)] == [layer[0].shape for layer in layers]
-    assert picture.seen(ours.pooled) == pytest.approx(pooled[0].numpy(), abs=1e-4)
+    assert [layer.shape for layer in picture.extract(ours.layers)] == [layer[0].shape for layer in layers]
+    assert picture.extract(ours.pooled) == pytest.approx(pooled[0].numpy(), abs=1e-4)
     assert ours.embedding is not None
-    assert picture.seen(ours.embedding) == pytest.approx(embedding[0].numpy(), abs=1e-4)
-    assert layer_distance(picture.seen(ours.layers), other.seen(ours.layers)) > 0
+    assert picture.extract(ours.embedding) == pytest.approx(embedding[0].numpy(), abs=1e-4)
+    assert layer_distance(picture.extract(ours.layers), other.extract(ours.layers)) > 0
 
 
 def test_who_is_seen_does_not_hang_on_where_a_head_stands() -> None:
-    with closing(choose("understudy", "mediapipe")) as seer:
-        ours = MetricNet(HeadCut(Fitting(Landmarker(seer))))
+    with closing(create_landmarker("understudy", "mediapipe")) as landmarker:
+        ours = MetricNet(HeadCrop(Fitting(landmarker)))
         whole = MetricNet(Whole())
         assert ours.embedding is not None and whole.embedding is not None
         rgb = data.astronaut()
         at = Picture(np.ascontiguousarray(rgb[:300, 70:370]))
         elsewhere = Picture(np.ascontiguousarray(rgb[:360, 20:380]))
-        distances = [((at.seen(eye) - elsewhere.seen(eye)) ** 2).sum() for eye in (ours.embedding, whole.embedding)]
+        distances = [
+            ((at.extract(eye) - elsewhere.extract(eye)) ** 2).sum() for eye in (ours.embedding, whole.embedding)
+        ]
         assert distances[0] < 0.25 * distances[1]
-        assert Picture(np.zeros((96, 96, 3), np.uint8)).seen(ours.embedding) is None
+        assert Picture(np.zeros((96, 96, 3), np.uint8)).extract(ours.embedding) is None
 
 
 @pytest.mark.parametrize("depth", [-100.0, 5.0, np.nan], ids=["behind the camera", "in the lens", "nowhere"])
@@ -237,8 +237,8 @@ def test_a_head_that_cannot_stand_there_is_not_cut_out(depth: float) -> None:
         def __call__(self, picture: Picture) -> Fit:
             return Fit(np.zeros(1), np.zeros(1), Pose(np.eye(3), np.array([0.0, 0.0, -depth])))
 
-    with closing(choose("understudy", "mediapipe")) as seer:
-        assert HeadCut(Misled(Landmarker(seer)))(pictures()[0]) is None
+    with closing(create_landmarker("understudy", "mediapipe")) as landmarker:
+        assert HeadCrop(Misled(landmarker))(pictures()[0]) is None
 
 
 def test_a_missing_network_of_ours_is_named_with_its_remedy(tmp_path: Path) -> None:

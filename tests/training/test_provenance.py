@@ -51,11 +51,11 @@ def test_assets_are_asked_for_where_the_studio_had_them():
 
 
 def test_options_that_were_given_are_given_again():
-    ran = recipe.read(Path("identity_matched_gated"))
+    ran = recipe.read(Path("identity_matched_blinks"))
     changed = run.with_options(ran, ["network.gated_skip=false", "mask=0.2"])
     told = provenance.origin({"recipe": asdict(changed), "data": described({})})["recipe"]
     assert told == (
-        "python -m engine train run identity_matched_gated --data DIR "
+        "python -m engine train run identity_matched_blinks --data DIR "
         "--option mask=0.2 --option network.gated_skip=false"
     )
     spoken = {**asdict(changed), "options": {**changed.options, "look": 64, "gone": 1}}  # a default, and no option now

@@ -1,15 +1,17 @@
-"""Recipes are read whole or refused with file, key and remedy."""
+"""Recipes are valid, or an error names file, key and remedy."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from engine import weights
 from engine.errors import EngineError
-from engine.training import recipe
+from engine.training import recipe, shard_writer
 from engine.training.run import with_options
 from engine.training.tasks import create
 
@@ -57,7 +59,7 @@ def test_a_recipe_says_what_happens_at_every_step(tmp_path):
         (("steps = 10", "steps = 0"), "steps and batch should be 1 or more"),
         (
             ("rate = 4.0\nbetas = [0.0, 0.9]", "betas = [0.9]"),
-            r"betas is \[0.9\] and should be a list, each of it a number",
+            r"betas is \[0.9\] and should be a list, each item a number",
         ),
         (("steps = 10", "steps = true"), "steps is True and should be a whole number"),
         (("batch = 4", 'batch = "4"'), "batch is '4' and should be a whole number"),
@@ -85,10 +87,59 @@ def test_unknown_recipes_tasks_and_options_are_named():
         create("toy", {"wide": 3}, "x.toml, [options]")
 
 
+def test_a_recipe_extends_another(tmp_path):
+    parent = recipe.read(written(tmp_path, GOOD))
+    child = tmp_path / "child.toml"
+    stage = "[[stages]]\nsize = 32\nsteps = 1\nbatch = 1\nlearning_rate = 1e-3\n"
+    child.write_text('extends = "mine.toml"\nseed = 9\n[optimisers.discriminator]\nrate = 2.0\n' + stage)
+    read = recipe.read(child)
+    assert (read.name, read.seed, read.task, read.options) == ("child", 9, "toy", parent.options)
+    assert read.optimiser("discriminator").rate == 2 and read.optimiser("discriminator").betas == (0.0, 0.9)
+    assert [stage.size for stage in read.stages] == [32], "a list replaces the parent's"
+    child.write_text('extends = "toy"\nseed = 9\n')
+    toy = recipe.read(Path("toy"))
+    assert recipe.read(child).stages == toy.stages and recipe.read(child).seed == 9 != toy.seed
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "says"),
+    [
+        (GOOD, 'extends = "mine.toml"\nsteps = 3\n', r"child.toml: there is no key 'steps'"),
+        (GOOD.replace("width", "[width"), 'extends = "mine.toml"\n', "mine.toml: it is not TOML"),
+        ("seeds = 3\n" + GOOD, 'extends = "mine.toml"\n', "mine.toml: there is no key 'seeds'"),
+        (GOOD, 'extends = "nobody"\n', "nobody.toml, which child.toml extends, cannot be read.*one of: .*toy"),
+        (GOOD, "extends = 3\n", "child.toml: extends is 3 and should be a text"),
+        (
+            'extends = "child.toml"\n',
+            'extends = "mine.toml"\n',
+            "it extends itself .child.toml extends mine.toml extends child.toml",
+        ),
+        (GOOD, 'extends = "child.toml"\n', "it extends itself .child.toml extends child.toml"),
+    ],
+)
+def test_a_fault_in_a_chain_names_the_file_it_is_in(tmp_path, parent, child, says):
+    written(tmp_path, parent)
+    (tmp_path / "child.toml").write_text(child)
+    with pytest.raises(EngineError, match=says) as caught:
+        recipe.read(tmp_path / "child.toml")
+    assert caught.value.code == "bad_recipe" and caught.value.remedy
+
+
 def test_every_shipped_recipe_is_sound():
     for path in sorted(recipe.FOLDER.glob("*.toml")):
         read = recipe.read(path)
-        assert create(read.task, read.options, path.name).networks
+        made = create(read.task, read.options, path.name)
+        assert made.networks and set(read.optimisers) <= set(made.groups.values())
+        assert all(stage.size % 16 == 0 for stage in read.stages)
+
+
+def test_the_runs_before_the_shipped_one_can_be_repeated():
+    base = tomllib.loads((recipe.FOLDER / "identity_matched.toml").read_text())
+    runs = tomllib.loads((weights.FOLDER / "training" / "identity_matched" / "earlier.toml").read_text())
+    for name, run in runs.items():
+        read = recipe.parse(recipe.merged(base, run["recipe"]), "earlier.toml", name)
+        assert create(read.task, read.options, name).networks and read.seed != base["seed"]
+        shard_writer.arguments().parse_args(["--out", "DIR", "--warp", *run["shards"].split()])
 
 
 def test_options_can_be_given_otherwise(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 from engine.errors import EngineError
 from engine.training.studio import sheet
 from engine.training.studio.assembly import build
-from engine.training.studio.library.library import Library, Split, load
+from engine.training.studio.library.items import Library, Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.acting import Moment
 from engine.training.studio.people.sitter import Sitter, projection, sample_sitter
 from engine.training.studio.people.traits import sample_traits

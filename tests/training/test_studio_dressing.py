@@ -11,16 +11,18 @@ from scipy.spatial import cKDTree
 from engine.face import model as face_model
 from engine.face.model import FaceModel
 from engine.raster import opencv
+from engine.training.studio.assembly import placed
+from engine.training.studio.body.piece import Layer, Posture, head_share
 from engine.training.studio.hair import beard, scalp
 from engine.training.studio.hair import cards as hair
+from engine.training.studio.people import dressing
 from engine.training.studio.people.acting import moment, rotation
+from engine.training.studio.people.dressing import Outfit, Wardrobe
 from engine.training.studio.people.traits import Traits, sample_traits
 from engine.training.studio.randomness import draws
 from engine.training.studio.stage.scene import Parsing
-from engine.training.studio.wardrobe import dressing, garments, headwear
-from engine.training.studio.wardrobe.dressing import Outfit, Wardrobe
+from engine.training.studio.wardrobe import garments, headwear
 from engine.training.studio.wardrobe.glasses import sample_glasses
-from engine.training.studio.wardrobe.worn import Layer, Posture, head_share
 
 
 @pytest.fixture(scope="module")
@@ -208,10 +210,10 @@ def test_a_stage_frames_the_head_and_holds_still_through_a_take() -> None:
     for k in range(60):
         random = draws(k, "stage")
         stage, framed, other = sample_stage(environments, random), moment(random), moment(random)
-        turn, place, _, _ = stage.place(framed, framed)
+        turn, place, _, _ = placed(stage, framed, framed)
         middle = turn @ HEAD_MIDDLE + place
         assert np.allclose(middle, [*stage.shift, -stage.distance], atol=1e-9)
-        again = stage.place(other, framed)[1] - other.translation
+        again = placed(stage, other, framed)[1] - other.translation
         assert np.allclose(again, place - framed.translation)  # the camera does not follow
         widths.append(stage.distance / stage.focal)
         assert np.isfinite(stage.background).all() and stage.background.min() >= 0

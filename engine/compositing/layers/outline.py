@@ -38,7 +38,10 @@ class HeadOutline:
 
 
 def fit_outline(source: SourceGeometry, rgb: np.ndarray, matte: np.ndarray) -> HeadOutline:
-    """Correct ``source`` so that its mesh follows the outline of the head in ``rgb`` (H, W, 3) uint8, ``matte`` (H, W)."""
+    """Correct ``source`` so that its mesh follows the outline of the head in a portrait.
+
+    ``rgb`` (H, W, 3) uint8, its person ``matte`` (H, W) float32 in 0…1.
+    """
     background = background_plate(rgb, matte)
     build = FlowBuilder(source)
     matte = tightened(rgb, matte, background, build.shape, source.diagonal * build.scale)

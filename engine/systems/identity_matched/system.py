@@ -61,11 +61,12 @@ class IdentityMatched(System):
     def subject(self, portraits: list[PortraitInputs]) -> Subject:
         if not self.weights:
             return WarpedSubject(portraits)
-        return MendedPortrait(portraits, *self.weights, self.options["pncc"] == "rebuilt")
+        source, frame = self.weights
+        return MendedPortrait(portraits, source, frame, own_pncc=self.options["pncc"] == "rebuilt")
 
 
 class MendedPortrait(Subject):
-    """One portrait and what the network remembers of it."""
+    """One portrait and its features."""
 
     def __init__(self, portraits: list[PortraitInputs], source: Path, frame: Path, own_pncc: bool) -> None:
         """``source`` and ``frame`` are the two halves of the network; ``own_pncc`` False shows it the driver's code."""
@@ -77,9 +78,9 @@ class MendedPortrait(Subject):
         self._canvas = Canvas(portrait.square, portrait.side)
         self._knows_warp = "warped" in self._session.inputs
         self._lids = ShutLids(portrait.rgb, portrait.geometry, portrait.square) if self._knows_warp else None
-        self._known = self._remembered(source)
+        self._source = self._features(source)
         for name, shape in self._session.inputs.items():
-            if name not in _FRAME_INPUTS and (name not in self._known or self._known[name].shape[1:] != shape):
+            if name not in _FRAME_INPUTS and (name not in self._source or self._source[name].shape[1:] != shape):
                 raise _unfit(frame, f"it takes {name} {shape}, which {source.name} does not give")
 
     @property
@@ -96,7 +97,7 @@ class MendedPortrait(Subject):
 
     def _mended(self, inputs: FrameInputs, share: np.ndarray) -> np.ndarray:
         """The frame as the network answers, blended by ``share`` (S, S) 0…1 with mesh_warp's."""
-        told = self._known | self._told(inputs)
+        told = self._source | self._told(inputs)
         answer = self._session.run({name: told[name] for name in self._session.inputs})
         if lacking := [name for name in _OUTPUTS if name not in answer]:
             raise _unfit(self._path, f"it gives no {' and no '.join(lacking)}")
@@ -109,13 +110,13 @@ class MendedPortrait(Subject):
         return self._canvas.mend(frame, frame, share * offset, mask, generated, detailed=modelled(parts))
 
     def _told(self, inputs: FrameInputs) -> dict[str, np.ndarray]:
-        """What the network's frame half may be told, (1, C, S, S) float32 by the network's names."""
+        """Every input that a frame decoder may have, (1, C, S, S) float32, by name."""
         parts = np.stack([inputs["parts"] == part for part in (SKIN, EYE, MOUTH)])[None].astype(np.float32)
         told = {name: inputs.tensor(name) for name in ("warped", "flow", "hidden", "stretch")}
         return {**told, "pncc": inputs.tensor(self._pncc), "parts": parts}
 
-    def _remembered(self, path: Path) -> dict[str, np.ndarray]:
-        """What the network's source half says of the portrait, by name."""
+    def _features(self, path: Path) -> dict[str, np.ndarray]:
+        """The source's features, by name."""
         session, side = runtime.kept(path), self._portrait.side
         if session.inputs != dict.fromkeys(_SOURCE_INPUTS, (3, side, side)):
             raise _unfit(path, f"it does not take {' and '.join(_SOURCE_INPUTS)} of {side} pixels")

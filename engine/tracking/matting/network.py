@@ -1,5 +1,5 @@
-"""The matting network in torch: a picture in, how much of each pixel is the person out. Exported to ONNX, run from
-there by :mod:`engine.tracking.network_matte`."""
+"""The matting network in torch: the share of the person in each pixel of a picture. It is exported to ONNX and run by
+:mod:`engine.tracking.network_matte`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEPTHS = (0, 1, 2, 2, 2)  # residuals at each
 
 
 class Residual(nn.Module):
-    """x + f(x), f zero at first."""
+    """x + f(x), f zero at initialisation."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -27,8 +27,8 @@ class Residual(nn.Module):
 
 
 class MatteNetwork(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) with sums in place of concatenations, most of its work at an eighth and less of
-    the picture's size. ``forward``: (B, 3, S, S) in −1…1 → (B, 1, S, S) logits; S a multiple of 32."""
+    """A U-Net (Ronneberger et al. 2015) with sums in place of concatenations, and most blocks at strides of 8 and more.
+    ``forward``: (B, 3, S, S) in −1…1 → (B, 1, S, S) logits; S is a multiple of 32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class MatteNetwork(nn.Module):
         maps, x = [], functional.pixel_unshuffle(picture, 2)
         for enter, down in zip(self.enter, self.down):
             x = down(functional.relu(enter(x)))
-            maps.append(x)
+            maps.append(x)  # (B, width, S / 2, S / 2) … (B, width, S / 32, S / 32)
         x = x + self.whole(x.mean(dim=(2, 3)))[:, :, None, None]
         for level in range(len(self.mix) - 1, -1, -1):
             x = functional.interpolate(self.lift[level](x), scale_factor=2.0) + maps[level]

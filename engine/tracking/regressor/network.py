@@ -1,8 +1,8 @@
-"""The face regressor in torch: trained here, exported to ONNX, run from there.
+"""The face regressor in torch. It is trained here and exported to ONNX.
 
-One convolutional trunk. Coarsely the face is found as a similarity (a place, a size and a
-roll) and a shape in its own upright frame; then every point is mended by what the finest feature map shows under it.
-The same map gives the matte. Pose, expression and gaze are read off the points as well as off the picture.
+One convolutional trunk. A coarse stage finds the face as a similarity (place, size and roll) and a shape in its own
+upright frame. Then every point is refined from the finest feature map under it. The same map gives the matte. Pose,
+expression and gaze are regressed from both the points and the picture.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _WIDTHS = (24, 48, 96, 160)  # at a half, a quarter, an eighth and a sixteenth o
 _DEPTHS = (1, 2, 3, 2)
 _FINE = 32
 _CODE = 192
-_READ = 128  # width of what reads the points
+_READ = 128  # width of the layer that reads the points
 _PLACE = 2  # the stage at whose resolution the face's place is found
 _ROUNDS = 2
 
 
 class Residual(nn.Module):
-    """x + f(x), with f zero at first (SkipInit, De and Smith 2020) and group normalisation before each convolution."""
+    """x + f(x), f zero at initialisation (SkipInit, De and Smith 2020), group normalisation before each convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -37,9 +37,9 @@ class Residual(nn.Module):
 
 
 class FaceRegressor(nn.Module):
-    """``mean`` (POINTS, 3): the mean face as it lies in an ideal crop; ``expressions`` how many the face model has;
-    ``rest`` (POINTS · 3) and ``axes`` (A, POINTS · 3): the mean of faces laid upright by :func:`upright`, and in what
-    they vary, each axis' departures about 1, so that an eyelid counts as much as a turn of the head.
+    """``mean`` (POINTS, 3) is the mean face in an ideal crop, ``expressions`` the number of the face model. ``rest``
+    (POINTS · 3) and ``axes`` (A, POINTS · 3) are mean and principal axes of faces made upright by :func:`upright`; the
+    axes have unit variance, so that an eyelid counts as much as a turn of the head.
 
     ``forward``: crop (B, 3, SIZE, SIZE) in −1…1 → the outputs of :data:`engine.tracking.regressor.layout.OUTPUTS`
     in that order; points lie on the grid of the crop, where −1 and 1 are the centres of the first and last pixel.
@@ -81,8 +81,8 @@ class FaceRegressor(nn.Module):
         maps, x = [], crop
         for stage in self.stages:
             x = stage(x)
-            maps.append(x)
-        fine = self.across[-1](maps[-1])
+            maps.append(x)  # (B, width, S / 2, S / 2) … (B, width, S / 16, S / 16)
+        fine = self.across[-1](maps[-1])  # (B, 32, S / 16, S / 16), and up to S / 2
         for level in range(len(self.mix) - 1, -1, -1):
             fine = functional.interpolate(fine, scale_factor=2.0) + self.across[level](maps[level])
             fine = functional.relu(self.mix[level](functional.relu(fine)))
@@ -92,7 +92,7 @@ class FaceRegressor(nn.Module):
         turn = self.similarity(code).float() + self.mean.new_tensor([1.0, 0.0])
         points = coarse = self._coarse(code, place, turn)
         for _ in range(_ROUNDS):
-            points = points + self._mend(fine, code, points)
+            points = points + self._refine(fine, code, points)  # (B, POINTS, 3)
         pose, expression, gaze = self._read(points.detach(), turn.detach())
         matte = torch.sigmoid(functional.pixel_shuffle(self.matte(fine), 2).float())
         answers = {
@@ -109,8 +109,8 @@ class FaceRegressor(nn.Module):
         return tuple(answers[name] for name in OUTPUTS) + ((coarse,) if self.training else ())
 
     def _begin(self) -> None:
-        """Weights that keep the signal's size from layer to layer (He et al. 2015), since nothing restores it;
-        residuals and what moves the mean face begin at zero, the other answers small."""
+        """Initialise: weights keep the signal's variance (He et al. 2015); residuals and the layers that move the mean
+        face start at zero, the other outputs small."""
         answers = (self.similarity, self.pose, self.expression, self.gaze, self.reads, self.confidence)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -134,8 +134,8 @@ class FaceRegressor(nn.Module):
         return turned + functional.pad(place, (0, 1))
 
     def _read(self, points: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the points (B, P, 3) alone say of pose, expression and gaze: neither place, size nor roll in the crop
-        matter. The pose is turned back by that roll."""
+        """Pose, expression and gaze from the points (B, P, 3) alone, independent of their place, size and roll in the
+        crop; the pose is then rotated by that roll."""
         along = functional.normalize(turn, dim=1)
         cosine, sine = along.unbind(1)
         seen = (upright(points, along).flatten(1) - self.rest) @ self.axes.T
@@ -147,9 +147,9 @@ class FaceRegressor(nn.Module):
         ]
         return torch.cat(columns, dim=1), said[:, 6:-4], said[:, -4:]
 
-    def _mend(self, fine: Tensor, code: Tensor, points: Tensor) -> Tensor:
-        """How far each point (B, P, 3) should move in the picture, from the features under it; fp32, as bf16 rounds
-        places of half a pixel away."""
+    def _refine(self, fine: Tensor, code: Tensor, points: Tensor) -> Tensor:
+        """How far each point (B, P, 3) should move in the picture, from the features under it. Coordinates are fp32,
+        since bf16 has steps of half a pixel."""
         places = points[:, :, None, :2].detach()
         with torch.autocast(fine.device.type, enabled=False):
             seen = functional.grid_sample(fine.float(), places, "bilinear", "border", align_corners=True)
@@ -159,8 +159,8 @@ class FaceRegressor(nn.Module):
 
 
 def upright(points: Tensor, along: Tensor) -> Tensor:
-    """Points (B, P, 3) around their middle, of mean square size 1 in the picture's plane, turned back by the roll whose
-    cosine and sine are ``along`` (B, 2)."""
+    """Points (B, P, 3), centred, scaled to mean square size 1 in the picture's plane, and rotated back by the roll of
+    which ``along`` (B, 2) are cosine and sine."""
     cosine, sine = along[:, :, None].unbind(1)
     x, y, z = (points - points.mean(dim=1, keepdim=True)).unbind(2)
     laid = torch.stack([cosine * x + sine * y, cosine * y - sine * x, z], dim=2)

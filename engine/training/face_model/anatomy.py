@@ -1,4 +1,4 @@
-"""Eyeballs, teeth, gums and tongue, modelled procedurally at the places the first source's arches and eyes give.
+"""Procedural eyeballs, teeth, gums and tongue, placed by the first source's eyes and dental arches.
 
 Each builder returns a :class:`Piece` in the frame of the source's mean head (cm, y up, face towards +z).
 """
@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 
 from engine.training.face_model.assets import AnnotatedHead
 
-IRIS_RADIUS = 0.59  # cm; a visible iris is 11.7 mm wide in life
-CORNEA_RISE = 0.12  # cm the cornea stands out of the eyeball's sphere
+IRIS_RADIUS = 0.59  # cm; a visible iris is 11.7 mm wide
+CORNEA_RISE = 0.12  # cm by which the cornea protrudes from the sphere
 SEGMENTS = 24  # of the eyeball, so of the iris ring
 
 
@@ -29,7 +29,7 @@ class Piece:
 
     @staticmethod
     def join(pieces: list[Piece]) -> Piece:
-        """All of them in one vertex list, their texture charts side by side."""
+        """The pieces in one vertex list, with their texture charts side by side."""
         offsets = np.cumsum([0] + [len(p.vertices) for p in pieces])
         triangles = [p.triangles + offset for p, offset in zip(pieces, offsets)]
         cell = 1 / len(pieces)
@@ -91,7 +91,7 @@ class Eyeball(Piece):
 
 
 def eyeball(source_points: np.ndarray) -> Eyeball:
-    """Fit a sphere to the back of the source's eyeball (its front bulges) and lay rings around the optical axis."""
+    """Fit a sphere to the back of the source's eyeball (its front bulges) and build rings around the optical axis."""
     back = source_points[source_points[:, 2] < np.percentile(source_points[:, 2], 70)]
     system = np.c_[2 * back, np.ones(len(back))]
     x, *_ = np.linalg.lstsq(system, (back**2).sum(axis=1), rcond=None)
@@ -114,7 +114,7 @@ def eyeball(source_points: np.ndarray) -> Eyeball:
     pupil = len(polar) * SEGMENTS
     vertices[pupil] = centre + [0, 0, radius + CORNEA_RISE]
     vertices[pupil + 1] = centre - [0, 0, radius]
-    # Rings were laid clockwise for the winding; the iris is listed counter-clockwise from the image's right.
+    # Rings are clockwise for the winding; the iris is listed counter-clockwise from the image's right.
     iris = (2 * SEGMENTS + np.arange(SEGMENTS))[::-1]
     return Eyeball(vertices, triangles, ball.uv, centre, iris, pupil)
 
@@ -140,7 +140,7 @@ class Tooth:
 
 
 def dental_arch(head: AnnotatedHead, upper: bool) -> list[Tooth]:
-    """The source's teeth of one jaw from −x to +x, wisdom teeth left out, as frames and sizes."""
+    """The source's teeth of one jaw from −x to +x, without wisdom teeth, as frames and sizes."""
     faces = head.part("teeth")
     count = len(head.vertices)
     links = sp.coo_matrix((np.ones(len(faces) * 3), (faces.ravel(), np.roll(faces, 1, axis=1).ravel())), (count, count))
@@ -199,7 +199,7 @@ def _profile(rank: int) -> np.ndarray:
 
 
 def tooth(frame: Tooth, rank: int) -> Piece:
-    """A crown with a short root; incisors hold their labial face and thin towards the edge from behind."""
+    """A crown with a short root; incisors taper towards the edge from behind."""
     profile, segments = _profile(rank), 10 if rank <= 2 else 8
     around = (np.arange(segments) + 0.5) * 2 * np.pi / segments
     square = 2 / 2.8
@@ -223,7 +223,7 @@ GUM_LINE = 1.0  # cm from the biting edge of the front teeth
 
 
 def gums(frames: list[Tooth]) -> Piece:
-    """A ridge along the arch with a scalloped edge: two stations a tooth, its middle and the gap after it."""
+    """A ridge along the arch with a scalloped edge: two cross-sections per tooth, its middle and the gap after it."""
     middle = (len(frames) - 1) / 2
     stations: list[tuple[Tooth, float]] = []
     for k, frame in enumerate(frames):
@@ -248,7 +248,7 @@ def gums(frames: list[Tooth]) -> Piece:
         out = np.array([d + 0.02, d + 0.10, d + 0.03, d * 0.55, -d * 0.55, -d - 0.04, -d - 0.16])
         up = np.array([2.1, line + 0.5, line, line - 0.07, line - 0.07, line, 1.9])
         rings.append(frame.at(np.zeros(7), out, up))
-    if frames[0].up[1] < 0:  # the lower jaw runs the other way round about its own up
+    if frames[0].up[1] < 0:  # the lower jaw has the opposite winding about its own up
         rings.reverse()
     return sweep(np.stack(rings), closed=False)
 

@@ -35,7 +35,7 @@ def moving_affine(
 
 
 def similarity(source: np.ndarray, target: np.ndarray, fields: np.ndarray) -> np.ndarray:
-    """Fields (K, N, 3) on ``source`` as their best translation and growth, on ``target``: (K, n, 3)."""
+    """Fields (K, N, 3) on ``source`` as their best translation and scale, on ``target``: (K, n, 3)."""
     centre = source.mean(axis=0)
     arm = source - centre
     move = fields.mean(axis=1)

@@ -71,7 +71,7 @@ class ClosestPoints:
         self._count = len(triangles)
 
     def query(self, points: np.ndarray, normals: np.ndarray | None = None, candidates: int = 40) -> SurfacePoints:
-        """The closest surface point of each of ``points`` (P, 3); infinitely far where no normal agrees."""
+        """The closest surface point of each of ``points`` (P, 3); at infinite distance if no normal agrees."""
         _, index = self._tree.query(points, k=min(candidates, 4 * self._count))
         index = index % self._count
         corner = self._corner[index]

@@ -1,4 +1,4 @@
-"""Where a face detector's points lie on a head's surface, by showing the detector renders of the head."""
+"""Finds a face detector's points on the surface of a head by detecting them in renders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.training.face_model import render
 
 IMAGE_SIZE = 512
 VIEWS = ((0, 0), (-22, 0), (22, 0), (-10, 8), (10, -8), (0, -12))  # yaw, pitch in degrees
-# Points whose place is only seen when the mouth is open: the inner contour of the lips in MediaPipe's order.
+# Points that are only visible when the mouth is open: the inner contour of the lips in MediaPipe's order.
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 LIPS = INNER_LIPS + (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 
@@ -34,7 +34,7 @@ class Sitting:
 
 @dataclass(frozen=True)
 class Landing:
-    """Where the 468 points land: ``position`` (468, 3) and ``spread`` (468,), mean distance from it over the views."""
+    """Result for the 468 points: ``position`` (468, 3) and ``spread`` (468,), mean distance from it over the views."""
 
     position: np.ndarray
     spread: np.ndarray
@@ -50,7 +50,7 @@ def land(
     detector: Detector,
     width_cm: float = 27.0,
 ) -> Landing:
-    """Show every sitting from all VIEWS and take medians on the ``canonical`` vertices (N, 3).
+    """Detect the points in every sitting from all VIEWS, and take medians on the ``canonical`` vertices (N, 3).
 
     ``skin`` (T,) says which triangles may be hit; ``aim`` (3,) is the point looked at. Lips count from open mouths
     only, everything else from closed ones only (if there are both).

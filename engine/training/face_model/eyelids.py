@@ -1,4 +1,4 @@
-"""Blinks that shut: the source's leave a slit at the inner corner, and the mixed mean has eyes of its own shape."""
+"""Corrects blinks so that they close: the source's leave a slit at the inner corner, and the mean's eyes differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.training.face_model.closest import on_segment
 from engine.training.face_model.topology import Topology
 
 _UPPER, _LOWER = (42, 43, 44, 45), (45, 46, 47, 42)  # iBUG points of the left eye's margins, inner corner first
-_REACH = 1.3  # cm around the upper margin that gives way
+_REACH = 1.3  # cm around the upper margin that moves along
 
 
 def shut(head: AnnotatedHead, topology: Topology, mean: np.ndarray, expression: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The detector's inner lips: seen open they land outside the line where lips meet, and so could never close."""
+"""Corrects the detector's inner lips: in open mouths they lie outside the line where lips meet, and would not close."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from engine.training.face_model import remesh
 from engine.training.face_model.assets import AnnotatedHead
 from engine.training.face_model.correspondence import INNER_LIPS
 
-# Of the way to the line of contact. Measured on faces that speak: 0 leaves shut mouths ajar, 1 open ones too narrow.
+# Share of the way to the line of contact. On talking faces, 0 leaves closed mouths ajar, 1 makes open ones too small.
 SHARE = 0.7
 _UPPER, _LOWER = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)  # iBUG points along the contact
 
 
 def towards_contact(head: AnnotatedHead, opened: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The dense points (468, 3), found on the ``opened`` head (N, 3), with the inner lips drawn to the contact line."""
+    """The dense points (468, 3), found on the ``opened`` head (N, 3), with the inner lips moved to the contact line."""
     edges = remesh.edges_of(head.part("skin"))
     out = points.copy()
     for stops, indices in ((_UPPER, INNER_LIPS[:11]), (_LOWER, INNER_LIPS[11:])):

@@ -1,4 +1,4 @@
-"""The recipe: from two parametric heads to ``face_model.safetensors``, with every figure it rests on printed."""
+"""Trains the face model: two parametric heads → ``face_model.safetensors``. Prints all figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_BYTES = 6_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What the result depends on besides the assets."""
+    """All parameters of the result besides the assets."""
 
     seed: int = 7
     components: int = 84
@@ -114,11 +114,11 @@ def _correspondences(
 
     Places are looked up with the mouth open, where upper and lower lip are apart.
     """
-    studio = sitters.Studio(head, skins, ours)
-    opened = studio.mean + studio.expression(sitters.OPEN_MOUTH)
+    people = sitters.Sitters(head, skins, ours)
+    opened = people.mean + people.expression(sitters.OPEN_MOUTH)
     aim = head.vertices[head.landmarks68[[27, 8]]].mean(axis=0) * [0, 1, 0] + [0, 1.5, 7.0]
-    people = studio.sittings(np.random.default_rng(settings.seed), settings.sitters)
-    landing = correspondence.land(people, studio.skin, opened, aim, detector)
+    sittings = people.sittings(np.random.default_rng(settings.seed), settings.sitters)
+    landing = correspondence.land(sittings, people.skin, opened, aim, detector)
     names = list(head.expression_names)
     our_opened = ours.vertices + sum(w * expression[names.index(n)] for n, w in sitters.OPEN_MOUTH.items())
     skin = np.flatnonzero(ours.triangle_part == topology.PARTS.index("skin"))
@@ -166,7 +166,7 @@ def _identity(
 
 
 def _eye_centres(ours: topology.Topology, mean: np.ndarray) -> np.ndarray:
-    """Centres (2, 3) of the eyeballs of the mean head, left first: they only moved and grew."""
+    """Centres (2, 3) of the eyeballs of the mean head, left first: with identity they only move and scale."""
     centres = []
     for side, name in enumerate(("eye_left", "eye_right")):
         where, piece = ours.pieces[name]
@@ -190,7 +190,7 @@ def write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -
 
 
 def _in_order(data: bytes) -> bytes:
-    """A safetensors file with its header sorted: the library orders metadata by chance, and hashes should repeat."""
+    """A safetensors file with its header sorted: the library's order of metadata is random, and hashes must repeat."""
     size = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)

@@ -1,4 +1,4 @@
-"""Non-rigid registration: our sheet is laid onto the second source's head, so that both share one topology.
+"""Non-rigid registration: fits our sheet to the second source's head, so that both share one topology.
 
 Landmarks and closest points pull, a Laplacian of the displacement holds the sheet smooth, and its stiffness is let
 off in steps (Amberg et al., "Optimal step nonrigid ICP algorithms for surface registration", 2007).
@@ -17,8 +17,8 @@ from engine.training.face_model.remesh import boundary_edges, edges_of
 from engine.training.face_model.render import vertex_normals
 
 STIFFNESS = (300.0, 100.0, 30.0, 10.0, 4.0, 2.0)
-ROUNDS = 4  # closest-point rounds a step
-REACH = (4.0, 3.0, 2.0, 1.2, 0.8, 0.6)  # cm; further closest points are not believed
+ROUNDS = 4  # closest-point iterations per step
+REACH = (4.0, 3.0, 2.0, 1.2, 0.8, 0.6)  # cm; closest points further away are ignored
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def laplacian(count: int, triangles: np.ndarray) -> sp.csr_matrix:
 
 
 def extend(values: np.ndarray, triangles: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """Values (n, D) kept the more exactly, the larger ``trust`` (n,), and as smooth as can be where it is 0.
+    """Values (n, D), fitted with weights ``trust`` (n,) and smoothly extended where it is 0.
 
-    Biharmonic: a membrane would pinch where a cavity hangs from a thin rim.
+    Biharmonic: a membrane would collapse cavities with a thin rim.
     """
     rough = laplacian(len(trust), triangles)
     system = sp.diags(trust + 1e-6) + rough.T @ rough
@@ -70,7 +70,7 @@ def register(
     target_vertices: np.ndarray,
     target_triangles: np.ndarray,
 ) -> Registration:
-    """Lay ``template`` (n, 3), already aligned, onto the target.
+    """Fit ``template`` (n, 3), already aligned, to the target.
 
     ``follows`` (n,) are the vertices that look for closest points (the outer skin); ``marks`` (P, n) samples landmarks
     on the template and ``mark_targets`` (P, 3) is where they go.

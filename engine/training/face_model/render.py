@@ -1,4 +1,4 @@
-"""Plain shaded renders: what the detector is shown, and sheets for the eye."""
+"""Plainly shaded renders, for the detector and for contact sheets."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def see(
 
 
 def seen_triangles(vertices: np.ndarray, triangles: np.ndarray, size: int = 900) -> np.ndarray:
-    """Which triangles (T,) bool show themselves from around and above: nostrils, inner lips and lids do not."""
+    """Which triangles (T,) bool are visible from around and above: nostrils, inner lips and lids do not."""
     camera = Camera(size, size)
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     width = float(np.ptp(vertices, axis=0).max()) * 1.1

@@ -1,4 +1,4 @@
-"""The second source on our topology: registered once, its modes carried, the parts it lacks predicted."""
+"""The second source on our topology: registered once, with its modes transferred and missing parts predicted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from engine.training.face_model.statistics import Population
 from engine.training.face_model.topology import Topology
 
 PLAIN_SKIN = (215, 165, 140)
-LID_REACH, MOUTH_REACH = 2.2, 4.0  # cm around eyeballs and teeth whose skin they move with
-WALL_REACH = 0.4  # cm, over which hidden skin averages what moves the skin in sight
-HIDDEN_TRUST = 0.05  # of that average, against smoothness; skin in sight has 2
-SPREAD = 0.8  # of its modes: they were drawn from sliders more freely than people vary
+LID_REACH, MOUTH_REACH = 2.2, 4.0  # cm around eyeballs and teeth: skin that moves them
+WALL_REACH = 0.4  # cm, over which hidden skin averages the motion of visible skin
+HIDDEN_TRUST = 0.05  # weight of that average against smoothness; visible skin has 2
+SPREAD = 0.8  # of its modes, which vary more than people do
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Result:
 
 
 def detector_points(head: Head, detector: Detector) -> correspondence.Landing:
-    """The dense points on the bare, plainly shaded head; its face is found by the first look from the front."""
+    """The dense points on the bare, plainly shaded head; its face is found in the first frontal view."""
     top = head.vertices[head.vertices[:, 1].argmax()]
     nose = head.vertices[head.vertices[:, 2].argmax()]
     aim = np.array([top[0], nose[1], (top[2] + nose[2]) / 2])
@@ -51,7 +51,7 @@ def learn(
     """``landing`` are the detector's points on our own mean."""
     theirs = detector_points(head, detector)
     weight = 1 / (1 + ((landing.spread + theirs.spread) / 0.3) ** 2)
-    weight[list(correspondence.INNER_LIPS)] = 0  # its mouth was only seen shut
+    weight[list(correspondence.INNER_LIPS)] = 0  # its mouth was only seen closed
     scale, turn, shift = registration.similarity(theirs.position, landing.position, weight)
     target = scale * head.vertices @ turn.T + shift
     goal = scale * theirs.position @ turn.T + shift
@@ -64,7 +64,7 @@ def learn(
     follows[topology.part_vertices("mouth", "socket")] = False
     shown = np.zeros(len(target), bool)
     shown[head.triangles[render.seen_triangles(target, head.triangles)]] = True
-    outside = head.triangles[shown[head.triangles].any(axis=1)]  # one ring more: registration shuns the rim
+    outside = head.triangles[shown[head.triangles].any(axis=1)]  # one ring more: registration ignores the boundary
     places = ClosestPoints(ours.mean, skin).query(landing.position)
     marks = places.operator(skin, len(topology.vertices))[:, :sheet_size]
     laid = registration.register(ours.mean[:sheet_size], sheet_triangles, follows, marks, goal, weight, target, outside)

@@ -25,10 +25,10 @@ _PART_COLOURS = {
     "tongue": (170, 75, 75),
 }
 _CAVITY = (70, 25, 25)
-IDENTITY_SPREAD = 0.7  # sitters are milder than the population: medians want plausible faces
+IDENTITY_SPREAD = 0.7  # smaller than the population's: medians need plausible faces
 
 
-class Studio:
+class Sitters:
     """Renders the source's sheet, on which textures are known, and our own pieces together."""
 
     def __init__(self, head: AnnotatedHead, skins: Skins, topology: Topology) -> None:

@@ -44,7 +44,7 @@ def mixture(first: Population, second: Population, rng: np.random.Generator, cou
     one, two = int(count * SHARE_FIRST), int(count * SHARE_SECOND)
     rest = count - one - two
     blend = rng.uniform(0.15, 0.85, (rest, 1, 1)).astype(np.float32)
-    # A blend of two independent heads is duller than either: its deviation is stretched back.
+    # A blend of two independent heads has a smaller deviation than either: scale it back.
     stretch = 1 / np.sqrt(blend**2 + (1 - blend) ** 2)
     middle = blend * first.mean.astype(np.float32) + (1 - blend) * second.mean.astype(np.float32)
     blended = blend * first.sample(rng, rest) + (1 - blend) * second.sample(rng, rest)

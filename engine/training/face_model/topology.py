@@ -1,4 +1,4 @@
-"""Our head: the sheet and the modelled pieces in one mesh, and how fields of the first source are carried onto it."""
+"""Our head: the sheet and the modelled pieces in one mesh, and how fields of the first source are transferred to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sitter at a moment on a stage, as a scene: the head is deformed, turned and put before the camera."""
+"""Builds a scene: a sitter at a moment on a stage, with the head deformed, turned and placed in front of the camera."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.face.mesh import Normals
-from engine.training.studio.library.library import Library
-from engine.training.studio.people import eyes, layout, mouth, regions, skin
+from engine.geometry.framing import HEAD_MIDDLE
+from engine.training.studio.body import layout, regions
+from engine.training.studio.body.colour import tone
+from engine.training.studio.body.piece import Layer, Posture, head_share
+from engine.training.studio.library.items import Library
+from engine.training.studio.people import eyes, mouth
 from engine.training.studio.people.acting import Moment
 from engine.training.studio.people.sitter import Sitter
 from engine.training.studio.stage.scene import HeadState, Material, Mesh, Parsing, Scene
 from engine.training.studio.stage.stage import Stage
-from engine.training.studio.wardrobe.worn import Layer, Posture, head_share
 
-SKIN, EYE, MOUTH, LASH = range(4)  # places in a sitter's textures
-_GREY, _METERED = 0.36, 0.4  # albedo that needs no correction; share of a correction that is made
+SKIN, EYE, MOUTH, LASH = range(4)  # indices of a sitter's textures
+_GREY, _METERED = 0.36, 0.4  # albedo without correction; share of the correction that is applied
 
 
 def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = None) -> Scene:
-    """The picture of a moment; the camera stands where it frames the head in ``framed`` (the moment itself if None)."""
+    """The scene of a moment; the camera frames the head of ``framed`` (default: of the moment itself)."""
     fixed = _fixed(sitter.library)
     model, anatomy = sitter.library.model, sitter.library.anatomy
     expression = clamped(sitter, moment.expression)
@@ -35,7 +38,7 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
     occlusion[fixed.inside] = mouth.light_inside(head[fixed.inside], fixed.falls, lips[0], lips[1], front)
     lash, along = eyes.lash_points(head, anatomy.eyes, sitter.eye_centres, sitter.traits.lash)
 
-    rotation, translation, body_rotation, body_translation = stage.place(moment, framed or moment)
+    rotation, translation, body_rotation, body_translation = placed(stage, moment, framed or moment)
     posture = Posture(head, rotation, translation, body_rotation, body_translation)
     posed, lash_posed = posture.place(head, fixed.share), posture.place(lash, np.ones(len(lash)))
     surface = Mesh(
@@ -81,13 +84,22 @@ def build(sitter: Sitter, moment: Moment, stage: Stage, framed: Moment | None = 
     )
 
 
+def placed(stage: Stage, moment: Moment, framed: Moment) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Head → camera and body → camera, (3, 3) and (3,) each, at ``moment``; the camera frames the head of
+    ``framed``, a moment of the same take."""
+    aimed = framed.rotation @ HEAD_MIDDLE + framed.translation
+    to_camera = np.array([stage.shift[0], stage.shift[1], -stage.distance]) - aimed
+    body = moment.body_translation + to_camera
+    return moment.rotation, moment.translation + to_camera, moment.body_rotation, body
+
+
 def metered(sitter: Sitter) -> float:
-    """How much longer a camera exposes this face: it meters what it sees, and makes up for some of a skin's tone."""
-    return float(np.clip((_GREY / skin.tone(sitter.traits.melanin).mean()) ** _METERED, 0.8, 1.6))
+    """Exposure factor of a camera that meters the face: it compensates for some of the skin's tone."""
+    return float(np.clip((_GREY / tone(sitter.traits.melanin).mean()) ** _METERED, 0.8, 1.6))
 
 
 def clamped(sitter: Sitter, expression: np.ndarray) -> np.ndarray:
-    """Weights within 0…1, ``mouthClose`` no more than ``jawOpen``, which it corrects."""
+    """Weights in 0…1, ``mouthClose`` at most ``jawOpen``, which it corrects."""
     model = sitter.library.model
     out = np.clip(expression, 0, 1).astype(np.float32)
     close, jaw = model.expression_index("mouthClose"), model.expression_index("jawOpen")
@@ -97,7 +109,7 @@ def clamped(sitter: Sitter, expression: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Fixed:
-    """What is the same for every sitter of a library."""
+    """Data shared by all sitters of a library."""
 
     normals: Normals
     uv: np.ndarray

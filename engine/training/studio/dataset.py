@@ -1,4 +1,4 @@
-"""The studio as a source of pairs: who sits, what they do, on which stage, all decided by seed, split and number."""
+"""The studio as a source of pairs: sitter, acting and stage follow from seed, split and number."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import numpy as np
 from engine.errors import EngineError
 from engine.training.sample import Frame, Pair, Samples
 from engine.training.studio.assembly import build
-from engine.training.studio.library.library import Split, load
+from engine.training.studio.library.items import Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.acting import Moment, Take, blink, rotation
 from engine.training.studio.people.sitter import Sitter, sample_sitter
 from engine.training.studio.randomness import draws
 from engine.training.studio.renderer import labels
+from engine.training.studio.renderer.lens import photograph
 from engine.training.studio.renderer.render import FULL, TRAINING, Picture, Profile, render
-from engine.training.studio.stage.photograph import photograph
 from engine.training.studio.stage.scene import Scene
 from engine.training.studio.stage.stage import Stage, sample_stage
 
 VERSION = 5  # raised whenever the same seed gives other pictures
 PROFILES = {"training": TRAINING, "full": FULL}
-POOL = 8  # people who take turns, so that a batch is not of one person
-_SECONDS = 6.0  # of acting between which a pair's moments lie
-_BUST = 50.0  # cm below the head's middle at which a sitter ends: the picture must end before
+POOL = 8  # people per pool, who take turns, so that a batch mixes people
+_SECONDS = 6.0  # of acting from which the moments of a pair are drawn
+_BUST = 50.0  # cm from the middle of the head down to the lower end of the bust, which pictures must not show
 _SAME = 0.15  # share of pairs whose driving frame is the source itself
 _TURNED_AWAY = np.radians(125.0)  # yaw beyond which no face is seen
 
@@ -57,8 +58,8 @@ class Options:
 
 
 class StudioSamples(Samples):
-    """Pairs drawn on the fly. ``split`` ``held-out`` shows skins, hair, environments and a whole source of heads that
-    ``train`` never does. Raises EngineError for ``assets`` that are missing or cannot be used."""
+    """Pairs rendered on the fly. The split ``held-out`` has skins, hair, environments and a source of heads that
+    ``train`` never shows. Raises EngineError for ``assets`` that are missing or cannot be used."""
 
     def __init__(
         self, assets: Path | None = None, seed: int = 7, split: str = "train", options: Options | None = None
@@ -93,16 +94,16 @@ class StudioSamples(Samples):
         return source, source if same else build(sitter, there, later, here)
 
     def person(self, number: int) -> int:
-        """The sitter of a pair: of a pool of people each comes in turn, and the pool is exchanged as one."""
+        """The number of a pair's sitter: the people of a pool take turns, then the whole pool changes."""
         return number // (POOL * self._options.sittings) * POOL + number % POOL
 
     def paint(self, person: int) -> Sitter:
-        """The sitter of that number, painted anew."""
+        """The sitter of that number, without a cache."""
         return sample_sitter(self._library, self._split, self._seed, person)
 
     @property
     def sittings(self) -> int:
-        """For how many pairs a person sits."""
+        """The number of pairs per person."""
         return self._options.sittings
 
     def describe(self) -> dict[str, object]:
@@ -116,7 +117,7 @@ class StudioSamples(Samples):
         }
 
     def _cross(self, number: int, size: int) -> tuple[Frame, Frame]:
-        """(a portrait of another person, the pair's driving motion on them), on a stage of their own."""
+        """(a portrait of another person, the pair's driving motion on that person), on another stage."""
         motion = self._take(number)[3]
         draw = self._draws("cross", number)
         pool = number // (POOL * self._options.sittings) * POOL
@@ -127,7 +128,7 @@ class StudioSamples(Samples):
         return portrait, moved
 
     def _take(self, number: int) -> tuple[Stage, Stage, Moment, Moment]:
-        """The stage of the source and of the driving frame, and what the person does in them."""
+        """The stage of the source and of the driving frame, and the moments of acting in them."""
         draw = self._draws("pair", number)
         stage, (here, there) = self._stage(draw), two_moments(draw)
         later = self._stage(draw) if self._options.apart else _next_exposure(stage, draw)
@@ -148,8 +149,8 @@ class StudioSamples(Samples):
         return replace(stage, focal=stage.distance / width, shift=shift)
 
     def _nobody(self, number: int, which: int, size: int) -> Frame:
-        """A picture without a face: the stage alone, what is worn without who wears it, the back of a head, or a
-        piece of skin or cloth."""
+        """A picture without a face: an empty stage, hair and clothes without a head, the back of a head, or a piece of
+        skin or cloth."""
         draw = self._draws("nobody", number, which)
         stage, moment = self._stage(draw), two_moments(draw)[0]
         sitter = self._sitter(self.person(number))
@@ -175,13 +176,13 @@ class StudioSamples(Samples):
 def labelled(
     source: Picture, driving: Picture, person: int, cross_source: Frame | None = None, cross: Frame | None = None
 ) -> Pair:
-    """Two pictures of one person with all that is known of them."""
+    """Two pictures of one person with all labels."""
     flow, visible = labels.flow(driving, source)
     return Pair(labels.frame(source, person), labels.frame(driving, person), flow, visible, cross_source, cross)
 
 
 def two_moments(draw: np.random.Generator) -> tuple[Moment, Moment]:
-    """Of one take, or as often of two: what a portrait shows need not be how the film begins."""
+    """Of one take, or with equal probability of two takes."""
     if draw.random() < 0.5:
         first, second = Take(draw, _SECONDS).at(np.sort(draw.uniform(0, _SECONDS, 2)))
         return (first, second) if draw.random() < 0.5 else (second, first)
@@ -189,7 +190,7 @@ def two_moments(draw: np.random.Generator) -> tuple[Moment, Moment]:
 
 
 def _next_exposure(stage: Stage, draw: np.random.Generator) -> Stage:
-    """The same camera a moment later: its noise is never the same twice."""
+    """The same camera with new noise."""
     return replace(stage, lens=replace(stage.lens, seed=int(draw.integers(1 << 31))))
 
 

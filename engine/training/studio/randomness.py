@@ -1,4 +1,4 @@
-"""Random draws that depend on nothing but a seed and a name: counter-based, on the CPU, in any order."""
+"""Random streams that depend only on a seed and a name: counter-based, on the CPU, in any order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m engine train sheet``: a contact sheet of the studio's people, with labels if wanted, for the eye."""
+"""``python -m engine train sheet``: a contact sheet of the studio's people, with labels on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from engine.media.image import encode_png, write_atomic
 from engine.training.sample import Frame
 from engine.training.studio.assembly import build
-from engine.training.studio.library.library import Library, Split, load
+from engine.training.studio.library.items import Library, Split
+from engine.training.studio.library.library import load
 from engine.training.studio.people.acting import Take
 from engine.training.studio.people.sitter import sample_sitter
 from engine.training.studio.randomness import draws
@@ -21,7 +22,7 @@ from engine.training.studio.stage.scene import Parsing
 from engine.training.studio.stage.stage import sample_stage
 
 COLUMNS = 8
-_SECONDS = 4.0  # between a labelled person's two moments there are at most so many
+_SECONDS = 4.0  # at most this many moments lie between the two of a labelled person
 _CLASSES = {  # sRGB
     Parsing.BACKGROUND: (24, 24, 28), Parsing.SKIN: (224, 172, 140), Parsing.BROW: (96, 60, 30),
     Parsing.EYE: (240, 240, 255), Parsing.LIP: (214, 60, 84), Parsing.MOUTH: (90, 10, 20),
@@ -32,13 +33,13 @@ _CLASSES = {  # sRGB
 
 
 def people(library: Library, split: Split, seed: int, count: int, size: int, profile: Profile = FULL) -> np.ndarray:
-    """(rows · size, COLUMNS · size, 3) uint8: one picture of each of ``count`` people."""
+    """(rows · size, COLUMNS · size, 3) uint8: one picture per person, ``count`` people."""
     cells = [_pictures(library, split, seed, k, size, 1, profile)[0].image for k in range(count)]
     return _grid(cells, min(COLUMNS, count))
 
 
 def labelled(library: Library, split: Split, seed: int, count: int, size: int, profile: Profile = FULL) -> np.ndarray:
-    """A row a person: picture, landmarks, PNCC, depth, matte, parsing, another moment, and that moment's flow."""
+    """One row per person: picture, landmarks, PNCC, depth, matte, parsing, another moment, and that moment's flow."""
     cells = []
     for k in range(count):
         source, driving = _pictures(library, split, seed, k, size, 2, profile)
@@ -65,7 +66,7 @@ def _grid(cells: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def _landmarks(frame: Frame) -> np.ndarray:
-    """Dense points dim, the 68 bright; red where they are hidden."""
+    """Dense points dim, the 68 bright; hidden ones red."""
     assert frame.landmarks68 is not None and frame.visible68 is not None
     assert frame.dense is not None and frame.dense_visible is not None
     out = frame.image // 2
@@ -98,7 +99,7 @@ def _maps(frame: Frame) -> list[np.ndarray]:
 
 
 def _flow(flow: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Direction as hue, length as brightness; grey where there is flow that the other picture does not show."""
+    """Direction as hue, length as brightness; grey where the other picture does not show the surface."""
     x, y = np.moveaxis(flow.astype(np.float32), -1, 0)
     length = np.hypot(x, y)
     top = max(float(np.percentile(length[seen], 98)) if seen.any() else 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The registry: every task by name, imported only when it is asked for."""
+"""The registry of tasks by name; a task is imported when it is used."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def create(name: str, options: dict[str, Any], where: str = "[options]") -> Task
 
 
 def options(name: str, given: dict[str, Any], where: str = "[options]") -> dict[str, Any]:
-    """All options of the task called ``name``, those not ``given`` as it has them by itself; raises EngineError
-    ``unknown_task`` or ``bad_recipe``."""
+    """All options of the task called ``name``: those ``given``, and its defaults; raises EngineError ``unknown_task``
+    or ``bad_recipe``."""
     return asdict(tables.build(_kind(name).Options, given, where))
 
 
 def fields(name: str) -> frozenset[str]:
-    """The keys of the batch that the task called ``name`` asks for; raises EngineError ``unknown_task``."""
+    """The keys of the batch that the task called ``name`` needs; raises EngineError ``unknown_task``."""
     return _kind(name).fields
 
 

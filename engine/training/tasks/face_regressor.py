@@ -1,4 +1,4 @@
-"""The face regressor: one network from a crop to landmarks, pose, expression, gaze, confidence and matte."""
+"""Trains the face regressor: a crop → landmarks, pose, expression, gaze, confidence and matte."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _LABELS = (
     *("image", "matte", "face", "landmarks68", "visible68", "dense", "dense_visible"),
     *("identity", "expression", "gaze", "rotation", "translation", "focal"),
 )
-_HIDDEN = 0.3  # what a point counts that is not seen
-_HEADS, _AXES = 800, 160  # random heads of the face model, and in what so many of them may vary
+_HIDDEN = 0.3  # weight of a hidden point
+_HEADS, _AXES = 800, 160  # random heads of the face model, and principal axes kept of them
 _DISTANCE = 60.0  # cm between the camera and the mean face
 
 
@@ -46,7 +46,7 @@ class Options:
 
 
 class FaceRegressorTask(Task):
-    """Both frames of every pair are used, each once a step, in a random crop."""
+    """Uses both frames of every pair, each in a random crop."""
 
     fields = frozenset(f"{role}_{label}" for role in ROLES for label in _LABELS)
     Options = Options
@@ -73,12 +73,12 @@ class FaceRegressorTask(Task):
                 * losses.wing(made["dense"][..., 2:], truth["depth"], there[:, None].expand(-1, DENSE)),
                 "coarse": given.coarse * losses.wing(made["coarse"][..., :2], truth["points"], weight),
                 "pose": given.pose * _mean((rotation(made["pose"]) - truth["rotation"]).square().sum((1, 2)), there),
-                # Cross-entropy: most weights are near 0 most of the time, where a sigmoid's squared error has no slope.
+                # Cross-entropy: most weights are near 0, where the squared error of a sigmoid has no gradient.
                 "expression": given.expression
                 * _mean(_entropy(made["expression"], truth["expression"]).mean(1), there),
                 "gaze": given.gaze * _mean((made["gaze"] - truth["gaze"]).abs().mean((1, 2)), there),
-                "confidence": given.confidence * _doubt(made["confidence"][:, 0], truth["verdict"]),
-                "matte": given.matte * _matte(made["matte"], truth["matte"]),
+                "confidence": given.confidence * _confidence_loss(made["confidence"][:, 0], truth["verdict"]),
+                "matte": given.matte * _matte_loss(made["matte"], truth["matte"]),
             }
         }
 
@@ -95,7 +95,7 @@ class FaceRegressorTask(Task):
         return self._errors(made, truth)
 
     def floor(self, batch: Batch) -> dict[str, float]:
-        """The mean face in the ideal crop, looking ahead, and everything a person."""
+        """The mean face in the ideal crop, looking ahead, and a matte of ones."""
         truth = self._cut(batch, *self._ideal_crops(batch))
         count, device = len(truth["crop"]), truth["crop"].device
         points = torch.from_numpy(mean_points()).to(device).expand(count, -1, -1)
@@ -133,14 +133,14 @@ class FaceRegressorTask(Task):
         return crops.sample(_both(batch, "dense"), _both(batch, "face"))
 
     def _ideal_crops(self, batch: Batch) -> tuple[Crops, Tensor]:
-        """Where a tracked face would be looked for; the middle of a picture without one."""
+        """The crop of a tracked face; the middle of a picture without a face."""
         face = _both(batch, "face")
         centre, half = crops.ideal(_both(batch, "dense"))
         half = torch.where(face > 0.5, half, torch.full_like(half, 0.7))
         return Crops(centre, half, torch.zeros_like(half)), face
 
     def _cut(self, batch: Batch, cut: Crops, verdict: Tensor) -> dict[str, Tensor]:
-        """The crops and all that is true of them. ``there`` (B,): the face's labels count."""
+        """The crops and their labels. ``there`` (B,): 1 if the labels of the face count."""
         image = _both(batch, "image")
         size = image.shape[2]
         iris = torch.cat([self.irises(batch, role, size) for role in ROLES])
@@ -166,7 +166,7 @@ class FaceRegressorTask(Task):
 
     def _errors(self, made: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
         """Percent of the mean face's distance between the outer eye corners (a face's own vanishes in profile),
-        degrees, and means."""
+        degrees, or shares."""
         there, points = truth["there"], truth["points"]
         eyes = float(np.linalg.norm(np.subtract(*mean_points()[[36, 45], :2])))
         off = (_points(made) - points).norm(dim=2) * (100 / eyes)
@@ -185,7 +185,7 @@ class FaceRegressorTask(Task):
 
 
 def mean_points() -> np.ndarray:
-    """(POINTS, 3) float32: the mean face seen from the front, in its ideal crop; irises at their lids' middle."""
+    """(POINTS, 3) float32: the mean face from the front in its ideal crop; irises in the middle between the lids."""
     points = _seen(face_model.load().vertices, np.eye(3), np.zeros((2, 2)))
     dense = points[LANDMARKS68 : LANDMARKS68 + DENSE, :2]
     low, high = dense.min(axis=0), dense.max(axis=0)
@@ -195,8 +195,8 @@ def mean_points() -> np.ndarray:
 
 @functools.cache
 def face_axes() -> tuple[Tensor, Tensor]:
-    """(POINTS · 3,) and (_AXES, POINTS · 3): mean of random heads of the face model, laid upright, and the directions
-    in which they vary most, divided by how much."""
+    """Mean (POINTS · 3,) and principal axes (_AXES, POINTS · 3), divided by their standard deviations, of random heads
+    of the face model, rolled upright."""
     model, draw, faces = face_model.load(), draws(0, "face_axes"), []
     for _ in range(_HEADS):
         weights = np.where(draw.random(len(model.expression_names)) < 0.3, draw.random(len(model.expression_names)), 0)
@@ -212,8 +212,8 @@ def face_axes() -> tuple[Tensor, Tensor]:
 
 
 def _seen(vertices: np.ndarray, turn: np.ndarray, gaze: np.ndarray) -> np.ndarray:
-    """(POINTS, 3) of a head before the camera, y down, z towards it negative; irises shifted by ``gaze`` (2, 2) (x, y),
-    in twentieths of the face, from their lids' middle."""
+    """(POINTS, 3) of a head in front of the camera, y down, z negative towards it; irises shifted by ``gaze`` (2, 2)
+    (x, y) in twentieths of the face's size from the middle between the lids."""
     model = face_model.load()
     centre = model.vertices.mean(axis=0)
 
@@ -231,7 +231,7 @@ def _seen(vertices: np.ndarray, turn: np.ndarray, gaze: np.ndarray) -> np.ndarra
 
 
 def _seen_by_a_camera(crop: Tensor) -> Tensor:
-    """The crop as other cameras, codecs and hands in front of it would show it."""
+    """The crop after augmentation: resolution, occluding rectangles, colour, blur, noise, JPEG."""
     crop = augment.resampled(augment.hidden(augment.hidden(crop, 0.6, 0.25), 0.3, 0.15))
     return augment.coded(augment.photometric(crop, 0.8))
 
@@ -248,21 +248,21 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
-def _doubt(confidence: Tensor, verdict: Tensor) -> Tensor:
-    """Cross-entropy where there is a verdict."""
+def _confidence_loss(confidence: Tensor, verdict: Tensor) -> Tensor:
+    """Cross-entropy where ``verdict`` is known, that is, not negative."""
     decided = (verdict >= 0).float()
     confidence = confidence.clamp(1e-6, 1 - 1e-6)
     return -_mean(torch.where(verdict > 0.5, confidence, 1 - confidence).log(), decided)
 
 
 def _entropy(made: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy of probabilities 0…1 and what should have been, each by itself."""
+    """Elementwise cross-entropy of probabilities 0…1."""
     likely = made.clamp(1e-4, 1 - 1e-4)
     return -(truth * likely.log() + (1 - truth) * (1 - likely).log())
 
 
-def _matte(made: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy finds the person, the rest draws the edge."""
+def _matte_loss(made: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy for the region, L1 and gradients for the edge."""
     return 0.5 * _entropy(made, truth).mean() + losses.l1(made, truth) + losses.gradient_l1(made, truth)
 
 

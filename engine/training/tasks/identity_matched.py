@@ -1,7 +1,7 @@
-"""The generator of `identity_matched`: taught to mend mesh_warp's picture until it is the driving frame.
+"""Training of `identity_matched`'s generator: it turns mesh_warp's picture into the driving frame.
 
-Pairs of one person, so that the truth is known: the picture, its motion, and where the source shows nothing. In footage
-the motion is the fitted mesh's, and without parsing mouths and eyes are where mesh_warp drew them.
+Pairs show one person, so that the ground truth is known: the picture, its motion, and what the source hides. In footage
+the motion is the fitted mesh's, and without parsing mouths and eyes are where mesh_warp draws them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from engine.systems.identity_matched.network.generator import (
     SOURCE_INPUTS,
     Answer,
     Config,
-    FrameHalf,
+    FrameDecoder,
     Generator,
-    SourceHalf,
+    SourceEncoder,
     composite,
 )
-from engine.systems.identity_matched.network.geometry import look_up
+from engine.systems.identity_matched.network.geometry import warp
 from engine.training import adversarial, augment, losses, perceptual
 from engine.training.batch import Batch
 from engine.training.curves import grid
@@ -37,27 +37,24 @@ from engine.training.studio.stage.scene import Parsing
 from engine.training.task import DISCRIMINATOR, Graph, Task
 
 _MOUTH = (Parsing.MOUTH, Parsing.TEETH, Parsing.TONGUE)
-_GLANCES = 3  # of the judge at every picture, which is too large to see mouths in as a whole
-_FEW = 1e-3  # of the picture: a region that is smaller does not count as much as it might
+_GLANCES = 3  # pieces of every picture that the discriminator sees
+_FEW = 1e-3  # of the picture: a smaller region has less than its full weight
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the generator is built, then weights of the losses, ours where no source is named.
+    """The generator's configuration, then weights of the losses, our own where no source is named.
 
-    ``l1`` and ``laplacian`` on the picture; ``mouth``, ``eyes`` with their lids, which close over them, and
-    ``hidden`` what those few pixels count in them together, all of the picture counting 1. ``perceptual`` with our
-    own network, on a picture ``look`` pixels wide: a piece as it is or all of it made smaller, by turns. ``moved`` on
-    the base looked up at the offset, where the source shows what belongs there, so that pixels are moved before they
-    are painted. ``drawn`` on what is generated, seen or not: else a little of colours that are far too strong is seen,
-    since ``mask`` has a price, and where the mask is shut nothing is learned. ``warp_self`` on the source as the
-    cells' attention mixes it, ``correspondence`` on its PNCC, ``flow`` on its mean place. ``mask`` on what is not the
-    photograph's own, ``kept`` on it once more where the photograph shows what belongs there, mouths and eyes aside.
-    ``still`` on moving what is already placed, mouths and eyes aside. ``identity`` on another face than the source's,
-    as our own network knows people. ``adversarial`` (hinge, two scales, conditioned on PNCC, on such pieces), times
-    ``matching`` of features, is off at 0: a recipe of its own starts from trained weights and turns it on. CoCosNet's
-    cycle is left out, since the motion is known exactly, and its contextual loss, since every pair has its truth.
-    ``light`` and ``grain``: how strongly pictures are recoloured, and inputs made worse.
+    ``l1`` and ``laplacian``: of the picture; ``mouth``, ``eyes`` (with lids) and ``hidden`` are the weights that these
+    small regions add to them, the whole picture being 1. ``perceptual``: by our own network, on a piece or a reduced
+    copy of ``look`` pixels. ``moved``: L1 of the warped base where the source shows the surface, so that pixels are
+    moved before they are painted. ``drawn``: L1 of the generated picture everywhere, also where the mask is closed and
+    would give no gradient. ``warp_self``: L1 of the source averaged by the attention; ``correspondence``: the same of
+    its PNCC; ``flow``: of its mean place. ``mask``: the mean mask; ``kept``: the mask where the portrait shows the
+    surface, outside mouth and eyes. ``still``: the residual flow outside mouth and eyes. ``identity``: distance of our
+    own network's embeddings. ``adversarial``: hinge, two scales, conditioned on PNCC, times ``matching`` of features;
+    0 turns it off. CoCosNet's cycle and contextual losses have no use here, since motion and ground truth are exact.
+    ``light`` and ``grain``: strength of recolouring, and of noise on the inputs.
     """
 
     network: Config = Config()
@@ -101,7 +98,7 @@ class IdentityMatched(Task):
         if given.adversarial > 0:
             self.judge = self.add("judge", PatchDiscriminator(3, conditions=3), DISCRIMINATOR)
         eye, metric = perceptual.load("loss"), perceptual.load("metric")
-        assert isinstance(eye, perceptual.Sighted) and isinstance(metric, perceptual.Sighted)
+        assert isinstance(eye, perceptual.FaceNetwork) and isinstance(metric, perceptual.FaceNetwork)
         self.eye, self.metric = eye, metric
         self.lids = torch.from_numpy(eyes_in_code(face_model.load()))
 
@@ -151,7 +148,7 @@ class IdentityMatched(Task):
         return self._errors(batch, self.predict(batch)["image"])
 
     def floor(self, batch: Batch) -> dict[str, float]:
-        """mesh_warp's picture, which is where training begins."""
+        """Of mesh_warp's picture, where training starts."""
         return self._errors(batch, batch["inputs_warped"])
 
     @torch.no_grad()
@@ -168,22 +165,22 @@ class IdentityMatched(Task):
         config = self.net.config
         source = {name: torch.zeros(1, CHANNELS[name], size, size) for name in SOURCE_INPUTS}
         with torch.no_grad():
-            known = self.net.cpu().remember(*source.values())
-        graphs = {"source": Graph(SourceHalf(self.net), source, config.source_outputs)}
+            known = self.net.cpu().encode_source(*source.values())
+        graphs = {"source": Graph(SourceEncoder(self.net), source, config.source_outputs)}
         for kind in dict.fromkeys((config.correspondence, "analytic")):
             net = Generator(replace(config, correspondence=kind)).eval()
             net.load_state_dict(self.net.state_dict())
-            frame = {name: known[name] for name in net.config.remembered}
+            frame = {name: known[name] for name in net.config.frame_features}
             frame |= {name: torch.zeros(1, CHANNELS[name], size, size) for name in net.config.frame_inputs}
             name = "frame" if kind == config.correspondence else f"frame_{kind}"
-            graphs[name] = Graph(FrameHalf(net), frame, OUTPUTS)
+            graphs[name] = Graph(FrameDecoder(net), frame, OUTPUTS)
         return graphs
 
     def _base(self, inputs: dict[str, Tensor]) -> Tensor:
         return inputs["warped"] if self.options.network.knows_warp else inputs["source"]
 
     def _weight(self, batch: Batch) -> Tensor:
-        """(B, 1, S, S), 1 and more: what counts where."""
+        """(B, 1, S, S): the weight of every pixel, at least 1."""
         mouth, eyes = _regions(batch)
         eyes = torch.maximum(eyes, self._lids(batch))
         given = self.options
@@ -193,18 +190,18 @@ class IdentityMatched(Task):
         return weight
 
     def _delicate(self, batch: Batch) -> Tensor:
-        """(B, 1, S, S) 0 or 1: mouth, eyes and lids, with what is next to them."""
+        """(B, 1, S, S) 0 or 1: mouth, eyes and lids with a margin."""
         mouth, eyes = _regions(batch)
         return torch.maximum(functional.max_pool2d(torch.maximum(mouth, eyes), 9, 1, 4), self._lids(batch))
 
     def _lids(self, batch: Batch) -> Tensor:
-        """(B, 1, S, S) 0 or 1: around both eyes, open or shut, as the new frame's geometry has them."""
+        """(B, 1, S, S) 0 or 1: around both eyes of the new frame, open or shut."""
         centre, reach = (x.to(batch["inputs_pncc"])[:, :, None, None] for x in self.lids)
         away = ((batch["inputs_pncc"][:, None] - centre) / reach).norm(dim=2)
         return (away.amin(dim=1, keepdim=True) < 1).float()
 
     def _alike(self, out: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-        """A glance at a piece around what counts more, or from afar at all: a third of what the generator costs."""
+        """Perceptual loss of a piece around heavier pixels, or of the whole picture reduced, at random."""
         look, size = self.options.look, out.shape[2]
         if torch.rand(()) < 0.5 and size > look:
             out, truth = self._piece(torch.cat([out, truth], dim=1), weight).chunk(2, dim=1)
@@ -213,13 +210,13 @@ class IdentityMatched(Task):
         return losses.perceptual(self.eye, out, truth, 1)
 
     def _piece(self, images: Tensor, weight: Tensor) -> Tensor:
-        """Where it counts, most of the time."""
+        """A piece, mostly where the weight is high."""
         return _pieces(images, weight - 0.95, min(self.options.look, images.shape[2]))
 
     def _motion(self, batch: Batch, inputs: dict[str, Tensor], answer: Answer) -> dict[str, Tensor]:
-        """What can be said of the parts, since the motion is known."""
+        """Losses of the correspondence and of the warped base, whose truth is the known motion."""
         given, visible = self.options, batch["flow_visible"]
-        drawn = look_up(self._base(inputs), answer.offset)
+        drawn = warp(self._base(inputs), answer.offset)
         shown = visible * (1 - batch["inputs_hidden"])
         made = {"moved": given.moved * losses.l1(drawn, batch["driving_image"], shown)}
         if answer.match.attention is None:
@@ -243,9 +240,9 @@ class IdentityMatched(Task):
 
     @torch.no_grad()
     def _errors(self, batch: Batch, image: Tensor) -> dict[str, float]:
-        """Mean |difference| of pictures in 0…1: of all, of mouths' insides, of eyes, and of what the source hides;
-        and how far from the truth, and how unlike the source's person, a network finds it that has no part in
-        training. Eyes are what is seen of them, lids what is around them."""
+        """Mean |difference| of pictures in 0…1: everywhere, inside mouths, of visible eyes, of the lids around them and
+        of what the source hides; and, by a network that is not used in training, the perceptual distance to the truth
+        and the distance to the source's identity."""
         truth, (mouth, eyes) = batch["driving_image"], _regions(batch)
         hidden = (batch["inputs_hidden"] > 0.5).float()
         return {
@@ -271,8 +268,8 @@ def _inputs(batch: Batch) -> dict[str, Tensor]:
 
 
 def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The insides of mouths and the eyes, (B, 1, S, S) 0 or 1: those that are, where the data say it, and those that
-    mesh_warp drew."""
+    """The insides of mouths, and the eyes, (B, 1, S, S) 0 or 1: of the truth, if it has parsing, and as mesh_warp draws
+    them."""
     part = batch["inputs_parts"][:, None]
     mouth, eyes = part == MOUTH, part == EYE
     if "driving_parsing" in batch:
@@ -283,12 +280,12 @@ def _regions(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _own(batch: Batch, delicate: Tensor) -> Tensor:
-    """(B, 1, S, S) 0…1: where the photograph shows what belongs there, and nothing is ``delicate``."""
+    """(B, 1, S, S) 0…1: where the portrait shows the surface and nothing is ``delicate``."""
     return batch["flow_visible"] * (1 - batch["inputs_hidden"]) * (1 - delicate)
 
 
 def _mirrored(batch: Batch) -> Batch:
-    """Half of the pairs as in a mirror: offsets and PNCC's first axis turn round as well."""
+    """Half of the pairs mirrored, with the x of offsets and the first axis of PNCC."""
     chosen = torch.rand(len(batch["flow"])) < 0.5
     out = {name: tensor.clone() for name, tensor in batch.items()}
     for name, tensor in batch.items():
@@ -303,7 +300,7 @@ def _mirrored(batch: Batch) -> Batch:
 
 
 def _recoloured(batch: Batch, strength: float) -> Batch:
-    """All pictures of a pair in the same other light."""
+    """All pictures of a pair in the same random light."""
     names = ("source_image", "driving_image", "inputs_warped")
     tall = augment.recoloured(torch.cat([batch[name] for name in names], dim=2), strength).clamp(-1, 1)
     return {**batch, **dict(zip(names, tall.chunk(len(names), dim=2)))}
@@ -321,8 +318,8 @@ def _pieces(images: Tensor, weight: Tensor, side: int) -> Tensor:
     return torch.stack(pieces)
 
 
-def _distance(eye: perceptual.Eye, a: Tensor, b: Tensor) -> Tensor:
-    """Σ over layers of the mean squared distance of features of length one, as LPIPS without its weights."""
+def _distance(eye: perceptual.FeatureNetwork, a: Tensor, b: Tensor) -> Tensor:
+    """Σ over layers of the mean squared distance of normalised features: LPIPS without its weights."""
     total = a.new_zeros(())
     for one, other in zip(eye(a), eye(b)):
         apart = functional.normalize(one, dim=1) - functional.normalize(other, dim=1)

@@ -1,4 +1,4 @@
-"""Matting: which pixels of a picture are the person, hair and clothes included."""
+"""Trains the matte of a person, hair and clothes included."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from engine.training.recipe import Stage
 from engine.training.task import Graph, Task
 
 _ROLES = ("source", "driving")
-_EDGE = 3  # pixels around the person's edge that count more
+_EDGE = 3  # pixels on each side of the edge that get a higher weight
 
 
 @dataclass(frozen=True)
 class Options:
-    """Weights of the losses; ``edge`` is how much more a pixel counts at the person's edge."""
+    """Weights of the losses; ``edge`` is the additional weight of pixels at the edge of the person."""
 
     entropy: float = 1.0
     l1: float = 1.0
@@ -33,7 +33,7 @@ class Options:
 
 
 class MattingTask(Task):
-    """Both frames of every pair, each in another framing: shrunk into black, enlarged, off the centre, mirrored."""
+    """Uses both frames of every pair, each with its own framing: scaled, shifted, rotated, mirrored."""
 
     fields = frozenset(f"{role}_{label}" for role in _ROLES for label in ("image", "matte", "face"))
     Options = Options
@@ -70,7 +70,7 @@ class MattingTask(Task):
         return _errors(torch.sigmoid(self.net(image).float()), truth, there)
 
     def floor(self, batch: Batch) -> dict[str, float]:
-        """Everything a person."""
+        """A matte of ones."""
         _, truth, there = _both(batch)
         return _errors(torch.ones_like(truth), truth, there)
 
@@ -84,7 +84,7 @@ class MattingTask(Task):
 
 
 def _both(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures, mattes, and 1 where the matte is known: pictures without a face may show the back of a person."""
+    """Pictures, mattes, and 1 where the matte is known: pictures without a face may show a person from behind."""
     image, matte, face = (
         torch.cat([batch[f"{role}_{name}"] for role in _ROLES]) for name in ("image", "matte", "face")
     )
@@ -102,14 +102,14 @@ def _seen_by_a_camera(image: Tensor) -> Tensor:
 
 
 def _rim(truth: Tensor) -> Tensor:
-    """1 near the edges of the mattes (B, 1, S, S), else 0."""
+    """1 near edges of the mattes (B, 1, S, S), else 0."""
     side = 2 * _EDGE + 1
     high = functional.max_pool2d(truth, side, 1, _EDGE)
     return ((high + functional.max_pool2d(-truth, side, 1, _EDGE)) > 0.5).float()
 
 
 def _errors(made: Tensor, truth: Tensor, there: Tensor) -> dict[str, float]:
-    """Shares: of the union that is not in both (cut at ½), and the mean difference near the person's edge."""
+    """``iou_miss``: 1 − IoU at the threshold ½; ``edge``: mean |difference| near the edge."""
     rim = _rim(truth) * there[:, None, None, None]
     a, b = made > 0.5, truth > 0.5
     either = (a | b).sum((1, 2, 3)).clamp(min=1)

@@ -1,7 +1,7 @@
-"""A network that looks at faces, taught what there is to see: who, which expression, turned where, which parts where.
+"""Trains the perceptual networks on several labels at once: person, expression, rotation, landmarks, parsing.
 
-Several tasks at once, under heavy changes of colour and light, so that its features describe faces and not pictures
-(systems that train with such a network in place of VGG need features of every depth: parts keep the shallow ones busy).
+Colour and light vary strongly, so that features describe faces rather than pictures. Parsing is predicted from layers
+of all depths, because losses use features of every depth.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from engine.geometry.fields import to_pixels
 from engine.training import augment, losses
 from engine.training.batch import Batch
 from engine.training.curves import grid
-from engine.training.perceptual import KINDS, WIDTHS
+from engine.training.perceptual import KINDS, WIDTHS, pool
 from engine.training.recipe import Stage
 from engine.training.studio.stage.scene import Parsing
 from engine.training.task import Task
 
 _LABELS = ("image", "face", "expression", "rotation", "landmarks68", "parsing", "person")
-_ELSEWHERE = (Parsing.BACKGROUND, Parsing.CLOTH)  # what both pictures of a pair show, whoever sits
-_PLACES = 8  # a side, at which the parts are seen for landmarks
+_SURROUNDINGS = (Parsing.BACKGROUND, Parsing.CLOTH)  # the same in both pictures of a pair, whoever the person is
+_PLACES = 8  # side of the feature grid that landmarks are read from
 
 
 @dataclass(frozen=True)
 class Options:
-    """``identity`` is the weight of the loss that tells the people of a step apart, by contrast at ``temperature``;
-    ``surroundings`` how often background and clothes are taken away, by which people would be told otherwise.
-    ``strength`` of changes of colour and light."""
+    """``identity`` is the weight of the contrastive loss between the people of a step, at ``temperature``;
+    ``surroundings`` how often background and clothes are replaced, so that they do not identify people; ``strength`` of
+    the changes of colour and light."""
 
     kind: str = "plain"
     identity: float = 1.0
@@ -49,7 +49,8 @@ class Options:
 
 
 class Heads(nn.Module):
-    """What is asked of the features, and thrown away afterwards."""
+    """Predictions from the features; needed in training only. Parts are refined from deep to shallow layers, as in a
+    feature pyramid (Lin et al. 2017)."""
 
     def __init__(self, widths: tuple[int, ...], expressions: int) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class Heads(nn.Module):
 
     def forward(self, maps: list[Tensor], pooled: Tensor) -> dict[str, Tensor]:
         parts = self.lateral[-1](maps[-1])
-        coarse = []  # what is where, from the deepest map to the shallowest
+        coarse = []  # (B, 32, h, w) each, from the second deepest layer to the shallowest
         for lateral, shallower in zip(reversed(self.lateral[:-1]), reversed(maps[:-1])):
             parts = lateral(shallower) + functional.interpolate(parts, size=shallower.shape[2:])
             coarse.append(parts)
@@ -76,7 +77,7 @@ class Heads(nn.Module):
 
 
 def rotation(six: Tensor) -> Tensor:
-    """Six numbers, added to the first two columns of no rotation, to (B, 3, 3) by Gram-Schmidt (Zhou et al. 2019)."""
+    """Six numbers, added to the first two columns of the identity → (B, 3, 3) by Gram-Schmidt (Zhou et al. 2019)."""
     x = functional.normalize(six[:, :3] + six.new_tensor([1.0, 0, 0]), dim=1)
     y = six[:, 3:] + six.new_tensor([0, 1.0, 0])
     y = functional.normalize(y - (x * y).sum(1, keepdim=True) * x, dim=1)
@@ -84,8 +85,8 @@ def rotation(six: Tensor) -> Tensor:
 
 
 def contrast(embedding: Tensor, person: Tensor, temperature: float) -> Tensor:
-    """How badly every picture (B, D) of a step finds the others of its person (B,) among all of them (Khosla et al.
-    2020, eq. 2); those without another count nothing."""
+    """Supervised contrastive loss (Khosla et al. 2020, eq. 2) of embeddings (B, D) of people numbered ``person`` (B,);
+    pictures without another one of the same person do not count."""
     alone = torch.eye(len(person), dtype=torch.bool, device=person.device)
     likeness = (embedding.float() @ embedding.float().T / temperature).masked_fill(alone, -1e4)
     same = ((person[:, None] == person) & ~alone).float()
@@ -101,18 +102,18 @@ class Perceptual(Task):
     def build(self) -> None:
         options = self.options
         expressions = len(face_model.load().expression)
-        self.eye = self.add("eye", KINDS[options.kind]())
+        self.network = self.add("eye", KINDS[options.kind]())
         self.heads = self.add("heads", Heads(WIDTHS[options.kind], expressions), ships=False)
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, dict[str, Tensor]]:
         truth = _both(batch)
-        truth = self._elsewhere(truth)
+        truth = self._without_surroundings(truth)
         seen = augment.hidden(augment.photometric(truth["image"], self.options.strength))
         said, embedding = self._look(seen)
         return {
             "generator": {
                 "identity": self.options.identity * contrast(embedding, truth["person"], self.options.temperature),
-                # Squared: most weights are 0 most of the time, which is all that their absolute errors would teach.
+                # Squared: most weights are 0, so an absolute error would only teach zeros.
                 "expression": 4 * (said["expression"] - truth["expression"]).square().mean(),
                 "rotation": 2 * (said["rotation"] - truth["rotation"]).abs().mean(),
                 "landmarks": 10 * losses.wing(said["landmarks"], truth["landmarks68"]),
@@ -130,7 +131,7 @@ class Perceptual(Task):
         return _errors(said, _both(batch)) | {"verification_eer": _eer(said["embedding"], _both(batch)["person"])}
 
     def floor(self, batch: Batch) -> dict[str, float]:
-        """The means of the truth itself, the commonest class everywhere, and a coin for who it is."""
+        """The mean of the labels, the commonest class everywhere, and chance for the person."""
         truth = _both(batch)
         count = len(truth["image"])
         commonest = functional.one_hot(truth["parsing"].flatten().mode().values, len(Parsing)).float()
@@ -157,30 +158,29 @@ class Perceptual(Task):
             ]
         )
 
-    def _elsewhere(self, truth: Batch) -> Batch:
-        """Some people in front of nothing they have to do with, and their parts so."""
+    def _without_surroundings(self, truth: Batch) -> Batch:
+        """Some pictures with blotches of colour in place of background and clothes, and their parsing to match."""
         if not self.options.surroundings:
             return truth
-        away = torch.stack([truth["parsing"] == part for part in _ELSEWHERE]).any(0)[:, None]
+        away = torch.stack([truth["parsing"] == part for part in _SURROUNDINGS]).any(0)[:, None]
         away = away & (torch.rand(len(away), 1, 1, 1, device=away.device) < self.options.surroundings)
         parsing = truth["parsing"].masked_fill(away[:, 0], Parsing.BACKGROUND)
         return {**truth, "image": augment.blotched(truth["image"], away), "parsing": parsing}
 
     def _look(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        maps = self.eye(images)
-        deepest = maps[-1].float()
-        pooled = torch.cat([deepest.mean(dim=(2, 3)), deepest.amax(dim=(2, 3))], dim=1)
-        return self.heads(maps, pooled), functional.normalize(self.eye.embed(pooled).float(), dim=1)
+        maps = self.network(images)
+        pooled = pool(maps[-1])
+        return self.heads(maps, pooled), functional.normalize(self.network.embed(pooled).float(), dim=1)
 
 
 def _both(batch: Batch) -> Batch:
-    """Source and driving pictures as one batch, without those that show no face."""
+    """Source and driving pictures as one batch, without pictures that show no face."""
     both = {label: torch.cat([batch[f"source_{label}"], batch[f"driving_{label}"]]) for label in _LABELS}
     return {label: values[both["face"] > 0.5] for label, values in both.items()}
 
 
 def _at(parsing: Tensor, like: Tensor) -> Tensor:
-    """Classes (B, S, S) at the places of ``like`` (B, C, h, w)."""
+    """Classes (B, S, S) sampled at the pixels of ``like`` (B, C, h, w)."""
     stride = parsing.shape[1] // like.shape[2]
     return parsing[:, stride // 2 :: stride, stride // 2 :: stride]
 
@@ -201,7 +201,7 @@ def _errors(said: dict[str, Tensor], truth: Batch) -> dict[str, float]:
 
 
 def _eer(embedding: Tensor, person: Tensor) -> float:
-    """Equal error rate of telling, by the cosine, whether two pictures of the batch are of one person."""
+    """Equal error rate of verification: do two pictures of the batch show one person? Scored by the cosine."""
     one, other = torch.triu_indices(len(person), len(person), 1, device=person.device)
     cosine = (embedding[one] * embedding[other]).sum(1)
     same = person[one] == person[other]
@@ -223,6 +223,6 @@ def _dotted(images: Tensor, points: Tensor, value: float) -> Tensor:
 
 
 def _coloured(parsing: Tensor) -> Tensor:
-    """Classes (B, h, w) → (B, 3, h, w) in −1…1, neighbours in the list far apart in colour."""
+    """Classes (B, h, w) → (B, 3, h, w) in −1…1; classes next in number get different colours."""
     number = parsing[:, None].float()
     return torch.cat([torch.sin(number * step) for step in (2.4, 1.3, 0.7)], dim=1)

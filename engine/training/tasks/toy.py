@@ -1,7 +1,7 @@
-"""The smallest reenactor: learn to move a portrait's pixels so that its landmarks go where the driver's are.
+"""The smallest reenactor: a flow that moves a portrait's landmarks to the driver's. An example to read.
 
-Made to be read and to be trained in minutes; nothing ships from it. A dense field of how far the landmarks near each
-pixel have moved, and the portrait, go into a small U-Net; out come a flow and nothing else.
+It trains in minutes and does not ship. Input of a small U-Net are the portrait and a dense field of landmark motion;
+its output is a flow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.training.curves import grid
 from engine.training.recipe import Stage
 from engine.training.task import Graph, Task
 
-_REACH = 0.12  # of a landmark, on the grid: a sixteenth of the picture
+_REACH = 0.12  # standard deviation of a landmark's influence on the grid: a sixteenth of the picture
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Options:
 
 
 class Warp(nn.Module):
-    """Portrait (B, 3, S, S), moved landmarks as a field (B, 3, S/4, S/4) → flow (B, 2, S, S) on the grid. It starts at
-    no motion, which is the floor."""
+    """Portrait (B, 3, S, S) and field of landmark motion (B, 3, S/4, S/4) → flow (B, 2, S, S) on the grid. The output
+    layer is zero-initialised: training starts from no motion, the floor."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -59,8 +59,8 @@ def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 def moved(source: Tensor, driving: Tensor, size: int) -> Tensor:
-    """Landmarks (B, 68, 2) of both, on the grid → (B, 3, size, size): at each place of the driving picture how far it
-    is back to the source, averaged over the landmarks near by, and how near they are."""
+    """Landmarks (B, 68, 2) of both, on the grid → (B, 3, size, size): for each pixel of the driving picture the offset
+    to the source, averaged over nearby landmarks, and their total weight."""
     places = identity_grid(size, size, source).reshape(1, -1, 1, 2)
     weight = torch.exp(-(places - driving[:, None]).square().sum(3) / (2 * _REACH**2))  # (B, size², 68)
     total = weight.sum(2, keepdim=True)
@@ -113,8 +113,8 @@ class Toy(Task):
 
 
 def _errors(batch: Batch, image: Tensor, flow: Tensor) -> dict[str, float]:
-    """Where the same surface is seen in both pictures, for moving pixels cannot show anything else: ``seen_l1``, mean
-    |difference| of images in 0…1, and ``flow_px``, mean |difference| of flows per axis at 256 px."""
+    """Where both pictures show the same surface: ``seen_l1``, mean |difference| of images in 0…1, and ``flow_px``, mean
+    |difference| of flows per axis at 256 px."""
     return {
         "seen_l1": float(losses.l1(image, batch["driving_image"], batch["flow_visible"])) / 2,
         "flow_px": float(losses.flow(flow, batch["flow"], batch["flow_visible"])) * 255 / 2,

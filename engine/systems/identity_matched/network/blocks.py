@@ -1,4 +1,4 @@
-"""What the decoder is built of: spatial modulation, and the skip that geometry opens and closes."""
+"""The decoder's blocks: spatially-adaptive normalisation (SPADE) and the geometry-aware skip connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.systems.identity_matched.network.geometry import look_up
+from engine.systems.identity_matched.network.geometry import warp
 
 SLOPE = 0.2
 
@@ -15,8 +15,8 @@ def conv(before: int, after: int, stride: int = 1, side: int = 3) -> nn.Conv2d:
     return nn.Conv2d(before, after, side, stride, side // 2)
 
 
-def silent(convolution: nn.Conv2d) -> nn.Conv2d:
-    """A convolution that says nothing yet."""
+def zero_init(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A convolution whose output is 0 until it is trained."""
     assert convolution.bias is not None
     nn.init.zeros_(convolution.weight)
     nn.init.zeros_(convolution.bias)
@@ -27,12 +27,12 @@ def act(x: Tensor) -> Tensor:
     return functional.leaky_relu(x, SLOPE)
 
 
-class Modulation(nn.Module):
-    """x normalised, times 1 + γ, plus β; γ and β are convolved from the ``style`` map of the same size (SPADE, Park et
-    al. 2019): features that the correspondence has moved act as statistics that vary from place to place.
+class SPADE(nn.Module):
+    """Spatially-adaptive normalisation (Park et al. 2019): norm(x) · (1 + γ) + β, with γ and β convolved from the
+    ``style`` map of the same size, here the source's features moved by the correspondence.
 
-    ``norm``: ``instance`` over each map, as SPADE; ``position`` over the channels at each place (PONO, as CoCosNet),
-    which knows nothing of the picture's size.
+    ``norm``: ``instance`` over each map, as in SPADE; ``position`` over the channels at each place (PONO, as in
+    CoCosNet), which does not depend on the picture's size.
     """
 
     def __init__(self, width: int, style: int, norm: str) -> None:
@@ -45,16 +45,16 @@ class Modulation(nn.Module):
             x = functional.instance_norm(x)
         else:
             x = functional.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
-        scale, shift = self.shape(style).chunk(2, dim=1)
+        scale, shift = self.shape(style).chunk(2, dim=1)  # γ and β, each (B, width, h, w)
         return torch.addcmul(x + shift, x, scale)
 
 
-class Block(nn.Module):
-    """x + f(x), f two modulated convolutions."""
+class SPADEResBlock(nn.Module):
+    """x + f(x), f two convolutions, each after SPADE and activation."""
 
     def __init__(self, width: int, style: int, norm: str) -> None:
         super().__init__()
-        self.modulations = nn.ModuleList(Modulation(width, style, norm) for _ in range(2))
+        self.modulations = nn.ModuleList(SPADE(width, style, norm) for _ in range(2))
         self.convolutions = nn.ModuleList(conv(width, width) for _ in range(2))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
@@ -64,12 +64,12 @@ class Block(nn.Module):
         return x + inner
 
 
-class Decoder(nn.Module):
-    """The blocks of one stride."""
+class SPADEStage(nn.Module):
+    """The residual blocks of one stride."""
 
     def __init__(self, width: int, style: int, norm: str, count: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, style, norm) for _ in range(count))
+        self.blocks = nn.ModuleList(SPADEResBlock(width, style, norm) for _ in range(count))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         for block in self.blocks:
@@ -77,24 +77,23 @@ class Decoder(nn.Module):
         return x
 
 
-class GatedSkip(nn.Module):
-    """The source's own features, moved along the flow, beside the decoder's wherever the moved geometry agrees with the
-    new frame's (the paper's geometry-aware skip connection; the form is our reconstruction).
+class GeometryAwareSkip(nn.Module):
+    """The paper's geometry-aware skip connection; its form is our reconstruction.
 
-    Added, since in the decoder's place they would push out all that is known of the new frame by then. Before anything
-    is learned they add nothing, and the gate is open where PNCCs agree within about a twentieth of the head and shut
-    beyond.
+    The source's features, warped by the flow, are added to the decoder's where the warped PNCC agrees with the new
+    frame's. They are added and do not replace: the decoder's features describe the new frame. At initialisation they
+    add nothing, and the gate is open where the PNCCs agree within about a twentieth of the head.
     """
 
     OPEN, SHARP = 4.0, 40.0
 
     def __init__(self, width: int, hidden: int = 12) -> None:
         super().__init__()
-        self.taken = silent(conv(width, width, side=1))
-        self.learned = nn.Sequential(conv(12, hidden), nn.LeakyReLU(SLOPE), silent(conv(hidden, 1)))
+        self.taken = zero_init(conv(width, width, side=1))
+        self.learned = nn.Sequential(conv(12, hidden), nn.LeakyReLU(SLOPE), zero_init(conv(hidden, 1)))
 
     def gate(self, target: Tensor, moved: Tensor) -> Tensor:
-        """From both PNCCs with masks (B, 4, h, w), the source's moved: (B, 1, h, w) in 0…1, 1 lets it pass."""
+        """(B, 1, h, w) in 0…1, from the target's PNCC and the source's warped one, both with masks (B, 4, h, w)."""
         apart = (target - moved).abs()
         agree = self.OPEN - self.SHARP * apart.sum(dim=1, keepdim=True)
         return torch.sigmoid(agree + self.learned(torch.cat([target, moved, apart], dim=1)))
@@ -102,6 +101,6 @@ class GatedSkip(nn.Module):
     def forward(
         self, x: Tensor, source: Tensor, flow: Tensor, target_pncc: Tensor, source_pncc: Tensor, stride: int
     ) -> Tensor:
-        moved = look_up(torch.cat([source, source_pncc], dim=1), flow, stride)
+        moved = warp(torch.cat([source, source_pncc], dim=1), flow, stride)  # (B, C + 4, h, w)
         features, geometry = moved[:, : x.shape[1]], moved[:, x.shape[1] :]
         return x + self.gate(target_pncc, geometry) * self.taken(features)

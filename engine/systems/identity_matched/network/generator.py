@@ -1,8 +1,8 @@
-"""The generator of `identity_matched` in torch: trained here, exported to ONNX in two halves, run from there.
+"""The generator of `identity_matched` in torch. It is trained here and exported to ONNX in two halves.
 
-What depends on the portrait alone (:class:`SourceHalf`) is worked out once. For every frame (:class:`FrameHalf`) PNCCs
-say which place of the portrait belongs where, its features so moved shape a small decoder, and the decoder answers with
-a flow over a picture that is moved already, with colour of its own, and with a mask of where that is needed.
+:class:`SourceEncoder` runs once a portrait. :class:`FrameDecoder` runs for every frame: PNCCs give the correspondence
+between portrait and frame, the warped source features modulate a small decoder, and the decoder gives a residual flow
+over a picture that is warped already, generated colours, and a mask of where these are needed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.systems.identity_matched.network import geometry
-from engine.systems.identity_matched.network.blocks import SLOPE, Decoder, GatedSkip, act, conv, silent
-from engine.systems.identity_matched.network.geometry import GeometryEncoder, Match, enlarged, look_up, masked
+from engine.systems.identity_matched.network.blocks import SLOPE, GeometryAwareSkip, SPADEStage, act, conv, zero_init
+from engine.systems.identity_matched.network.geometry import GeometryEncoder, Match, upsample, warp, with_mask
 
 SOURCE_INPUTS = ("source", "source_pncc")
 OUTPUTS = ("offset", "mask", "generated")  # no name of an input: names are one space in ONNX
@@ -27,9 +27,9 @@ STRIDES = (2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Size:
-    """``widths`` and ``blocks`` at a half, a quarter, an eighth and a sixteenth of the picture; ``grid`` is the stride
-    of the correspondence, ``encoder`` and ``context`` the widths of the geometry encoder and of what it adds to the
-    surface's own code. ``skips``: the strides at which the portrait's own features may pass by the decoder."""
+    """``widths`` and numbers of ``blocks`` at strides 2, 4, 8 and 16. ``grid`` is the stride of the correspondence,
+    ``encoder`` the width of the geometry encoder, ``context`` the number of its learned features. ``skips`` are the
+    strides of the geometry-aware skip connections."""
 
     widths: tuple[int, int, int, int]
     blocks: tuple[int, int, int, int]
@@ -39,7 +39,7 @@ class Size:
     skips: tuple[int, ...]
 
 
-# paper: widths as CoCosNet and SPADE have them, correspondence at 64 x 64; fast: a tenth of it.
+# paper: the widths of CoCosNet and SPADE, correspondence at 64 x 64; fast: a tenth of the cost.
 SIZES = {
     "fast": Size((32, 48, 96, 128), (0, 1, 1, 1), grid=8, encoder=32, context=24, skips=(4,)),
     "paper": Size((64, 128, 256, 512), (1, 2, 2, 1), grid=4, encoder=128, context=236, skips=(2, 4)),
@@ -48,14 +48,14 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Config:
-    """How the generator is built; all of it is our reconstruction unless a source is named.
+    """How the generator is built; our reconstruction unless a source is named.
 
     ``correspondence``: ``learned`` is attention between PNCC features (CoCosNet), ``analytic`` the exact flow of the
-    drawn mesh in its place (teacher, ablation, run-time choice; the weights are the same). ``temperature`` of the
-    attention: CoCosNet's. ``knows_warp``: mesh_warp's picture and what it knows of it are given and mended; off is
-    the faithful variant, which mends the portrait as the correspondence moves it. ``gated_skip``: the paper's
-    geometry-aware skip connection; off for its ablation. ``norm``: see ``blocks.Modulation``. ``reach``: the residual
-    flow's bound, on the grid. ``doubt``: the mask's logit before anything is learned.
+    drawn mesh in its place (ablation and run-time choice; the weights are the same). ``temperature`` of the attention
+    is CoCosNet's. ``knows_warp``: the input is mesh_warp's picture with its flow, hidden parts and stretch; off is the
+    faithful variant, whose input is the portrait warped by the correspondence. ``gated_skip``: the paper's
+    geometry-aware skip connection; off for its ablation. ``norm``: see :class:`SPADE`. ``reach``: bound of the
+    residual flow, on the grid. ``doubt``: the mask's logit at initialisation.
     """
 
     size: str = "fast"
@@ -76,20 +76,20 @@ class Config:
 
     @property
     def source_outputs(self) -> tuple[str, ...]:
-        """Names of what is remembered of the portrait, each (1, C, S / stride, S / stride)."""
+        """Names of the source's features, each (1, C, S / stride, S / stride)."""
         strides = SIZES[self.size].skips if self.gated_skip else ()
         names = [f"appearance{stride}" for stride in sorted({*strides, SIZES[self.size].grid})]
         names += [*(f"pncc{stride}" for stride in strides), "geometry"]
         return (*names, *(() if self.knows_warp else ("portrait",)))
 
     @property
-    def remembered(self) -> tuple[str, ...]:
-        """Those that a frame needs: where the flow is given, no features are compared."""
+    def frame_features(self) -> tuple[str, ...]:
+        """Those that a frame needs: with an analytic flow no geometry features are compared."""
         return tuple(name for name in self.source_outputs if name != "geometry" or self.correspondence == "learned")
 
     @property
     def frame_inputs(self) -> tuple[str, ...]:
-        """Names of what each frame is given, beside what is remembered."""
+        """Names of each frame's inputs, beside the source's features."""
         if self.knows_warp:
             return ("pncc", "warped", "flow", "hidden", "stretch", "parts")
         return ("pncc", "flow") if self.correspondence == "analytic" else ("pncc",)
@@ -99,10 +99,9 @@ CHANNELS = {"source": 3, "source_pncc": 3, "pncc": 3, "warped": 3, "flow": 2, "h
 
 
 class Answer(NamedTuple):
-    """``offset`` (B, 2, S, S) on the grid, at which the base picture is looked up; the base is mesh_warp's picture, or
-    the portrait in the faithful variant. ``mask`` (B, 1, S, S) 0…1, ``generated`` (B, 3, S, S) −1…1. The rest is for
-    training: the ``base`` where the network's own mending begins, the ``residual`` by which it moves that, and the
-    ``match`` of the cells."""
+    """``offset`` (B, 2, S, S) on the grid, by which the base picture is warped: mesh_warp's picture, or the portrait in
+    the faithful variant. ``mask`` (B, 1, S, S) 0…1, ``generated`` (B, 3, S, S) −1…1. The rest is for training: the
+    ``base`` that the decoder sees, its ``residual`` flow, and the ``match`` of the cells."""
 
     offset: Tensor
     mask: Tensor
@@ -113,13 +112,13 @@ class Answer(NamedTuple):
 
 
 def composite(base: Tensor, answer: Answer) -> Tensor:
-    """(1 − mask) · base looked up at the offset + mask · generated, (B, 3, S, S)."""
-    moved = look_up(base, answer.offset)
+    """(1 − mask) · warp(base, offset) + mask · generated, (B, 3, S, S)."""
+    moved = warp(base, answer.offset)
     return moved + answer.mask * (answer.generated - moved)
 
 
 class AppearanceEncoder(nn.Module):
-    """Portrait (B, 3, S, S) −1…1 → maps by stride: of 4, of 2 and 8 where the size wants them."""
+    """Portrait (B, 3, S, S) −1…1 → feature maps by stride: 4, and 2 and 8 where the size needs them."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -130,7 +129,7 @@ class AppearanceEncoder(nn.Module):
         self.at_eighth = conv(quarter, eighth, 2) if size.grid == 8 else None
 
     def forward(self, source: Tensor) -> dict[int, Tensor]:
-        quarter = self.at_quarter(source)
+        quarter = self.at_quarter(source)  # (B, widths[1], S / 4, S / 4)
         maps = {4: quarter + self.more(quarter)}
         if self.at_half is not None:
             maps[2] = act(self.at_half(functional.pixel_unshuffle(source, 2)))
@@ -140,7 +139,7 @@ class AppearanceEncoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """``forward``: a portrait's and a frame's tensors by name (``CHANNELS``), any size that is a multiple of 16."""
+    """``forward``: a portrait's and a frame's tensors by name (``CHANNELS``); S is a multiple of 16."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -148,7 +147,7 @@ class Generator(nn.Module):
         half, quarter, eighth, sixteenth = size.widths
         self.geometry = GeometryEncoder(size.encoder, size.context, size.grid)
         self.appearance = AppearanceEncoder(size)
-        shapes = 8 if config.knows_warp else 4  # PNCC and mask; hidden and three parts
+        shapes = 8 if config.knows_warp else 4  # channels of PNCC and mask; hidden and three parts
         self.look_half = conv(12 + shapes, half)
         self.look = nn.ModuleDict(
             {
@@ -159,38 +158,38 @@ class Generator(nn.Module):
         )
         style = {4: quarter, 8: eighth}[size.grid] + 4
         levels = list(zip(STRIDES, size.widths, size.blocks))
-        self.decoders = nn.ModuleDict({str(s): Decoder(w, style, config.norm, n) for s, w, n in levels})
+        self.decoders = nn.ModuleDict({str(s): SPADEStage(w, style, config.norm, n) for s, w, n in levels})
         self.up = nn.ModuleDict({str(s): conv(before, w, side=1) for (s, w, _), before in zip(levels, size.widths[1:])})
         skips = size.skips if config.gated_skip else ()
-        self.skips = nn.ModuleDict({str(s): GatedSkip(w) for s, w, _ in levels if s in skips})
+        self.skips = nn.ModuleDict({str(s): GeometryAwareSkip(w) for s, w, _ in levels if s in skips})
         self.last = conv(half, half)
-        self.offsets = silent(conv(half, 2))
-        self.colours = silent(conv(half, 16))  # mask and colour of the four pixels of a cell
+        self.offsets = zero_init(conv(half, 2))
+        self.colours = zero_init(conv(half, 16))  # mask and colour of the four pixels of a cell
 
     def forward(self, inputs: dict[str, Tensor]) -> Answer:
-        return self.frame(self.remember(inputs["source"], inputs["source_pncc"]), inputs)
+        return self.decode_frame(self.encode_source(inputs["source"], inputs["source_pncc"]), inputs)
 
-    def remember(self, source: Tensor, source_pncc: Tensor) -> dict[str, Tensor]:
-        """What the frames need of the portrait, by the names of ``Config.source_outputs``."""
-        maps, pncc = self.appearance(source), masked(source_pncc)
+    def encode_source(self, source: Tensor, source_pncc: Tensor) -> dict[str, Tensor]:
+        """The source's features by the names of ``Config.source_outputs``."""
+        maps, pncc = self.appearance(source), with_mask(source_pncc)
         known = {f"appearance{stride}": maps[stride] for stride in maps}
         known |= {f"pncc{stride}": functional.avg_pool2d(pncc, stride) for stride in self.size.skips}
         known |= {"geometry": self.geometry(pncc), "portrait": source}
         return {name: known[name] for name in self.config.source_outputs}
 
-    def frame(self, known: dict[str, Tensor], inputs: dict[str, Tensor]) -> Answer:
-        """One frame of that portrait; ``inputs`` are those of ``Config.frame_inputs``."""
-        pncc = masked(inputs["pncc"])
+    def decode_frame(self, known: dict[str, Tensor], inputs: dict[str, Tensor]) -> Answer:
+        """One frame; ``known`` are the source's features, ``inputs`` those of ``Config.frame_inputs``."""
+        pncc = with_mask(inputs["pncc"])
         match = self._match(known, pncc, inputs)
         if self.config.knows_warp:
             base, moved = inputs["warped"], None
         else:
-            moved = enlarged(match.flow, self.size.grid)
-            base = look_up(known["portrait"], moved)
-        maps = self._decode(known, match, pncc, self._see(base, pncc, inputs))
+            moved = upsample(match.flow, self.size.grid)
+            base = warp(known["portrait"], moved)
+        maps = self._decode(known, match, pncc, self._encode(base, pncc, inputs))  # (B, widths[0], S / 2, S / 2)
         residual = self.config.reach * torch.tanh(self.offsets(maps).float())
-        residual = enlarged(residual, 2)
-        drawn = functional.pixel_shuffle(self.colours(maps), 2).float()
+        residual = upsample(residual, 2)  # (B, 2, S, S)
+        drawn = functional.pixel_shuffle(self.colours(maps), 2).float()  # (B, 4, S, S): mask and colour
         return Answer(
             offset=residual if moved is None else moved + residual,
             mask=torch.sigmoid(drawn[:, :1] + self.config.doubt),
@@ -204,12 +203,12 @@ class Generator(nn.Module):
         stride = self.size.grid
         appearance = known[f"appearance{stride}"]
         if self.config.correspondence == "analytic":
-            return geometry.given_match(inputs["flow"], appearance, stride)
-        attention = geometry.attend(self.geometry(pncc), known["geometry"], self.config.temperature)
-        return geometry.learned_match(attention, appearance, stride)
+            return geometry.match_by_flow(inputs["flow"], appearance, stride)
+        attention = geometry.attention(self.geometry(pncc), known["geometry"], self.config.temperature)
+        return geometry.match_by_attention(attention, appearance, stride)
 
-    def _see(self, base: Tensor, pncc: Tensor, inputs: dict[str, Tensor]) -> dict[int, Tensor]:
-        """Maps by stride of all that is known of the new frame before it is mended."""
+    def _encode(self, base: Tensor, pncc: Tensor, inputs: dict[str, Tensor]) -> dict[int, Tensor]:
+        """Feature maps by stride of what is known of the new frame."""
         shapes = torch.cat([pncc, inputs["hidden"], inputs["parts"]], dim=1) if self.config.knows_warp else pncc
         shapes = functional.avg_pool2d(shapes, 2)
         seen = [functional.pixel_unshuffle(base, 4), functional.pixel_unshuffle(shapes, 2)]
@@ -218,16 +217,16 @@ class Generator(nn.Module):
         maps = {2: self.look_half(torch.cat([functional.pixel_unshuffle(base, 2), shapes], dim=1))}
         maps[4] = self.look["4"](torch.cat(seen, dim=1))
         maps[8] = self.look["8"](act(maps[4]))
-        maps[16] = self.look["16"](act(maps[8]))
+        maps[16] = self.look["16"](act(maps[8]))  # (B, widths[3], S / 16, S / 16)
         return maps
 
     def _decode(self, known: dict[str, Tensor], match: Match, pncc: Tensor, seen: dict[int, Tensor]) -> Tensor:
-        """From coarse to fine; (B, C, S / 2, S / 2)."""
+        """From stride 16 to stride 2: (B, widths[0], S / 2, S / 2)."""
         x = seen[16]
         for stride in reversed(STRIDES):
             if stride < 16:
                 x = functional.interpolate(self.up[str(stride)](x), scale_factor=2.0) + seen[stride]
-            shape = functional.avg_pool2d(pncc, stride)
+            shape = functional.avg_pool2d(pncc, stride)  # (B, 4, S / stride, S / stride)
             if self.size.blocks[STRIDES.index(stride)]:
                 style = torch.cat([_resized(match.aligned, self.size.grid, stride, "nearest"), shape], dim=1)
                 x = self.decoders[str(stride)](x, style)
@@ -239,19 +238,19 @@ class Generator(nn.Module):
         return act(self.last(act(x)))
 
 
-class SourceHalf(nn.Module):
-    """``SOURCE_INPUTS`` → ``Config.source_outputs``, in order: the graph source.onnx."""
+class SourceEncoder(nn.Module):
+    """The graph source.onnx: ``SOURCE_INPUTS`` → ``Config.source_outputs``, in order."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, source: Tensor, source_pncc: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.generator.remember(source, source_pncc).values())
+        return tuple(self.generator.encode_source(source, source_pncc).values())
 
 
-class FrameHalf(nn.Module):
-    """``Config.remembered`` and ``Config.frame_inputs`` → ``OUTPUTS``, in order: the graph frame.onnx."""
+class FrameDecoder(nn.Module):
+    """The graph frame.onnx: ``Config.frame_features`` and ``Config.frame_inputs`` → ``OUTPUTS``, in order."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -259,20 +258,20 @@ class FrameHalf(nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         config = self.generator.config
-        count = len(config.remembered)
-        known, inputs = dict(zip(config.remembered, tensors)), dict(zip(config.frame_inputs, tensors[count:]))
-        answer = self.generator.frame(known, inputs)
+        count = len(config.frame_features)
+        known, inputs = dict(zip(config.frame_features, tensors)), dict(zip(config.frame_inputs, tensors[count:]))
+        answer = self.generator.decode_frame(known, inputs)
         return answer.offset, answer.mask, answer.generated
 
 
 def _resized(maps: Tensor, stride: int, wanted: int, mode: str) -> Tensor:
-    """Maps of one stride at another."""
+    """Maps of one ``stride`` at the ``wanted`` one."""
     if wanted > stride:
         return functional.avg_pool2d(maps, wanted // stride)
     if wanted == stride:
         return maps
     return (
-        enlarged(maps, stride // wanted)
+        upsample(maps, stride // wanted)
         if mode == "bilinear"
         else functional.interpolate(maps, scale_factor=stride / wanted)
     )

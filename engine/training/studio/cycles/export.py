@@ -1,4 +1,4 @@
-"""A scene as one npz file, for a renderer that lives in another Python: plain arrays, nothing to unpickle.
+"""A scene as one npz file of plain arrays, for a renderer in another Python.
 
 ``meshes`` names; of the k-th, ``mesh{k}_vertices`` (N, 3), ``_normals`` (N, 3), ``_triangles`` (T, 3), ``_uv``
 (T, 3, 2), ``_texture`` (T,), ``_material`` (T,) index into ``materials``, ``_layer`` (); of the k-th texture,
@@ -18,7 +18,7 @@ from engine.training.studio.stage.scene import Material, Scene
 
 
 def save(scene: Scene, path: Path) -> None:
-    """Write whole or not at all; raises EngineError ``disk_full`` or ``not_writable``."""
+    """Write atomically; raises EngineError ``disk_full`` or ``not_writable``."""
     arrays: dict[str, np.ndarray] = {
         "meshes": np.array([mesh.name for mesh in scene.meshes]),
         "materials": np.array([material.name for material in Material]),

@@ -1,7 +1,7 @@
-"""The studio's pairs drawn by Cycles: other light transport, the same people, lens and labels. A set to judge on.
+"""The studio's pairs rendered by Cycles: path tracing, with the same people, lens and labels. A set to measure on.
 
-The engine describes scenes (``export.py``), a Python that has bpy draws them (``scripts/render_scenes.py``), the
-engine takes them through the studio's lens, labels them and keeps them as shards. Drawn frames wait in ``OUT/frames``.
+The engine writes scenes (``export.py``), a Python with bpy renders them (``scripts/render_scenes.py``), and the engine
+applies the studio's lens, labels them and writes shards. Rendered frames wait in ``OUT/frames``.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from engine.media.image import write_fault
 from engine.progress import Progress
 from engine.training.records import Parts
 from engine.training.sample import Pair
-from engine.training.shard_writer import plan_of, write
-from engine.training.shards import Plan, Records
+from engine.training.shard_writer import plan_of
+from engine.training.shards import Plan, Records, write
 from engine.training.studio.cycles import export
 from engine.training.studio.dataset import Options, StudioSamples, labelled
+from engine.training.studio.renderer.lens import photograph
 from engine.training.studio.renderer.render import render
-from engine.training.studio.stage.photograph import photograph
 from engine.training.studio.stage.scene import Scene
 
 SCRIPT = Path(__file__).resolve().parents[4] / "scripts" / "render_scenes.py"
-VERSION = 1  # raised whenever the same scene looks different
-_AT_ONCE = 8  # pairs a run of Blender draws: its start is paid once for them
+VERSION = 1  # raise it when the same scene looks different
+_AT_ONCE = 8  # pairs per run of Blender, to share its start-up time
 
 
 def command(argv: list[str]) -> int:
     """``python -m engine train realism``."""
     parser = argparse.ArgumentParser(
         "python -m engine train realism",
-        description="Draw pairs of the studio by Cycles into shards; an interrupted run goes on where it stopped.",
+        description="Render pairs of the studio with Cycles into shards; an interrupted run continues.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of shards")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="pairs of frames")
@@ -67,7 +67,7 @@ def command(argv: list[str]) -> int:
 
 
 class Cycles:
-    """Draws what lies in a folder. ``python`` is a Python that has bpy, or a Blender."""
+    """Renders the scenes in a folder. ``python`` is a Python that has bpy, or Blender."""
 
     def __init__(self, python: Path, size: int, samples: int, threads: int = 0) -> None:
         self._python, self.size = python, size
@@ -76,7 +76,7 @@ class Cycles:
         self._before, self._after = before, (*after, str(size), str(samples), str(threads))
 
     def draw(self, folder: Path) -> None:
-        """Draw every scene of ``folder`` that is not drawn yet; raises EngineError ``missing_file`` or ``cycles``."""
+        """Render all scenes in ``folder`` that lack a picture; raises EngineError ``missing_file`` or ``cycles``."""
         *separator, size, samples, threads = self._after
         command = [self._python, *self._before, SCRIPT, *separator, folder, size, samples, threads]
         alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -100,7 +100,7 @@ class Cycles:
 
 
 class CyclesPairs:
-    """Pairs as the parts of records, in order; a few are drawn at once and wait in ``folder``."""
+    """Pairs as the parts of records, in order; several are rendered at once and wait in ``folder``."""
 
     def __init__(self, studio: StudioSamples, cycles: Cycles, folder: Path, plan: Plan) -> None:
         self._studio, self._cycles, self._folder, self._plan = studio, cycles, folder, plan
@@ -122,7 +122,7 @@ class CyclesPairs:
     def _draw(self, numbers: range) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for path in self._folder.glob("*.np[yz]"):  # those of finished shards are done with
+            for path in self._folder.glob("*.np[yz]"):  # frames of finished shards are not needed any more
                 if int(path.stem.split("-")[0]) < numbers.start - self._plan.per_shard:
                     path.unlink()
         except OSError as fault:
@@ -137,6 +137,6 @@ class CyclesPairs:
             path.unlink()
 
     def _drawings(self, number: int, scenes: tuple[Scene, Scene]) -> Iterator[Path]:
-        """Where the two drawings of a pair are; one where both frames are the same scene."""
+        """Paths of the two frames of a pair; the same path if both are the same scene."""
         yield self._folder / f"{number:06d}-source.npy"
         yield self._folder / f"{number:06d}-{'source' if scenes[0] is scenes[1] else 'driving'}.npy"

@@ -1,4 +1,4 @@
-"""Beards: short cards that grow from the face's skin and move with it. What is too short for cards is painted."""
+"""Beards: short cards that grow from the skin of the face and move with it. Shorter ones are painted on the skin."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.hair import pattern as hair_pattern
+from engine.training.studio.body import pattern as hair_pattern
+from engine.training.studio.body.pattern import number_of
+from engine.training.studio.body.piece import Geometry, Layer, binding, unit
 from engine.training.studio.hair import scalp
 from engine.training.studio.hair.cards import ribbons
-from engine.training.studio.hair.pattern import number_of
 from engine.training.studio.stage.scene import Parsing
-from engine.training.studio.wardrobe.worn import Geometry, Layer, binding, unit
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def density(model: FaceModel, points: np.ndarray, shape: Shape) -> np.ndarray:
-    """(…,) 0…1 how much beard grows at points (…, 3) of the mean head, lips and neck left bare."""
+    """(…,) 0…1 density of the beard at points (…, 3) of the mean head; lips and neck are bare."""
     marks = _marks(model)
     x, y, z = np.abs(points[..., 0]), points[..., 1], points[..., 2]
     nose, mouth, chin, corner = marks[33, 1], marks[48:60, 1].mean(), marks[8, 1], abs(marks[54, 0])
@@ -63,7 +63,7 @@ def density(model: FaceModel, points: np.ndarray, shape: Shape) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def grown(model: FaceModel, name: str, variant: int) -> tuple[Geometry, ...]:
-    """The cards of a shape on the mean head; none for what is only painted."""
+    """The cards of a shape on the mean head; none for painted beards."""
     shape = SHAPES[name]
     if shape.length <= 0:
         return ()
@@ -108,7 +108,7 @@ def grown(model: FaceModel, name: str, variant: int) -> tuple[Geometry, ...]:
         return Geometry(piece, follow, hair_pattern.cards(kind, kind != "tufts"), 2)
 
     made = [cards(np.arange(count), 0.4 + 0.12 * min(shape.length, 2), Layer.WISPS, "tufts")]
-    if shape.length > 2.5:  # the closed body of what hangs from the chin
+    if shape.length > 2.5:  # the closed body of a beard that hangs from the chin
         made.append(cards(np.flatnonzero(at_chin > 0.6)[::2], 0.7, Layer.HAIR, "wavy"))
     return tuple(made)
 

@@ -1,4 +1,4 @@
-"""Hair as cards and shells: styles of our own, grown on the mean head and bound to the skin of the face model's
+"""Hair as cards and shells: our own styles, grown on the mean head and bound to the skin of the face model's
 topology, so that they follow a sitter's identity."""
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
 from engine.face.model import FaceModel
 from engine.raster import opencv
-from engine.training.studio.hair import pattern as hair_pattern
+from engine.training.studio.body import pattern as hair_pattern
+from engine.training.studio.body.pattern import CARDS, Pattern
+from engine.training.studio.body.piece import Geometry, Layer, Piece, binding, head_share, unit
 from engine.training.studio.hair import scalp
-from engine.training.studio.hair.pattern import CARDS, Pattern
 from engine.training.studio.hair.scalp import KNOT, Growth
 from engine.training.studio.stage.scene import Material, Parsing
-from engine.training.studio.wardrobe.worn import Geometry, Layer, Piece, binding, head_share, unit
 
-VARIANTS = 6  # of each style; more would only be more to keep in memory
+VARIANTS = 6  # of each style; more would need more memory
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ STYLES: dict[str, Style] = {
 
 @functools.lru_cache(maxsize=160)
 def grown(model: FaceModel, name: str, variant: int, brim: tuple[float, float] | None) -> tuple[Geometry, ...]:
-    """The pieces of a style of our own; ``brim`` (height, slope) of a hat presses what lies above it flat."""
+    """The pieces of a style of our own; ``brim`` (height, slope) of a hat flattens the hair above it."""
     style = STYLES[name]
     draws = np.random.Generator(np.random.Philox(key=hair_pattern.number_of(name, variant)))
     growth = varied(style.growth, draws)
@@ -257,18 +257,18 @@ def grid_strip(steps: int) -> np.ndarray:
 
 
 def volume_normals(points: np.ndarray) -> np.ndarray:
-    """(n, 3) the way out of the whole body of hair: from the skull's middle, below it from the neck."""
+    """(n, 3) unit vectors out of the body of hair: away from the middle of the skull, below it away from the neck."""
     middle = np.stack([0 * points[:, 0], np.clip(points[:, 1], -40, 4.5), np.full(len(points), -1.5)], axis=1)
     return unit((points - middle) * [1, 1, 0.85])
 
 
 def hanging_share(points: np.ndarray) -> np.ndarray:
-    """(n,) hair that reaches the shoulders stays on them."""
+    """(n,) share of the head's motion: hair that reaches the shoulders stays on them."""
     return smoothstep((points[:, 1] + 17) / 13).astype(np.float32)
 
 
 def _shell(model: FaceModel, style: Style, growth: Growth) -> tuple[Piece, Pattern]:
-    """The scalp itself, grown by the style's thickness, thinning out towards a ragged hairline."""
+    """The scalp, offset by the style's thickness, which decreases towards a ragged hairline."""
     triangles = model.triangles[model.triangles_of("skin")]
     inside = scalp.hairline(model.vertices, growth.recede, growth.crown)
     chosen = triangles[(inside[triangles] > -1.2).all(axis=1)]
@@ -328,7 +328,7 @@ def _gathered(name: str, draws: np.random.Generator) -> tuple[Piece, Pattern]:
 
 
 def _pressed(model: FaceModel, points: np.ndarray, brim: tuple[float, float]) -> np.ndarray:
-    """What lies above a brim is laid on the skin, so that a hat covers it."""
+    """Hair above a brim lies on the skin, so that a hat covers it."""
     skin = scalp.surface(model)
     _, near = skin.tree.query(points)
     flat = skin.vertices[near] + 0.1 * skin.normals[near]

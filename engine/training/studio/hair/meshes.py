@@ -1,4 +1,4 @@
-"""Hair that comes as meshes with the assets, carried onto the mean head and bound to its skin."""
+"""Hair meshes from the assets, transferred to the mean head and bound to its skin."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from scipy.sparse.csgraph import connected_components
 
 from engine.face.mesh import Normals
 from engine.face.model import FaceModel
+from engine.training.studio.body.pattern import Pattern
+from engine.training.studio.body.piece import Geometry, Layer, Piece, binding, unit
 from engine.training.studio.hair import scalp
 from engine.training.studio.hair.cards import hanging_share, volume_normals
-from engine.training.studio.hair.pattern import Pattern
-from engine.training.studio.library.library import HairMesh
+from engine.training.studio.library.items import HairMesh
 from engine.training.studio.stage.scene import Material, Parsing
-from engine.training.studio.wardrobe.worn import Geometry, Layer, Piece, binding, unit
 
 _carried: weakref.WeakKeyDictionary[HairMesh, tuple[Geometry, ...]] = weakref.WeakKeyDictionary()
 
 
 def from_assets(model: FaceModel, hair: HairMesh) -> tuple[Geometry, ...]:
-    """A style of the assets, bound to the skin of the head it came on; made once a process."""
+    """A style of the assets, bound to the skin of the head it was made for; cached per process."""
     if hair not in _carried:
         _carried[hair] = _carry(model, hair)
     return _carried[hair]
@@ -32,7 +32,7 @@ def from_assets(model: FaceModel, hair: HairMesh) -> tuple[Geometry, ...]:
 
 @functools.lru_cache(maxsize=64)
 def liking(hair: HairMesh) -> float:
-    """How readily a style of the assets is worn: not at all where its cards are mostly holes, seldom over an eye."""
+    """Weight of a style of the assets in sampling: 0 if its cards are mostly holes, low if it covers an eye."""
     middle, uv = hair.vertices[hair.triangles].mean(axis=1), hair.uv[hair.triangles].mean(axis=1)
     height, width = hair.texture.shape[:2]
     row, column = ((1 - uv[:, 1]) % 1 * height).astype(int), (uv[:, 0] % 1 * width).astype(int)
@@ -46,7 +46,7 @@ def liking(hair: HairMesh) -> float:
 
 
 def _carry(model: FaceModel, hair: HairMesh) -> tuple[Geometry, ...]:
-    """Its cards in two layers, the outer over the inner, so that a card's gaps show hair."""
+    """The cards in two layers, outer over inner, so that gaps in a card show hair."""
     skin = scalp.surface(model)
     on_rest = replace(skin, vertices=hair.rest[skin.index].astype(np.float64))
     on_rest = replace(on_rest, tree=type(skin.tree)(on_rest.vertices))
@@ -108,7 +108,7 @@ def _downwards(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> np.nd
 
 
 def _pattern_of(texture: np.ndarray) -> Pattern:
-    """The brightness and coverage of a painted texture, its hue left behind."""
+    """The brightness and coverage of a painted texture, without its hue."""
     small = cv2.resize(texture, (384, 384), interpolation=cv2.INTER_AREA)
     luminance = (small[..., :3].astype(np.float32) / 255).mean(axis=2) ** 2.2
     covered = small[..., 3] > 128

@@ -1,4 +1,4 @@
-"""Where hair grows on the face model's mean head, and how guides of hair lie from there, kept out of the skin."""
+"""The hairline on the face model's mean head, and guide hairs that grow from it without entering the skin."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 from engine.face.maths import smoothstep
 from engine.face.mesh import Normals
 from engine.face.model import FaceModel
-from engine.training.studio.wardrobe.bust import outside_bust
-from engine.training.studio.wardrobe.worn import Surface, unit
+from engine.training.studio.body.bust import outside_bust
+from engine.training.studio.body.piece import Surface, unit
 
 # The hairline in profile: its height y by z, cm on the mean head; from the nape round ear and temple to the top.
 _LINE = (
@@ -26,8 +26,8 @@ _AREA = 620.0  # cm² of scalp
 
 
 def hairline(points: np.ndarray, recede: float = 0.0, crown: float = np.inf) -> np.ndarray:
-    """How far inside the hair points (…, 3) of the mean head lie, cm, negative outside; ``recede`` cm takes the
-    temples and the forehead's middle back, above the height ``crown`` the head is bald."""
+    """How far inside the hair points (…, 3) of the mean head lie, cm, negative outside; ``recede`` cm moves
+    temples and forehead back; above the height ``crown`` the head is bald."""
     x, y, z = np.moveaxis(points, -1, 0)
     height, width = (np.array(values) for values in _LINE)
     line = np.interp(z, height, width)
@@ -64,8 +64,8 @@ class Growth:
     cut: float | None = None
 
     def off(self, points: np.ndarray, thickness: float) -> np.ndarray:
-        """``thickness`` (n,) of the hair at points of the scalp: less at the sides where they are cut shorter, and
-        running out at the hairline."""
+        """``thickness`` (n,) of the hair at points of the scalp: less at shorter sides, and
+        decreasing to 0 at the hairline."""
         low = smoothstep((8 - points[:, 1]) / 4)
         rise = np.sqrt(smoothstep((hairline(points, self.recede, self.crown) + 0.6) / (1.2 + thickness)))
         return thickness * (1 + (self.sides - 1) * low) * rise
@@ -91,7 +91,7 @@ def surface(model: FaceModel) -> Surface:
 
 @functools.lru_cache(maxsize=2)
 def _roots(model: FaceModel, count: int = 60000) -> tuple[np.ndarray, np.ndarray]:
-    """Many points (R, 3) strewn evenly over the scalp and their normals; the same ones always."""
+    """Points (R, 3) spread evenly over the scalp, and their normals; always the same."""
     draws = np.random.Generator(np.random.Philox(key=11))
     triangles = model.triangles[model.triangles_of("skin")]
     corners = model.vertices[triangles].astype(np.float64)
@@ -105,11 +105,11 @@ def _roots(model: FaceModel, count: int = 60000) -> tuple[np.ndarray, np.ndarray
 
 
 def strew(model: FaceModel, growth: Growth, count: int, draws: np.random.Generator) -> np.ndarray:
-    """Indices into the scalp's points of about ``count`` roots, denser towards the hairline, none too near another."""
+    """Indices of about ``count`` roots among the scalp's points, denser at the hairline, with a minimum distance."""
     points, _ = _roots(model)
     inside = hairline(points, growth.recede, growth.crown)
     some = draws.permutation(np.flatnonzero(inside > draws.normal(0.05, 0.2, len(points))))[: 12 * count]
-    if count > 1500:  # strands: chance is even enough
+    if count > 1500:  # many strands: random choice is even enough
         return some[:count]
     spacing = np.sqrt(_AREA / count)
     kept: list[int] = []
@@ -138,7 +138,7 @@ def grow(model: FaceModel, growth: Growth, count: int, draws: np.random.Generato
     length *= np.clip(0.45 + hairline(root, growth.recede, growth.crown) / 3, 0.35, 1) if growth.length[1] < 8 else 1
     length = np.where(fringe, draws.uniform(4.4, 5.3, count), length)
     base = growth.off(root, growth.base)
-    paces = np.linspace(0.5, 1.5, growth.steps - 1) / (growth.steps - 1)  # short where the skull bends
+    paces = np.linspace(0.5, 1.5, growth.steps - 1) / (growth.steps - 1)  # short steps where the skull bends
     lift = growth.lift * np.exp(draws.normal(0, 0.3, count))[:, None]
     direction = unit(normal * lift + way * (1 - np.minimum(lift, 0.95)))
     across = unit(np.cross(direction, normal))
@@ -195,7 +195,7 @@ def _cut(guides: np.ndarray, level: np.ndarray) -> np.ndarray:
 
 
 def _comb(root: np.ndarray, growth: Growth, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The way hair is combed at each root, (n, 3), and whether it is fringe, (n,)."""
+    """The direction of combing at each root, (n, 3), and whether it is fringe, (n,)."""
     x, y, z = root.T
     one, none = np.ones(len(root)), np.zeros(len(root))
     side = np.where(x + draws.normal(0, 0.12, len(root)) > growth.part, 1.0, -1.0)
@@ -222,13 +222,13 @@ def _comb(root: np.ndarray, growth: Growth, draws: np.random.Generator) -> tuple
 
 
 def _clumps(root: np.ndarray, draws: np.random.Generator) -> np.ndarray:
-    """(n, 3) noise that neighbours share."""
+    """(n, 3) noise that is similar for neighbours."""
     centres = root[draws.integers(len(root), size=max(12, len(root) // 12))]
     return draws.normal(0, 1, (len(centres), 3))[cKDTree(centres).query(root)[1]]
 
 
 def _beside_face(place: np.ndarray, root: np.ndarray) -> np.ndarray:
-    """Long hair hangs beside the face, not before it, and falls before or behind the shoulders."""
+    """Moves long hair beside the face, and in front of or behind the shoulders."""
     place = place.copy()
     x, y, z = place.T
     side = np.where(np.abs(x) > 0.5, np.sign(x), np.sign(root[:, 0] + 1e-6))

@@ -1,4 +1,4 @@
-"""Hair strand by strand, for pictures that may take longer: thin ribbons that turn to the camera, in place of cards."""
+"""Hair as strands in place of cards, for slower and better pictures: thin ribbons that face the camera."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.face.model import FaceModel
+from engine.training.studio.body.pattern import display, faded, number_of
+from engine.training.studio.body.piece import Layer, Posture, binding, unit
 from engine.training.studio.hair import cards as hair
 from engine.training.studio.hair import scalp
 from engine.training.studio.hair.cards import STYLES, grid_strip, hanging_share, volume_normals
-from engine.training.studio.hair.pattern import display, faded, number_of
 from engine.training.studio.stage.scene import Material, Mesh, Parsing, Texture
-from engine.training.studio.wardrobe.worn import Layer, Posture, binding, unit
 
 _COUNT = 4500
-_WIDTH = 0.11  # cm, some hairs together
+_WIDTH = 0.11  # cm; one ribbon stands for several hairs
 _SHADES = 16
 
 
@@ -74,7 +74,7 @@ def _grown(model: FaceModel, name: str, variant: int) -> tuple[np.ndarray, objec
 
 
 def has(name: str) -> bool:
-    """Whether a style is one that strands are grown for: loose hair that is not pressed, gathered or coiled."""
+    """Whether a style can have strands: loose hair that is not pressed, gathered or coiled."""
     style = STYLES[name]
     return style.loose > 0 and style.pattern != "coily" and style.growth.comb != "bun"
 

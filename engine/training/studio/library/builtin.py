@@ -1,4 +1,4 @@
-"""The library without assets: the shipped face model's heads; skins, brows, irises and surroundings by procedure."""
+"""The library without assets: the shipped face model's heads, and procedural skins, brows, irises and environments."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import cv2
 import numpy as np
 
 from engine.face.model import FaceModel
-from engine.training.studio.library.library import (
+from engine.training.studio.body import anatomy, layout, regions
+from engine.training.studio.body.colour import display, linear, noise, tone
+from engine.training.studio.body.regions import Regions
+from engine.training.studio.library.items import (
     Brow,
-    Environment,
     HeadSource,
     Iris,
     Library,
     Skin,
-    balanced,
     digest_of,
 )
-from engine.training.studio.people import anatomy, layout, regions
-from engine.training.studio.people.regions import Regions
-from engine.training.studio.people.skin import display, linear, noise, tone
+from engine.training.studio.library.surroundings import surroundings
 from engine.training.studio.randomness import draws
-from engine.training.studio.stage.surroundings import surroundings
+from engine.training.studio.stage.environment import Environment, balanced
 
-VERSION = b"builtin-2"  # another number says that the same seed gives other pictures
+VERSION = b"builtin-2"  # raise it when the same seed gives other pictures
 SIZE = 512
 _SKINS = 10  # every fifth is held out
 _BROWS = 6
@@ -39,7 +38,7 @@ _IRISES = {  # sRGB near the pupil and near the rim
 
 
 def library(model: FaceModel) -> Library:
-    """Everything that procedures give; it takes a second or two."""
+    """The built-in library; takes a second or two."""
     chart = layout.of(model)
     region = regions.of(chart, model, SIZE)
     return Library(
@@ -61,7 +60,7 @@ def library(model: FaceModel) -> Library:
 
 
 def _skin(region: Regions, number: int) -> Skin:
-    """Blood shows where skin is thin, pigment is denser where sun falls, pores and creases are dark."""
+    """More blood where skin is thin, more pigment where the sun falls, dark pores and creases."""
     draw = draws(0, "builtin skin", number)
     size, melanin = SIZE, (number + 0.5) / _SKINS
     blood = 0.10 * region.cheeks + 0.06 * region.nose + 0.15 * region.ears + 0.05 * noise(draw, size, 10)

@@ -1,6 +1,6 @@
-"""How people move before a camera: speech, emotions, gaze, blinks, turns of the head, all as functions of time.
+"""How people move in front of a camera: speech, emotions, gaze, blinks and head turns as functions of time.
 
-A :class:`Take` is drawn once; it can be looked at whenever one likes, so its motion does not depend on a frame rate.
+A :class:`Take` is drawn once and evaluated at any time, so its motion does not depend on a frame rate.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from engine.training.studio.people import expressions
 from engine.training.studio.people.expressions import index, left, names, weights
 from engine.training.studio.people.speech import Speech
 
-PIVOT = np.array([0.0, -9.0, -1.5])  # head space, cm: where the head turns upon the neck
+PIVOT = np.array([0.0, -9.0, -1.5])  # head space, cm: the pivot of head turns
 MAX_YAW, MAX_PITCH, MAX_ROLL = np.radians([60.0, 25.0, 20.0])
-_MARGIN = 2.0  # seconds of life before the first frame and after the last
+_MARGIN = 2.0  # seconds simulated before the first frame and after the last
 _EYE_YAW, _EYE_PITCH = 0.55, 0.38  # radians an eye turns in the head
 _LOOK_YAW, _LOOK_PITCH = 0.6, 0.45  # radians at which the face model's eyeLook shapes are at 1
 
@@ -40,7 +40,7 @@ class Moment:
 
 
 def moment(draws: np.random.Generator) -> Moment:
-    """One believable instant."""
+    """A random plausible moment."""
     return Take(draws, 0.0).at(np.zeros(1))[0]
 
 
@@ -50,7 +50,7 @@ def act(draws: np.random.Generator, frames: int, fps: float = 25.0) -> list[Mome
 
 
 def blink(instant: Moment, draws: np.random.Generator) -> Moment:
-    """The same instant with lids that are shut, or nearly so."""
+    """The same moment with closed or nearly closed lids."""
     depth = 1.0 if draws.random() < 0.75 else draws.uniform(0.5, 1.0)
     shut, lids = instant.expression.astype(float), [*index("eyeBlink"), *index("eyeWide")]
     shut[list(index("eyeBlink"))] = depth
@@ -93,7 +93,7 @@ class _Track:
 
 
 class _Sway:
-    """Smooth, aimless motion (D,): sinusoids of 0.1…1.2 Hz, the slower the larger."""
+    """Smooth random motion (D,): sinusoids of 0.1…1.2 Hz, the slower the larger."""
 
     def __init__(self, draws: np.random.Generator, size: np.ndarray) -> None:
         count = 6
@@ -125,11 +125,11 @@ class Take:
         self._lag, self._leaning = draws.uniform(0.1, 0.35), draws.uniform(0.5, 1.0)
         self._plan_blinks(draws)
 
-    # -- what the face does
+    # Drawn once.
 
     @staticmethod
     def _resting(draws: np.random.Generator) -> np.ndarray:
-        """(E,) a face at rest is not the neutral face: a hint of a mood, lids that hang a little."""
+        """(E,) a face at rest is not quite neutral: a slight mood, slightly lowered lids."""
         rest = weights(expressions.EMOTIONS[_pick_emotion(draws)]) * 0.25 * draws.random() ** 2
         rest[list(index("jawOpen"))] *= 0.3
         rest[list(index("eyeBlink"))] = 0.16 * draws.random() ** 2
@@ -138,7 +138,7 @@ class Take:
         return rest
 
     def _plan_emotions(self, draws: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Weights (E,) with the times at which they begin, are whole, begin to fade and are gone."""
+        """Weights (E,) with the times at which they start, are full, start to fade and end."""
         plan = []
         for rate, shapes in ((0.26, None), (0.2, expressions.GESTURES)):
             time = self._start + draws.exponential(0.5 / rate) - 3
@@ -200,8 +200,8 @@ class Take:
         return nods
 
     def _plan_blinks(self, draws: np.random.Generator) -> None:
-        """Blinks by themselves (10…28 a minute) and with half of the large gaze shifts; they close in 70…110 ms, open
-        in about twice that (Evinger et al., "Eyelid movements", 1991)."""
+        """Spontaneous blinks (10…28 a minute) and blinks with half of the large gaze shifts; lids close in 70…110 ms,
+        and open in about twice that (Evinger et al., "Eyelid movements", 1991)."""
         pause = 60 / draws.uniform(10, 28)
         times = [time + 0.02 for time, size in self._saccades if size > np.radians(18) and draws.random() < 0.55]
         time = self._start + draws.uniform(0, pause)
@@ -218,7 +218,7 @@ class Take:
         depth = np.where(draws.random(count) < 0.85, 1.0, draws.uniform(0.5, 0.9, count))
         self._blinks = np.cumsum(np.stack([np.array(kept), close, hold, opening]), axis=0), depth
 
-    # -- what it looks like
+    # Evaluated at any time.
 
     def at(self, times: np.ndarray) -> list[Moment]:
         """The moments at these times (T,) in seconds."""
@@ -252,7 +252,7 @@ class Take:
             x = np.clip((times - time) / length, 0, 1)
             pose += (np.sin(np.pi * x) ** 2 * np.sin(2 * np.pi * frequency * x * length))[:, None] * size
         if self._speech is not None:
-            pose[:, 1] -= np.radians(2.5) * self._speech.stress(times)  # the head marks what the voice stresses
+            pose[:, 1] -= np.radians(2.5) * self._speech.stress(times)  # the head nods on stressed syllables
         return _limited(pose)
 
     def _eyes(self, times: np.ndarray, turns: np.ndarray) -> np.ndarray:
@@ -304,7 +304,7 @@ class Take:
 
 
 def _facing(draws: np.random.Generator) -> np.ndarray:
-    """(3,) where somebody faces: mostly near the camera, sometimes anywhere up to the limits."""
+    """(3,) direction the head faces: mostly near the camera, sometimes anywhere within the limits."""
     if draws.random() < 0.6:
         yaw = draws.normal(0, np.radians(13))
     else:
@@ -315,7 +315,7 @@ def _facing(draws: np.random.Generator) -> np.ndarray:
 
 
 def _limited(pose: np.ndarray) -> np.ndarray:
-    """(…, 3) yaw, pitch and roll within their limits, bent rather than cut off near them."""
+    """(…, 3) yaw, pitch and roll within their limits, compressed smoothly near them."""
     limit = np.array([MAX_YAW, MAX_PITCH, MAX_ROLL])
     x = pose / limit
     over = np.abs(x) > 0.9

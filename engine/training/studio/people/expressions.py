@@ -1,4 +1,4 @@
-"""What faces do, in ARKit's names: the mouth shapes of speech, emotions, and small idle gestures.
+"""Expressions under ARKit's names: visemes, emotions and small idle gestures.
 
 Tables name a pair of sides once: ``mouthSmile`` stands for its ``_L`` and ``_R``.
 """
@@ -32,11 +32,11 @@ VISEMES: dict[str, Shape] = {
     "ou": {"jawOpen": 0.16, "mouthFunnel": 0.22, "mouthPucker": 0.62},
 }
 CONSONANTS = ("PP", "FF", "TH", "DD", "KK", "CH", "SS", "NN", "RR")
-CONSONANT_SHARE = (0.17, 0.07, 0.06, 0.22, 0.11, 0.05, 0.13, 0.11, 0.08)  # about the sounds of running English
+CONSONANT_SHARE = (0.17, 0.07, 0.06, 0.22, 0.11, 0.05, 0.13, 0.11, 0.08)  # approximately as often as in spoken English
 VOWELS = ("aa", "E", "ih", "oh", "ou")
 VOWEL_SHARE = (0.28, 0.24, 0.22, 0.14, 0.12)
 
-# After Ekman's prototypes and the smiles of acting; weights at full strength.
+# After Ekman's prototypes, with several smiles; weights at full strength.
 EMOTIONS: dict[str, Shape] = {
     "smile": {"mouthSmile": 0.85, "cheekSquint": 0.6, "eyeSquint": 0.35, "mouthUpperUp": 0.15, "mouthDimple": 0.15},
     "open smile": {
@@ -125,7 +125,7 @@ def names() -> tuple[str, ...]:
 
 @functools.cache
 def index(name: str) -> tuple[int, ...]:
-    """Places of a name, both sides where it has sides."""
+    """Indices of a name: both sides if it has sides."""
     return tuple(k for k, full in enumerate(names()) if full == name or full[:-2] == name and full[-2:] in ("_L", "_R"))
 
 
@@ -144,7 +144,7 @@ def left() -> np.ndarray:
 
 
 def physical(expression: np.ndarray) -> np.ndarray:
-    """What a face can do of the weights (T, E) asked for: 0…1, lips that close no further than the jaw opens, no jaw to
+    """Limits weights (T, E) to what a face can do: 0…1, lips that close no further than the jaw opens, no jaw to
     both sides, no smile around a pucker, lids that meet but do not cross."""
     e = np.clip(expression, 0, None)
 

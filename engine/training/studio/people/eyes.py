@@ -1,4 +1,4 @@
-"""Eyes: painted balls, lashes along the lids, and the shade lids throw on what lies under them."""
+"""Eyes: painted eyeballs, lashes along the lids, and the shadow of the lids on the eyeballs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 
 from engine.face.maths import look, smoothstep
-from engine.training.studio.library.library import Iris
-from engine.training.studio.people.anatomy import Eye
-from engine.training.studio.people.layout import EYE_SHARE
-from engine.training.studio.people.skin import display, linear_planes, noise, opaque
+from engine.training.studio.body.anatomy import Eye
+from engine.training.studio.body.colour import display, linear_planes, noise, opaque
+from engine.training.studio.body.layout import EYE_SHARE
+from engine.training.studio.library.items import Iris
 from engine.training.studio.people.traits import Traits
 from engine.training.studio.stage.scene import Texture
 
 SIZE = 256
-_RIM = 1.03  # radii of the iris at which the last of it fades into the sclera
+_RIM = 1.03  # radii between which the iris fades into the sclera, relative to the iris
 _LASH_ROWS = np.array([0.0, 0.35, 0.7, 1.0])  # along a lash, from its root
 _DRAWN_IN = 0.09  # of the eyeball's radius
-_UPPER, _LOWER = 1.0, 0.45  # lengths of upper and lower lashes, by the sitter's
+_UPPER, _LOWER = 1.0, 0.45  # lengths of upper and lower lashes, relative to the sitter's
 
 
 def paint(iris: Iris, eye: Eye, traits: Traits, draws: np.random.Generator) -> Texture:
@@ -33,7 +33,7 @@ def paint(iris: Iris, eye: Eye, traits: Traits, draws: np.random.Generator) -> T
     ball = np.empty((3, SIZE, SIZE), np.float32)
     for plane, colour, rosy, red in zip(ball, white, (0.10, 0.32, 0.30), (0.25, 0.9, 0.9), strict=True):
         plane[:] = np.float32(colour) * even * np.exp(-np.float32(rosy) * pink - np.float32(red) * veins)
-    # The iris is stretched so that its pupil has the sitter's size. Beyond its rim nothing of it is seen.
+    # The iris is stretched so that its pupil has the sitter's size. Outside its rim it is invisible.
     within = np.flatnonzero(np.abs(x[0]) < _RIM)
     box = slice(within[0], within[-1] + 1)
     x, y, radius = (values[box, box] for values in (x, y, radius))
@@ -84,7 +84,7 @@ def turned(vertices: np.ndarray, centre: np.ndarray, gaze: np.ndarray) -> np.nda
 
 
 def behind_lids(ball: np.ndarray, centre: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """The ball (n, 3) with what lids cover drawn in: our lids, unlike a face's, do not give way to a cornea."""
+    """The ball (n, 3) with covered vertices moved inwards: unlike real lids, ours do not bulge over the cornea."""
     above, below = _inside(ball, upper, lower)
     covered = smoothstep(-np.minimum(above, below) / 0.2)[:, None].astype(np.float32)
     return centre + (ball - centre) * (1 - _DRAWN_IN * covered)
@@ -95,7 +95,7 @@ def lid_shade(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndar
     above, below = _inside(ball, upper, lower)
     span = np.sort(upper[:, 0])[[0, -1]]
     aside = np.minimum(ball[:, 0] - span[0], span[1] - ball[:, 0])
-    open_wide = smoothstep((above + below) / 0.35)  # nothing shines through lids that meet
+    open_wide = smoothstep((above + below) / 0.35)  # no light between closed lids
     shade = (0.30 + 0.62 * smoothstep((above + 0.05) / 0.45)) * (0.15 + 0.85 * open_wide)
     shade *= smoothstep((np.minimum(above, below) + 0.25) / 0.25)
     shade *= 0.72 + 0.28 * smoothstep((below + 0.05) / 0.25)
@@ -103,7 +103,7 @@ def lid_shade(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndar
 
 
 def _inside(ball: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far points lie below the upper margin and above the lower one, cm."""
+    """Distance of points below the upper margin and above the lower one, cm."""
     return _height(upper, ball[:, 0]) - ball[:, 1], ball[:, 1] - _height(lower, ball[:, 0])
 
 
@@ -114,7 +114,7 @@ def _height(margin: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lashes:
-    """Strips of lashes, one a margin: ``triangles`` (T, 3), ``uv`` (T, 3, 2) on :func:`lash_texture`."""
+    """Strips of lashes, one per margin: ``triangles`` (T, 3), ``uv`` (T, 3, 2) on :func:`lash_texture`."""
 
     triangles: np.ndarray
     uv: np.ndarray

@@ -1,4 +1,4 @@
-"""Inside of the mouth: colours of teeth, gums, tongue and cavity, and how dark it is in there."""
+"""The inside of the mouth: colours of teeth, gums, tongue and cavity, and their shading."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.people.skin import display, noise
+from engine.training.studio.body.colour import display, noise
 from engine.training.studio.people.traits import Traits
 from engine.training.studio.stage.scene import Material, Parsing, Texture
 
@@ -30,7 +30,7 @@ MATERIALS = {
 
 
 def texture(traits: Traits, draws: np.random.Generator) -> Texture:
-    """Six strips from left to right, one a part: noise for the soft ones, edge to root for the teeth."""
+    """Six strips from left to right, one per part: noise for the soft ones, edge to root for the teeth."""
     strip = SIZE // len(PARTS)
     rgb = np.empty((SIZE, strip * len(PARTS), 3))
     tint = np.exp(draws.normal(0, 0.12, 3)) * (1 - 0.3 * traits.melanin)
@@ -57,7 +57,7 @@ def corners(model: FaceModel, part: str) -> np.ndarray:
     low, high = points.reshape(-1, 3).min(axis=0), points.reshape(-1, 3).max(axis=0)
     share = (points - low) / (high - low)
     down = share[..., 2]
-    if part.startswith("teeth"):  # from the biting edge, which the teeth at the back raise a little
+    if part.startswith("teeth"):  # from the biting edge, which is higher at the back teeth
         sign = 1 if part == "teeth_upper" else -1
         height = sign * points[..., 1]
         edge = np.poly1d(np.polyfit(*_edge(model, part, sign), 2))(points[..., 2])
@@ -78,7 +78,7 @@ _FALL = {"tongue": 0.45, "teeth_upper": 0.9, "teeth_lower": 0.9}  # of light, by
 
 
 def falls(model: FaceModel) -> np.ndarray:
-    """(N,) how fast light falls off towards each vertex of the mouth."""
+    """(N,) rate of the falloff of light towards each vertex of the mouth."""
     out = np.full(len(model.vertices), 0.7, np.float32)
     for part, fall in _FALL.items():
         out[model.vertices_of(part)] = fall
@@ -88,8 +88,8 @@ def falls(model: FaceModel) -> np.ndarray:
 def light_inside(
     points: np.ndarray, fall: np.ndarray, lip_upper: np.ndarray, lip_lower: np.ndarray, front: float
 ) -> np.ndarray:
-    """How much light reaches points (n, 3) in the mouth, head space, (n,): it falls off with depth behind the lips, the
-    faster the less the mouth is open; ``lip_…`` (3,) the inner lips' middles, ``front`` their z, cm."""
+    """How much light reaches points (n, 3) in the mouth, head space, (n,): it falls off with depth behind the lips,
+    faster if the mouth is less open; ``lip_…`` (3,) the inner lips' middles, ``front`` their z, cm."""
     gap = float(np.clip(lip_upper[1] - lip_lower[1], 0, 5))
     depth = np.clip(front - points[:, 2], 0, None)
     middle = (lip_upper[1] + lip_lower[1]) / 2

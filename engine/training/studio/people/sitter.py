@@ -1,4 +1,4 @@
-"""A person: one head, one skin, everything painted once; what they then do is a matter of moments."""
+"""A sitter: one person with a head, painted textures and an outfit, made once for many pictures."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.training.face_model import statistics
-from engine.training.studio.library.library import Choices, HeadSource, Library, Skin, Split
-from engine.training.studio.people import eyes, mouth, regions, skin
+from engine.training.studio.body import regions
+from engine.training.studio.library.items import Choices, HeadSource, Library, Skin, Split
+from engine.training.studio.people import dressing, eyes, mouth, skin
+from engine.training.studio.people.dressing import Wardrobe
 from engine.training.studio.people.traits import Traits, sample_traits
 from engine.training.studio.randomness import draws
 from engine.training.studio.stage.scene import Texture
-from engine.training.studio.wardrobe import dressing
-from engine.training.studio.wardrobe.dressing import Wardrobe
 
 TEXTURE = 512  # of the skin, enough for pictures of 256…384 pixels
-_RIDGE = 0.05  # cm against one standard deviation: keeps coefficients plausible
-_STUBBLE = 0.45  # of those who wear it
-_SPREAD = 0.9  # of identities; sources draw their sliders more freely than people vary
+_RIDGE = 0.05  # cm per standard deviation: keeps coefficients plausible
+_STUBBLE = 0.45  # its strength
+_SPREAD = 0.9  # of identities: the sources vary more than people do
 
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
     """``neutral`` (N, 3) cm in head space, ``identity`` (K,) its coefficients in the face model, ``eye_centres``
     (2, 3), ``textures`` in the order skin, eye, mouth, lashes, what is
-    worn; ``sources`` ids of what it was made from, by kind."""
+    worn; ``sources`` the ids of library items used, by kind."""
 
     library: Library
     split: Split
@@ -45,7 +45,7 @@ def sample_sitter(
 ) -> Sitter:
     """The ``number``-th person of a split. The same arguments give the same person; splits never share a source.
 
-    ``with_strands``: loose hair as strands, which look better and take longer to draw.
+    ``with_strands``: loose hair as strands, which look better and render more slowly.
     """
     choices = library.choices(split)
 
@@ -88,7 +88,7 @@ def sample_sitter(
 
 
 def _head(library: Library, choices: Choices, draw: np.random.Generator) -> tuple[HeadSource, np.ndarray]:
-    """A head of one source, or a blend of two when there are two; laid upon the face model's mean."""
+    """A head of one source, aligned to the face model's mean."""
     source = choices.heads[draw.integers(len(choices.heads))]
     weights = (draw.standard_normal(len(source.modes)).clip(-2.5, 2.5) * _SPREAD).astype(np.float32)
     head = source.mean + (weights @ source.modes.reshape(len(weights), -1)).reshape(source.mean.shape)
@@ -97,7 +97,7 @@ def _head(library: Library, choices: Choices, draw: np.random.Generator) -> tupl
 
 
 def _rested(library: Library, neutral: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """The head with lids that cover the iris' upper edge by 1…4 mm, as everybody's do who does not stare."""
+    """The head with lids that cover the upper edge of the iris by 1…4 mm, as in a relaxed face."""
     model, out = library.model, neutral.copy()
     least, most = draw.uniform(0.10, 0.17), draw.uniform(0.32, 0.42)
     for eye, centre, side in zip(library.anatomy.eyes, _eye_centres(library, neutral), "LR"):
@@ -109,7 +109,7 @@ def _rested(library: Library, neutral: np.ndarray, draw: np.random.Generator) ->
 
 
 def _skin(choices: Choices, traits: Traits, draw: np.random.Generator) -> Skin:
-    """A skin near in tone, age and sex, or nearly so."""
+    """A skin that is close in tone, age and sex."""
     cost = []
     for option in choices.skins:
         miss = 4.0 * abs(option.melanin - traits.melanin) + draw.exponential(0.35)
@@ -121,7 +121,7 @@ def _skin(choices: Choices, traits: Traits, draw: np.random.Generator) -> Skin:
 
 def projection(library: Library, neutral: np.ndarray) -> np.ndarray:
     """Coefficients (K,) of the face model's components that lie nearest to a head (N, 3): weighted least squares with a
-    ridge, the face counting most."""
+    ridge; the face has the highest weight."""
     if library.digest not in _SOLVERS:
         _SOLVERS[library.digest] = _solver(library)
     solver = _SOLVERS[library.digest]
@@ -149,7 +149,7 @@ def _importance(library: Library) -> np.ndarray:
 
 
 def _eye_centres(library: Library, neutral: np.ndarray) -> np.ndarray:
-    """(2, 3): eyeballs only move and grow with identity."""
+    """(2, 3): with identity, eyeballs only move and scale."""
     found = []
     for eye in library.anatomy.eyes:
         rest, now = library.model.vertices[eye.vertices], neutral[eye.vertices]
@@ -158,7 +158,7 @@ def _eye_centres(library: Library, neutral: np.ndarray) -> np.ndarray:
     return np.array(found, np.float32)
 
 
-# What tells men's faces from women's on average, as distances between iBUG points and the sign they count with.
+# How men's faces differ from women's on average: distances between iBUG points and their signed weights.
 _MASCULINE = (
     (4, 12, 1.0),  # wide jaw
     (57, 8, 1.0),  # high chin
@@ -172,7 +172,7 @@ _MASCULINE = (
 
 
 def _masculinity(library: Library, neutral: np.ndarray) -> float:
-    """In standard deviations of the face model's own population."""
+    """A score in standard deviations of the face model's population."""
     model = library.model
     mean, modes = model.landmarks68.at(model.vertices), model.landmarks68.at(model.identity)
     marks = model.landmarks68.at(neutral)

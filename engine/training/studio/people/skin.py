@@ -1,4 +1,4 @@
-"""A sitter's skin: an albedo brought to its tone, then what a life, a razor and a make-up box leave on it."""
+"""A sitter's skin: an albedo adjusted to their tone, with marks, age, stubble and make-up."""
 
 from __future__ import annotations
 
@@ -8,49 +8,17 @@ import cv2
 import numpy as np
 
 from engine.face.model import FaceModel
-from engine.training.studio.library.library import Brow, Skin
-from engine.training.studio.people.regions import Regions
+from engine.training.studio.body.colour import linear_planes, noise, opaque, tone
+from engine.training.studio.body.regions import Regions
+from engine.training.studio.library.items import Brow, Skin
+from engine.training.studio.people.dressing import Outfit
 from engine.training.studio.people.traits import Traits
 from engine.training.studio.stage.scene import Parsing, Texture
-from engine.training.studio.wardrobe.dressing import Outfit
 
-# Skin from the fairest to the darkest, sRGB, in equal steps of the trait ``melanin``.
-TONES = np.array([[234, 196, 178], [220, 176, 150], [198, 150, 120], [160, 114, 86], [114, 80, 62], [70, 51, 43]])
-_LARGEST_GAIN = 1.7  # by which an albedo is lightened or darkened before its own marks would show wrongly
+_LARGEST_GAIN = 1.7  # of an albedo, so that its own marks do not become too strong
 _BLOOD = np.array([0.15, 1.0, 0.75], np.float32)  # optical density of haemoglobin and of melanin in red, green and blue
 _PIGMENT = np.array([0.55, 0.95, 1.3], np.float32)
-_LINES = np.array([0.45, 0.6, 0.65], np.float32)  # and of what shades folds
-
-
-def tone(melanin: float) -> np.ndarray:
-    """(3,) linear albedo of a skin."""
-    return linear(np.array([np.interp(melanin * 5, range(6), TONES[:, k]) for k in range(3)]) / 255)
-
-
-def linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def display(light: np.ndarray) -> np.ndarray:
-    """Linear 0…1 → sRGB uint8, of any shape."""
-    steps = (np.clip(light, 0, 1) * (len(_DISPLAY) - 1) + 0.5).astype(np.uint16)
-    return cv2.LUT(steps.reshape(1, -1), _DISPLAY).reshape(steps.shape)
-
-
-def opaque(planes: np.ndarray) -> np.ndarray:
-    """Linear planes (3, h, w) → (h, w, 4) uint8 sRGB without gaps."""
-    shown = display(planes)
-    return cv2.merge([*shown, np.full_like(shown[0], 255)])
-
-
-def linear_planes(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (h, w, 3) uint8 → (3, h, w) float32 linear: numpy is several times as fast with a plane a colour."""
-    height, width = rgb.shape[:2]
-    return cv2.LUT(np.concatenate(cv2.split(rgb)), _LINEAR).reshape(3, height, width)
-
-
-_LINEAR = linear(np.arange(256) / 255).astype(np.float32)
-_DISPLAY = np.searchsorted((_LINEAR[1:] + _LINEAR[:-1]) / 2, np.linspace(0, 1, 1 << 16)).astype(np.uint8)
+_LINES = np.array([0.45, 0.6, 0.65], np.float32)  # and of the shading of folds
 
 
 def paint(
@@ -62,7 +30,7 @@ def paint(
     outfit: Outfit,
     draws: np.random.Generator,
 ) -> Texture:
-    """The skin's texture in the studio's layout, as large as the ``region`` maps."""
+    """The skin's texture in the studio's layout, at the size of the ``region`` maps."""
     size = region.size
     albedo = linear_planes(_sized(skin.albedo, size))
     albedo *= _gain(albedo, region, traits)[:, None, None]
@@ -90,24 +58,14 @@ def paint(
     return Texture(opaque(albedo), parsing)
 
 
-def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    """(size, size) smooth noise of unit variance, about ``cells`` bumps across, the same at both ends of a row."""
-    grid = draws.standard_normal((cells, cells)).astype(np.float32)
-    grid = np.concatenate([grid[:, -2:], grid, grid[:, :2]], axis=1)
-    wide = cv2.resize(grid, (int(size * (cells + 4) / cells), size), interpolation=cv2.INTER_CUBIC)
-    cut = int(size * 2 / cells)
-    out = wide[:, cut : cut + size]
-    return out / max(float(out[::4, ::4].std()), 1e-6)
-
-
 def _mix(albedo: np.ndarray, colour: np.ndarray, amount: np.ndarray) -> None:
-    """Cover planes with a colour (3,), by ``amount`` (S, S)."""
+    """Blend planes with a colour (3,) by ``amount`` (S, S)."""
     for plane, value in zip(albedo, colour.astype(np.float32), strict=True):
         plane += (value - plane) * amount
 
 
 def _darken(albedo: np.ndarray, where: np.ndarray, share: Sequence[float] | np.ndarray) -> None:
-    """Take away that share (3,) of the planes' light, where (S, S) is 1."""
+    """Reduce the planes' light by ``share`` (3,), weighted by ``where`` (S, S)."""
     for plane, part in zip(albedo, share, strict=True):
         plane *= 1 - where * np.float32(part)
 
@@ -119,7 +77,7 @@ def _sized(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _gain(albedo: np.ndarray, region: Regions, traits: Traits) -> np.ndarray:
-    """(3,) that brings the middle of the face to the sitter's tone, as far as its own marks bear."""
+    """(3,) gain that brings the middle of the face to the sitter's tone, within limits."""
     present = np.median(albedo[:, ::2, ::2][:, region.face[::2, ::2] > 0.5], axis=1)
     wanted = tone(traits.melanin) * np.exp(-_BLOOD * traits.blood - _PIGMENT * traits.sallow)
     return np.clip(wanted / present, 1 / _LARGEST_GAIN**2, _LARGEST_GAIN).astype(np.float32)
@@ -148,8 +106,8 @@ def _marks(region: Regions, traits: Traits, draws: np.random.Generator) -> tuple
 
 
 def _age(region: Regions, traits: Traits, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Density (S, S) of folds and lines, and of spots' pigment; light gathers beside a line, so each has a pale
-    flank."""
+    """Density (S, S) of folds and lines, and of spots' pigment; beside each line there is a brighter
+    one."""
     m, cm = region.marks, region.scale
     deep = np.zeros((region.size, region.size), np.float32)
 
@@ -205,11 +163,11 @@ def _stubble(albedo: np.ndarray, region: Regions, traits: Traits, draws: np.rand
     hairs = np.clip(0.55 + 0.5 * noise(draws, region.size, region.size // 2), 0, 1.4)
     where = region.beard * (0.75 + 0.25 * region.moustache) * (0.7 + 0.3 * noise(draws, region.size, 30).clip(-1, 1))
     amount = np.clip(traits.stubble * where * hairs, 0, 0.85)
-    _mix(albedo, traits.beard_colour * (0.7 / 0.88), 0.88 * amount)  # some of the skin shows through
+    _mix(albedo, traits.beard_colour * (0.7 / 0.88), 0.88 * amount)  # skin shows through
 
 
 def _make_up(albedo: np.ndarray, region: Regions, traits: Traits) -> None:
-    """Lips' own colour or a lipstick's, liner, shadow on lids, rouge; lips are darkest where they meet."""
+    """Natural lips or lipstick, eyeliner, eye shadow, blush; lips are darkest where they meet."""
     lips = region.lips * np.float32(traits.lip_strength)
     own = albedo.mean(axis=0)
     own /= max(float(own[region.lips > 0.9].mean()), 1e-3)

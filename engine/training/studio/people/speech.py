@@ -1,7 +1,7 @@
-"""The mouth of somebody talking: a chain of visemes that blend into each other.
+"""The mouth of a talking person: a sequence of blended visemes.
 
 Co-articulation by dominance functions (Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", 1993):
-each sound pulls the mouth towards its shape around its moment, strongly where it needs a lip, weakly elsewhere.
+each sound pulls the mouth towards its shape around its time, strongly in the weights it needs, weakly elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.training.studio.people.expressions import (
     weights,
 )
 
-_YIELD = 0.22  # dominance of a sound over what it does not use
+_YIELD = 0.22  # dominance of a sound over weights it does not use
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def _tables() -> tuple[dict[str, int], np.ndarray, np.ndarray]:
     shapes = np.stack([weights(shape) for shape in VISEMES.values()])
     dominance = np.where(shapes > 0, 1.0, _YIELD)
     dominance[list(VISEMES).index("silence")] = 0.6
-    for name in ("PP", "FF"):  # without these two the lips would be seen to lie
+    for name in ("PP", "FF"):  # missing lip closures are visible
         row = list(VISEMES).index(name)
         dominance[row] *= 2.5
         dominance[row, list(index("jawOpen"))] = 2.5
@@ -37,12 +37,12 @@ def _tables() -> tuple[dict[str, int], np.ndarray, np.ndarray]:
 
 
 class Speech:
-    """Phrases of words of syllables between two times, in seconds."""
+    """Phrases, words and syllables between two times in seconds."""
 
     def __init__(self, draws: np.random.Generator, start: float, end: float) -> None:
         number, _, _ = _tables()
         rate = draws.uniform(3.2, 5.6)  # syllables a second
-        self._effort = draws.uniform(0.6, 1.5)  # from mumbling to declaiming
+        self._effort = draws.uniform(0.6, 1.5)  # from mumbling to very clear
         self.brows = draws.uniform(0, 1)
         sounds: list[tuple[float, float, int, float]] = []  # middle, length, viseme, loudness
         stresses: list[float] = []
@@ -81,7 +81,7 @@ class Speech:
         return parts
 
     def mouth(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(T, E) weights and (T,) how much the mouth is taken up by speaking, 0…1."""
+        """(T, E) weights and (T,) how much speech controls the mouth, 0…1."""
         _, shapes, dominance = _tables()
         near = (self._middle > times.min() - 1) & (self._middle < times.max() + 1)
         middle, width, viseme = self._middle[near], 0.36 * self._length[near] + 0.015, self._viseme[near]

@@ -1,4 +1,4 @@
-"""What a person looks like, drawn together: hair goes with skin, beards with the face's shape, grey with age."""
+"""A person's traits, drawn jointly: hair colour depends on skin, beards on the shape of the face, grey on age."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _GREY = np.array([0.42, 0.41, 0.39])
 
 @dataclass(frozen=True)
 class Traits:
-    """Ages in years; shares and strengths 0…1 unless said; colours (3,) linear.
+    """Ages in years; shares and strengths 0…1 unless stated; colours (3,) linear.
 
     ``melanin`` from fair to dark, ``blood`` and ``sallow`` optical densities that shift the tone, ``flush`` of cheeks
-    and nose, ``tired`` rings under the eyes, ``wrinkles``, ``freckles``, ``moles`` their number, ``stubble``, ``grey``
+    and nose, ``tired`` rings under the eyes, ``wrinkles``, ``freckles``, number of ``moles``, ``stubble``, ``grey``
     share of hair, ``iris`` wanted darkness, ``pupil`` radius by the iris', ``sclera`` yellowness, ``teeth`` yellowness,
     ``lash`` length in cm.
     """
@@ -98,7 +98,7 @@ def sample_traits(draws: np.random.Generator, masculine: float) -> Traits:
 
 
 def _lips(draws: np.random.Generator, melanin: float, made_up: float) -> tuple[np.ndarray, float]:
-    """Colour and strength; a lipstick covers, one's own colour only tints."""
+    """Colour and strength: lipstick covers, the natural colour only tints."""
     fair, dark = np.array([0.46, 0.17, 0.15]), np.array([0.115, 0.05, 0.045])
     dusk = melanin**0.6
     own = (fair * (1 - dusk) + dark * dusk) * np.exp(draws.normal(0, 0.12, 3))

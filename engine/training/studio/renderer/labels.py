@@ -1,4 +1,4 @@
-"""What is known of a drawn picture: all that a :class:`engine.training.sample.Frame` and a pair's flow hold."""
+"""Labels of a rendered picture: a :class:`engine.training.sample.Frame`, and the flow between two pictures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from engine.training.sample import Frame
 from engine.training.studio.renderer.render import Picture
 from engine.training.studio.stage.scene import Mesh
 
-_SLACK_CM = 0.15  # by which two views of one surface may differ in depth …
-_SLACK_PIXELS = 2.0  # … and by this many pixels' width, for slanting surfaces
+_SLACK_CM = 0.15  # depth by which two views of one surface may differ …
+_SLACK_PIXELS = 2.0  # … plus this many pixel widths, for slanted surfaces
 
 
 def frame(picture: Picture, person: int, model: FaceModel | None = None) -> Frame:
@@ -49,9 +49,9 @@ def flow(driving: Picture, source: Picture) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of ``driving`` lies in ``source`` and whether it is seen in both: (S, S, 2) float16 offsets in
     pixels and (S, S) bool, as :class:`engine.training.sample.Pair` has them.
 
-    Meshes of one name and size in both scenes are one surface (of several with one name, the first is the first); all
+    Meshes of one name and size in both scenes are one surface (meshes of the same name match in order); all
     else, and the background, has no flow: 0, unseen.
-    Unseen too is what lies within a pixel of an edge behind which the source shows something else.
+    Pixels are also unseen within a pixel of an edge behind which the source shows something else.
     """
     size = driving.size
     if source.size != size:
@@ -81,7 +81,7 @@ def flow(driving: Picture, source: Picture) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _names(meshes: Sequence[Mesh]) -> list[tuple[str, int]]:
-    """The name of each mesh, and how many of that name come before it."""
+    """The name of each mesh, and the number of earlier meshes of that name."""
     before: Counter[str] = Counter()
     names = []
     for mesh in meshes:
@@ -99,7 +99,7 @@ def _is_seen(picture: Picture, pixels: np.ndarray, depth: np.ndarray) -> np.ndar
     column, row = x.astype(np.int32), y.astype(np.int32)
     x, y = x - column, y - row
     seen, first = picture.depth.reshape(-1), row * size + column
-    with np.errstate(invalid="ignore"):  # the background is infinitely far, and so is what lies between it and others
+    with np.errstate(invalid="ignore"):  # the background has infinite depth, and so has its interpolation
         a, b, c, d = (seen.take(first + step) for step in (0, 1, size, size + 1))
         upper, lower = a + (b - a) * x, c + (d - c) * x
         surface = upper + (lower - upper) * y
@@ -110,8 +110,8 @@ def _is_seen(picture: Picture, pixels: np.ndarray, depth: np.ndarray) -> np.ndar
 def _landmarks(picture: Picture, anchors: Anchors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels (P, 2) float32, whether they are seen (P,) and depth (P,) cm of points on the face.
 
-    A landmark is seen if a pixel next to it shows a surface at its depth: lids and lips are too thin, and outlines too
-    sharp, to ask its own pixel alone.
+    A landmark is seen if a pixel next to it shows a surface at its depth: lids and lips are
+    too thin, and outlines too sharp, to test its own pixel only.
     """
     scene, size = picture.scene, picture.size
     pixels, depth = scene.project(anchors.at(scene.head.vertices), size)

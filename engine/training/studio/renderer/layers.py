@@ -1,4 +1,4 @@
-"""Layers with alpha over the opaque scene: how much of each fragment reaches the eye, and which surface a pixel shows.
+"""Layers with alpha over the opaque scene: the visible share of each fragment, and the surface that labels a pixel.
 
 Fragments are composited by depth at every pixel (Porter and Duff, "Compositing digital images", 1984, operator *over*):
 a fragment of opacity α counts α times what all nearer fragments of its pixel let through.
@@ -15,13 +15,13 @@ from torch import Tensor
 from engine.raster.torch_scatter import Fragments
 from engine.training.studio.renderer.vectors import indices
 
-INVISIBLE = 1 / 512  # a share that cannot change an 8-bit picture
-_GAP = 0.15  # the light that layers let through where it is worth looking what else they hold
+INVISIBLE = 1 / 512  # a share that does not change an 8-bit picture
+_GAP = 0.15  # transmittance above which the layers are searched for further hair
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Fragments that reach the eye, slot after slot, one of a slot at a pixel: ``weight`` (P,) is their share of the
+    """Visible fragments, slot by slot, at most one per slot and pixel: ``weight`` (P,) is their share of the
     pixel, ``rgba`` (4, P) their texture's colour, ``ends`` where each slot ends."""
 
     fragments: Fragments
@@ -43,7 +43,7 @@ class Seen:
 
 
 def nearer(one: Fragments, other: Fragments) -> Fragments:
-    """Of two opaque drawings, what is seen of them together."""
+    """The nearer fragments of two opaque drawings."""
     if not len(other.pixel):
         return one
     before, behind = _map(other.depth, other, float("inf")), _map(one.depth, one, float("inf"))
@@ -57,12 +57,12 @@ def wall(fragments: Fragments) -> Tensor:
 
 
 def before(wall: Tensor, layer: Fragments) -> Fragments:
-    """What of a layer lies before a :func:`wall`."""
+    """The fragments of a layer in front of a :func:`wall`."""
     return select(layer, indices(layer.depth < wall.index_select(0, layer.pixel)))
 
 
 def through_gaps(wall: Tensor, layers: Sequence[Fragments], alpha: Sequence[Tensor]) -> Tensor:
-    """The :func:`wall` where it is seen through gaps of ``layers``, 0 everywhere else."""
+    """The :func:`wall` where it is visible through gaps in ``layers``, 0 elsewhere."""
     passes, there = torch.ones_like(wall), torch.zeros_like(wall)
     for layer, opacity in zip(layers, alpha, strict=True):
         passes[layer.pixel] *= 1 - opacity
@@ -71,7 +71,7 @@ def through_gaps(wall: Tensor, layers: Sequence[Fragments], alpha: Sequence[Tens
 
 
 def seen(slots: Sequence[Fragments], rgba: Sequence[Tensor], through: Sequence[Tensor]) -> Seen:
-    """What of all slots is seen, given their textures' colours and :func:`transmittance`."""
+    """The visible fragments of all slots, given their textures' colours and :func:`transmittance`."""
     weights = [
         before * colour[3] if k else before for k, (before, colour) in enumerate(zip(through, rgba, strict=True))
     ]
@@ -104,7 +104,7 @@ def transmittance(slots: Sequence[Fragments], alpha: Sequence[Tensor]) -> list[T
     passes = torch.ones(height * width, device=opaque.depth.device)
     for layer, a in zip(layers, alpha, strict=True):
         passes[layer.pixel] = passes.index_select(0, layer.pixel) * (1 - a)
-    through = [passes.index_select(0, opaque.pixel)]  # all layers lie before it
+    through = [passes.index_select(0, opaque.pixel)]  # all layers are in front of it
     depths = [_map(layer.depth, layer, float("inf")) for layer in layers]
     opacity = [_map(a, layer, 0.0) for layer, a in zip(layers, alpha, strict=True)]
     for k, fragments in enumerate(layers):
@@ -126,7 +126,7 @@ def select(fragments: Fragments, index: Tensor) -> Fragments:
 
 
 def joined(parts: Sequence[Fragments]) -> Fragments:
-    """One after the other."""
+    """Both, concatenated."""
     if len(parts) == 1:
         return parts[0]
     return Fragments(parts[0].shape, *(torch.cat(fields) for fields in zip(*(p.fields() for p in parts), strict=True)))

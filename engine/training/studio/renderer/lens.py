@@ -1,4 +1,4 @@
-"""From linear light to the picture a camera hands over. The noise is drawn on the CPU from the lens' own seed."""
+"""From linear light to the picture a camera delivers. Noise is drawn on the CPU from the lens' own seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.training.studio.randomness import draws
-from engine.training.studio.stage.scene import Lens
+from engine.training.studio.stage.scene import Lens, Scene
 
 _GREY = 0.6  # exposure 1 shows a white matt surface in light 1 a little below white
 
@@ -25,14 +25,14 @@ def tone(linear: Tensor) -> Tensor:
 
 
 def gain(lens: Lens) -> np.ndarray:
-    """What linear light is multiplied by, (3,) float32."""
+    """The factor of linear light, (3,) float32."""
     return np.float32(lens.exposure) * np.asarray(lens.tint, np.float32)
 
 
 def develop(display: np.ndarray, lens: Lens) -> np.ndarray:
     """Display values (S, S, 3) float32 0…1 → uint8, through blur, vignette, noise and JPEG."""
     size = len(display)
-    if lens.blur * size > 0.1:  # less is nothing
+    if lens.blur * size > 0.1:  # smaller blurs are invisible
         display = cv2.GaussianBlur(display, (0, 0), lens.blur * size)
     if lens.vignette > 0:
         display = display * (1 - lens.vignette * _corner_distance(size))[..., None]
@@ -47,8 +47,16 @@ def develop(display: np.ndarray, lens: Lens) -> np.ndarray:
     return picture
 
 
+def photograph(scene: Scene, light: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """Light that another renderer drew, taken through the scene's lens: ``light`` (S, S, 3) float32 linear, already
+    weighted by its ``coverage`` (S, S) 0…1, over the scene's background → (S, S, 3) uint8."""
+    behind = backdrop(scene.background, len(light)).permute(1, 2, 0).numpy()
+    linear = (light + behind * (1 - coverage[..., None])) * gain(scene.lens)
+    return develop(tone(torch.from_numpy(np.ascontiguousarray(linear, np.float32))).numpy(), scene.lens)
+
+
 def _normal(seed: int, count: int) -> np.ndarray:
-    """Standard normal numbers in 256 steps, fine enough under 8 bits and ten times as fast: (count,) float32."""
+    """Normal numbers in 256 steps, fine enough for 8 bits and ten times as fast: (count,) float32."""
     return _quantiles()[draws(seed, "lens").integers(0, 256, count, np.uint8)]
 
 

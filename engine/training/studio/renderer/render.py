@@ -1,4 +1,4 @@
-"""Scene → picture and what every pixel shows: a deferred renderer, read from top to bottom.
+"""Scene → picture and the surface at every pixel: a deferred renderer, to be read from top to bottom.
 
 Triangles are laid in one heap, drawn slot by slot (the opaque ones, then each layer with alpha), looked up in their
 textures, resolved by depth, shaded once where they are seen, tone-mapped, and only then averaged down, so that
@@ -34,14 +34,14 @@ class Profile:
 
 
 _SHADOW_TEXELS = 1.0  # a pixel
-_MISSED = 4.0  # pixels: triangles of this area can be seen between the centres of pixels alone
+_MISSED = 4.0  # pixels: triangles of this area may lie between pixel centres
 TRAINING = Profile(1, False)
 FULL = Profile(2, True)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One scene as it was drawn, ``size`` pixels wide.
+    """A rendered scene, ``size`` pixels wide.
 
     ``image`` (S, S, 3) uint8, ``matte`` (S, S) uint8, ``parsing`` (S, S) uint8, ``depth`` (S, S) float32 cm, infinity
     in the background, ``pncc`` (S, S, 3) float16 of the head alone. The surface that each covered pixel is labelled
@@ -68,7 +68,7 @@ def render(scene: Scene, size: int, profile: Profile = TRAINING, rasteriser: str
 
 
 def render_many(scenes: Sequence[Scene], size: int, profile: Profile = TRAINING, device: str = "cuda") -> list[Picture]:
-    """Draw scenes together on a device with the torch rasteriser; how many its memory holds is the caller's affair."""
+    """Draw scenes together on a device with the torch rasteriser; the caller keeps the number within its memory."""
     return _render(scenes, size, profile, "torch", device)
 
 
@@ -99,9 +99,9 @@ class _Drawing:
     octaves: Tensor
 
 
-def _worth_a_closer_look(heap: Heap, drawing: _Drawing) -> Tensor:
-    """Which triangles of the layers a finer drawing may show, (T,) bool: all that this one does, and the small ones,
-    which it may have missed. The others are hidden; cards of hair hide many."""
+def _potentially_visible(heap: Heap, drawing: _Drawing) -> Tensor:
+    """Triangles of the layers that a finer drawing may show, (T,) bool: those visible in this one, and small
+    ones, which it may have missed. The others are hidden; hair cards hide many."""
     worth = torch.zeros(len(heap.triangles), dtype=torch.bool, device=heap.device)
     layered = indices(heap.slot >= 2)
     corners = heap.place[heap.triangles.index_select(0, layered)] * drawing.width
@@ -115,7 +115,7 @@ def _drawing(heap: Heap, opaque: Fragments, width: int, rasteriser: str, coarser
     """What is ``opaque`` with the layers; a ``coarser`` drawing of the same tells what of them may be seen, and how
     large textures are."""
     wall = layers.wall(opaque)
-    worth = heap.slot >= 2 if coarser is None else _worth_a_closer_look(heap, coarser)
+    worth = heap.slot >= 2 if coarser is None else _potentially_visible(heap, coarser)
     slots = [opaque, *(layers.before(wall, layer) for layer in heap.layers(worth, wall, width, rasteriser))]
     textures = [texture for scene in heap.scenes for texture in scene.textures]
     if coarser is None:
@@ -166,7 +166,7 @@ def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def _shade(heap: Heap, drawing: _Drawing, size: int, profile: Profile, rasteriser: str) -> tuple[Tensor, Tensor]:
-    """Display colours (3, B, S, S) before the lens' faults, and coverage (B, S, S)."""
+    """Display colours (3, B, S, S) before the effects of the lens, and coverage (B, S, S)."""
     index = indices(drawing.through[0] > layers.INVISIBLE)
     slots = [layers.select(drawing.slots[0], index), *drawing.slots[1:]]
     through = [drawing.through[0].index_select(0, index), *drawing.through[1:]]
@@ -228,7 +228,7 @@ def _arriving(
 
 
 def _lit(heap: Heap, fragments: Fragments, light: shading.Arriving, places: Tensor, cast: shadow.Shadows) -> Tensor:
-    """How much of the key light arrives at fragments (P,), asked only where it would show."""
+    """Share of the key light that reaches fragments (P,), computed only where it matters."""
     lit = torch.ones_like(fragments.depth)
     index = indices(light.key[0] > 0)
     scene = heap.scene.index_select(0, fragments.triangle.index_select(0, index))
@@ -237,7 +237,7 @@ def _lit(heap: Heap, fragments: Fragments, light: shading.Arriving, places: Tens
 
 
 def _parsing(heap: Heap, labelled: Fragments, texels: Texels) -> Tensor:
-    """The class of every labelled fragment: its texture's word, else its triangle's."""
+    """The class of every labelled fragment: its texture's, else its triangle's."""
     painted = texels.classes(heap.texture.index_select(0, labelled.triangle), heap.texture_place(labelled)).long()
     return torch.where(painted > 0, painted, heap.parsing.index_select(0, labelled.triangle))
 
@@ -264,7 +264,7 @@ def _coordinates() -> np.ndarray:
 def _pictures(
     heap: Heap, drawing: _Drawing, head: Fragments, colour: Tensor, matte: Tensor, size: int
 ) -> list[Picture]:
-    """Back to arrays, scene by scene."""
+    """Arrays, scene by scene."""
     labelled = layers.labelled(drawing.slots, [colour[3] for colour in drawing.rgba], drawing.through)
     pixel, triangle, barycentric, depth = (field.cpu().numpy() for field in labelled.fields())
     parsing = _parsing(heap, labelled, drawing.texels).to(torch.uint8).cpu().numpy()

@@ -1,6 +1,6 @@
-"""How surfaces answer light: one code for every rasteriser and device. Vectors are channels first, (3, P).
+"""Shading of surfaces, the same code for every rasteriser and device. Vectors are channels first, (3, P).
 
-What arrives changes slowly over a surface, so it is worked out at vertices and interpolated (Gouraud, "Continuous
+Incoming light changes slowly over a surface, so it is computed at vertices and interpolated (Gouraud, "Continuous
 shading of curved surfaces", 1971), but for what is wet or polished; what is done with it depends on the pixel's colour.
 
 Light of the surroundings is nine spherical harmonics of irradiance (Ramamoorthi and Hanrahan, "An efficient
@@ -35,9 +35,8 @@ _MATERIALS = (
 )
 # Light that scatters in skin blurs irradiance: what each band of harmonics keeps, in red, green and blue.
 _SCATTER = np.array([[1.0] * 3, *[[0.93, 0.98, 1.0]] * 3, *[[0.75, 0.92, 0.97]] * 5], np.float32)
-_GRAZING = 0.18  # of Fresnel's rise towards grazing angles; rough surfaces do not reach 1
 _SHINE, _TINTED_SHINE = 90.0, 14.0  # exponents of hair's two highlights
-_FROM_BEHIND = -0.3  # cosine to the view: normals on an outline turn away a little, and are not seen from behind
+_FROM_BEHIND = -0.3  # least cosine to the view: interpolated normals at outlines may point away
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Points:
     scene: Tensor
 
     def and_then(self, others: Points) -> Points:
-        """These and others."""
+        """Both, concatenated."""
         return Points(*(torch.cat([a, b], -1) for a, b in zip(vars(self).values(), vars(others).values(), strict=True)))
 
 
@@ -135,13 +134,13 @@ class Arriving:
 
 
 def arriving(points: Points, light: Lights) -> Arriving:
-    """The light that arrives at points and is on its way to the camera, but for the surface's own colour."""
+    """The light reflected at points towards the camera, without the surface's colour."""
     material, scene = points.material, points.scene
     table = torch.tensor(_MATERIALS, device=material.device).t().contiguous()
     straight, grazing, mirrors, sharpness, *wrap = table.index_select(1, material)
     view, normal = -unit(points.position), unit(points.normal)
     facing = dot(normal, view)
-    side = 1 - 2.0 * ((material > Material.GUMS) & (facing < _FROM_BEHIND))  # cards and cloth have two
+    side = 1 - 2.0 * ((material > Material.GUMS) & (facing < _FROM_BEHIND))  # cards and cloth have two sides
     normal, facing = normal * side, (facing * side).clamp_(0, 1)
     mirrored = normal * (2 * facing) - view
     key, key_colour = of_scene(light.key, scene), of_scene(light.key_colour, scene)
@@ -185,7 +184,7 @@ def radiance(
     key, highlight = (light.key, light.highlight) if lit is None else (light.key * lit, light.highlight * lit)
     shine = torch.addcmul(light.shine, highlight, key_colour)
     polished = indices(material >= Material.METAL)
-    if len(polished):  # metal mirrors in its own colour; compositing dims glass, but not what it mirrors
+    if len(polished):  # metal reflects in its own colour; compositing dims glass, but not its reflections
         metal = material.index_select(0, polished) == Material.METAL
         undimmed = 1 / alpha.index_select(0, polished).clamp(min=0.02)
         shine[:, polished] *= torch.where(metal, albedo.index_select(1, polished), undimmed)
@@ -193,7 +192,7 @@ def radiance(
 
 
 def is_glossy(material: Tensor) -> Tensor:
-    """Whether a surface (P,) mirrors too sharply for its light to be interpolated."""
+    """Whether reflections of a surface (P,) are too sharp to interpolate."""
     wet = (material >= Material.EYE) & (material <= Material.GUMS)
     return wet | (material >= Material.METAL)
 

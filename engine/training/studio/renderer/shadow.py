@@ -1,6 +1,5 @@
-"""Shadows of the key light: what a camera at the lamp does not see lies in shadow (Williams, "Casting curved shadows on
-curved surfaces", 1978), softened by looking at several places of its picture (Reeves et al., "Rendering antialiased
-shadows with depth maps", 1987)."""
+"""Shadows of the key light by depth maps from the lamp (Williams, "Casting curved shadows on curved surfaces", 1978),
+softened by several samples (Reeves et al., "Rendering antialiased shadows with depth maps", 1987)."""
 
 from __future__ import annotations
 
@@ -18,10 +17,10 @@ from engine.training.studio.stage.scene import Material, Scene
 
 _FAR = 400.0  # cm from the head to the lamp
 _REACH = 32.0  # cm round the head that cast shadows and receive them
-_PLACES = ((0, 0), (-2, -1), (-1, 2), (2, 1), (1, -2))  # texels away at which the map is looked up …
-_EDGE = 2  # … which is done no nearer than this to its edge
-_LIFT, _SLACK = 0.06, 0.1  # cm along the normal and towards the lamp, or a surface shadows itself
-_HAIR = 0.6  # of the light is held back by hair and all else with alpha
+_PLACES = ((0, 0), (-2, -1), (-1, 2), (2, 1), (1, -2))  # distances in texels of the samples …
+_EDGE = 2  # … which stay this far from its edge
+_LIFT, _SLACK = 0.06, 0.1  # cm along the normal and towards the lamp, against self-shadowing
+_HAIR = 0.6  # of the light is blocked by hair and other layers with alpha
 _NO_SHADOW = (Material.GLASS, Material.LASH)
 
 
@@ -36,8 +35,8 @@ class Shadows:
     middle: Tensor
 
     def places(self, points: Points) -> Tensor:
-        """Where points lie as the lamp sees them, and how far from it something must be to leave them lit: (4, P), to
-        be interpolated."""
+        """Points in the lamp's view, and the least depth of an occluder that leaves them lit: (4, P), to be
+        interpolated."""
         normal, scene = unit(points.normal), points.scene
         towards = transformed(self.turn[:, 2:], normal, scene).clamp(0.25, 1)
         slant = (1 - towards * towards).sqrt() / towards  # cm by which a surface falls away over 1 cm of the map
@@ -47,7 +46,7 @@ class Shadows:
         return torch.cat([x, y, depth, depth - (_SLACK + slant * (2.5 * 2 * _REACH / self.side))])
 
     def lit(self, places: Tensor, scene: Tensor) -> Tensor:
-        """How much of the key light reaches ``places`` (4, P) in scenes (P,): (P,) 0…1."""
+        """Share of the key light that reaches ``places`` (4, P) in scenes (P,): (P,) 0…1."""
         side = self.side
         x, y, depth, farthest = places
         scale = (_FAR / _REACH / 2 * side) / depth
@@ -63,7 +62,7 @@ class Shadows:
 
 
 def shadows(scenes: Sequence[Scene], side: int, rasteriser: str, device: torch.device) -> Shadows:
-    """What the lamps of the scenes see, in maps of ``side`` texels."""
+    """Depth maps of the scenes' lamps, ``side`` texels wide."""
     rows, turns, middles, start = [], [], [], 0
     for number, scene in enumerate(scenes):
         towards = scene.light.key_direction / np.linalg.norm(scene.light.key_direction)

@@ -1,4 +1,4 @@
-"""The triangles of some scenes in one heap on one device, and what they are like at any fragment."""
+"""The triangles of several scenes in one buffer on one device, and their attributes at fragments."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from engine.training.studio.renderer.shading import Points
 from engine.training.studio.renderer.vectors import channels_first, indices, of_scene, weighted
 from engine.training.studio.stage.scene import Material, Mesh, Scene
 
-HEAD = "head"  # the name of the mesh that is the face model's own
-_NEAREST = 1.0  # cm: what comes closer to the camera is not drawn
-_SMALL = 8  # pixels a triangle, in a picture so full of them that many hold no pixel's centre
-_CLOSED = (Material.SKIN, Material.EYE, Material.TEETH, Material.GUMS)  # seen from the front only
+HEAD = "head"  # the name of the face model's mesh
+_NEAREST = 1.0  # cm: the near plane
+_SMALL = 8  # pixels per triangle below which many triangles contain no pixel centre
+_CLOSED = (Material.SKIN, Material.EYE, Material.TEETH, Material.GUMS)  # drawn from the front only
 
 
 @dataclass(frozen=True)
 class Heap:
-    """What can be seen of the meshes of ``scenes``, less all that faces away or lies outside the pictures.
+    """The triangles of the meshes of ``scenes``, without those that face away or lie outside the pictures.
 
     Per vertex: ``place`` (N, 2) in widths of the image, ``depth`` (N,) cm, ``normal`` (N, 4) with the occlusion as its
     fourth, ``tangent`` (N, 3), ``vertex_scene`` (N,). Per triangle: ``triangles`` (T, 3),
@@ -56,11 +56,11 @@ class Heap:
         return self.place.device
 
     def opaque(self, width: int, rasteriser: str) -> Fragments:
-        """All that is opaque, in pictures of this width stacked on top of one another."""
+        """Opaque fragments, in pictures of this width stacked vertically."""
         return self._drawn(indices(self.slot < 2), torch.zeros_like(self.slot), 1, width, rasteriser)[0]
 
     def head_and_rest(self, width: int, rasteriser: str) -> tuple[Fragments, Fragments]:
-        """The head and all else that is opaque, each alone, likewise."""
+        """The head and other opaque meshes, drawn separately, likewise."""
         head, rest = self._drawn(indices(self.slot < 2), self.slot, 2, width, rasteriser)
         return head, rest
 
@@ -73,7 +73,7 @@ class Heap:
     def behind(
         self, worth: Tensor, layers: Sequence[Fragments], wall: Tensor, width: int, rasteriser: str
     ) -> Fragments:
-        """The nearest hair before a ``wall`` (0 where nothing is wanted) that ``layers`` do not show there already."""
+        """The nearest hair in front of a ``wall`` (0: none) that ``layers`` do not show yet."""
         unseen = worth & (self.material == Material.HAIR)
         for layer in layers:
             unseen[layer.triangle[indices(wall.index_select(0, layer.pixel) > 0)]] = False
@@ -85,8 +85,8 @@ class Heap:
         return self._drawn(chosen, torch.zeros_like(self.slot), 1, width, rasteriser)[0]
 
     def _before(self, wall: Tensor, chosen: Tensor, width: int, rasteriser: str) -> Tensor:
-        """The ``chosen`` triangles without those that lie wholly behind a wall; all of them for the torch rasteriser,
-        which draws scenes together and does not mind."""
+        """The ``chosen`` triangles without those entirely behind a wall; all of them for the torch rasteriser,
+        which draws all scenes together."""
         if rasteriser == "torch" or not len(chosen):
             return chosen
         places, (a, b, c) = self._places(chosen, width)
@@ -174,7 +174,7 @@ class Heap:
 
 
 def heap(scenes: Sequence[Scene], device: str | torch.device = "cpu") -> Heap:
-    """Lay the scenes' visible triangles together."""
+    """The buffer of the scenes' visible triangles."""
     layers = sorted({mesh.layer for scene in scenes for mesh in scene.meshes if mesh.layer > 0})
     slot_of = {0: 1, **{layer: k + 2 for k, layer in enumerate(layers)}}
     vertex_rows, triangle_rows = [], []
@@ -223,7 +223,7 @@ def seen(mesh: Mesh, place: np.ndarray, depth: np.ndarray) -> np.ndarray:
     corners = np.ascontiguousarray(mesh.triangles.T)
     places = np.ascontiguousarray(place.T).take(corners, axis=1)
     seen = cull.facing(places) | (mesh.material > max(_CLOSED))
-    for a, b, c in places:  # a triangle wholly on one side of the picture shows nothing
+    for a, b, c in places:  # a triangle entirely on one side of the picture is invisible
         seen &= (np.maximum(np.maximum(a, b), c) > 0) & (np.minimum(np.minimum(a, b), c) < 1)
     if (depth < _NEAREST).any():
         a, b, c = (depth < _NEAREST)[corners]
@@ -247,7 +247,7 @@ def draw(
 def draw_each(
     place: Tensor, depth: Tensor, triangles: Tensor, image: Tensor, images: int, width: int
 ) -> list[Fragments]:
-    """As :func:`draw` by OpenCV, each picture by itself."""
+    """As :func:`draw` with OpenCV, one picture at a time."""
     x, y = (np.ascontiguousarray(axis) for axis in (place.numpy() * width).T)
     corners, own = triangles.numpy(), image.numpy()
     drawn = []
@@ -265,7 +265,7 @@ def draw_each(
 def _draw_by_opencv(
     x: np.ndarray, y: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pixel, triangle, barycentrics and depth of what is drawn, looking only at the rectangle that holds it."""
+    """Pixel, triangle, barycentrics and depth of what is drawn, within the bounding rectangle."""
     kept = None
     if len(triangles) * _SMALL > width * width:
         kept = cull.holding_centres(np.stack([x.take(triangles.T), y.take(triangles.T)]), (width, width))

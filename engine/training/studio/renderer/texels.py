@@ -1,4 +1,4 @@
-"""Looking colours up in textures of any size: each is shrunk once to about the size at which it is seen."""
+"""Texture lookup: every texture is first reduced to about the size at which it is visible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Texels:
     def _colours(self, texture: Tensor, uv: Tensor) -> Tensor:
         at = torch.addcmul(uv.new_tensor(0.5), uv.clamp(0, 1), self.size.index_select(0, texture).t())
         corner = at.floor()
-        x, y = ((at - corner)[:, :, None] @ at.new_ones(1, 4)).unbind()  # for each channel: broadcasting is slow
+        x, y = ((at - corner)[:, :, None] @ at.new_ones(1, 4)).unbind()  # per channel: broadcasting is slow
         column, row = corner.long()
         first, stride = self.layout.index_select(0, texture).t()
         a = torch.addcmul(first + column, row, stride)
@@ -53,7 +53,7 @@ class Texels:
         return self.rgba.index_select(0, index).view(torch.uint8).view(-1, 4).float()
 
     def classes(self, texture: Tensor, uv: Tensor) -> Tensor:
-        """The nearest parsing class (P,) uint8, 0 where the texture says nothing."""
+        """The nearest parsing class (P,) uint8, 0 where the texture has none."""
         first = self.parsing_first.index_select(0, texture)
         size = self.parsing_size.index_select(0, texture).t()
         column, row = (uv.clamp(0, _BELOW_ONE) * size).long()
@@ -62,7 +62,7 @@ class Texels:
 
 
 def texels(textures: Sequence[Texture], shrink: Sequence[int], device: torch.device) -> Texels:
-    """Lay textures in a row, each shrunk by a power of two: ``shrink`` holds the exponents (0 is full size)."""
+    """Concatenates textures, each reduced by a power of two: ``shrink`` holds the exponents (0 is full size)."""
     images = [_smaller(texture, level) for texture, level in zip(textures, shrink, strict=True)]
     first = np.cumsum([0, *(image.size // 4 for image in images)])[:-1]
     parsing = [np.zeros(1, np.uint8), *(t.parsing.reshape(-1) for t in textures if t.parsing is not None)]
@@ -90,7 +90,7 @@ def texels(textures: Sequence[Texture], shrink: Sequence[int], device: torch.dev
 
 
 def _smaller(texture: Texture, level: int) -> np.ndarray:
-    """The texture halved ``level`` times, with its edge repeated once; remembered as long as the texture lives."""
+    """The texture halved ``level`` times, with its edge repeated once; cached while the texture exists."""
     levels = _shrunk.setdefault(texture, {})
     if level not in levels:
         height, width = texture.rgba.shape[:2]

@@ -1,4 +1,4 @@
-"""Vectors of many fragments, channels first (3, P), and what differs from scene to scene of a batch."""
+"""Operations on vectors of fragments, channels first (3, P), and on values per scene of a batch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_PIECE = 1 << 14  # values of which a processor's cache holds several tensors
+_PIECE = 1 << 14  # values per piece: several such tensors fit a processor's cache
 
 
 def piecewise(work: Callable[..., Tensor], *values: Tensor) -> Tensor:
-    """``work`` on tensors (…, P), done piece by piece on a CPU, whose cache then holds what comes between."""
+    """``work`` on tensors (…, P), done piece by piece on a CPU, so that intermediate results stay in its cache."""
     if values[0].is_cuda or values[0].shape[-1] <= _PIECE:
         return work(*values)
     pieces = zip(*(value.split(_PIECE, -1) for value in values), strict=True)
@@ -25,22 +25,22 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def indices(mask: Tensor) -> Tensor:
-    """Where a mask (P,) is true, ascending."""
+    """Indices where a mask (P,) is true, ascending."""
     if mask.is_cuda:
         return mask.nonzero()[:, 0]
-    return torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times as fast as torch's on a CPU
+    return torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times as fast as torch on a CPU
 
 
 def channels_first(rows: Tensor) -> Tensor:
-    """Rows (P, C) as (C, P), laid out anew."""
+    """Rows (P, C) → contiguous (C, P)."""
     if rows.is_cuda or not len(rows):
         return rows.t().contiguous()
-    return torch.from_numpy(cv2.transpose(rows.numpy())).view(rows.shape[1], len(rows))  # as with indices
+    return torch.from_numpy(cv2.transpose(rows.numpy())).view(rows.shape[1], len(rows))  # as above
 
 
 def weighted(rows: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
-    """Rows (N, C) summed at ``corners`` (P, 3) by ``weights`` (P, 3): (P, C). Not a lookup of words, but it is the one
-    operation of torch that gathers and sums at once."""
+    """Rows (N, C) summed at ``corners`` (P, 3) by ``weights`` (P, 3): (P, C). ``embedding_bag`` is the
+    only operation of torch that gathers and sums at once."""
     return torch.nn.functional.embedding_bag(corners, rows, mode="sum", per_sample_weights=weights)
 
 

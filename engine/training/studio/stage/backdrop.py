@@ -1,4 +1,4 @@
-"""Backgrounds painted from nothing: plain walls, gradients, noise, shapes."""
+"""Procedural backgrounds: plain walls, gradients, noise, shapes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def noise(draws: np.random.Generator, size: int, cells: int) -> np.ndarray:
 
 
 def _shapes(draws: np.random.Generator, size: int, ground: np.ndarray) -> np.ndarray:
-    """Rectangles, discs and stripes: shelves, windows, lamps, blinds, seen by somebody who does not look."""
+    """Rectangles, discs and stripes that suggest shelves, windows, lamps and blinds out of focus."""
     picture = np.broadcast_to(ground, (size, size, 3)).astype(np.float32).copy()
     for _ in range(draws.integers(3, 16)):
         colour = tuple(float(c) for c in _colour(draws))
@@ -61,7 +61,7 @@ def _ramp(draws: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _colour(draws: np.random.Generator) -> np.ndarray:
-    """(3,) linear; rooms are mostly pale or dim and never saturated, a few are."""
+    """(3,) linear; mostly pale or dim and hardly saturated."""
     value = draws.beta(1.3, 1.6)
     tint = draws.normal(0, 0.12 if draws.random() < 0.7 else 0.5, 3)
     return np.clip(value**1.6 * np.exp(tint - tint.mean()), 0.004, 1)

@@ -1,5 +1,5 @@
-"""One picture to be taken: posed meshes, textures, light, background, camera and lens. What it shows is drawn by
-:mod:`engine.training.studio.renderer.render`; nothing here is random and nothing here knows where it came from.
+"""A scene: posed meshes, textures, light, background, camera and lens. It is drawn by
+:mod:`engine.training.studio.renderer.render`.
 
 Camera space: centimetres, the camera at the origin looking down −z, y up. Images: y down, pixel centres at +.5.
 """
@@ -27,7 +27,7 @@ class Material(IntEnum):
 
 
 class Parsing(IntEnum):
-    """What a pixel shows: the classes of the parsing label, in this order for good."""
+    """What a pixel shows: the classes of the parsing label; their order is fixed."""
 
     BACKGROUND = 0
     SKIN = 1
@@ -51,7 +51,7 @@ class Texture:
     """``rgba`` (h, w, 4) uint8, colours sRGB, alpha straight; row 0 is v = 0. ``parsing`` (h, w) uint8 overrides the
     triangle's class where it is not 0 (brows, lips and beards are painted on skin).
 
-    A texture is itself and equals no other: keep the object between scenes, since what is made of it is remembered."""
+    Textures compare by identity: reuse the object between scenes, since the renderer caches what it derives from it."""
 
     rgba: np.ndarray
     parsing: np.ndarray | None = None
@@ -120,7 +120,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class HeadState:
-    """The face model's own truth in this picture; its numbers are the labels.
+    """The state of the face model in this picture: the source of the labels.
 
     ``vertices`` (N, 3) of the face model's topology in camera space, ``identity`` (K,) and ``expression`` (E,) of the
     face model, ``gaze`` (2, 2) radians, the subject's left eye first, (pitch up, yaw towards the subject's left) in the
@@ -137,7 +137,7 @@ class HeadState:
 
 @dataclass(frozen=True)
 class Scene:
-    """``focal`` in widths of the (square) image, so that one scene is drawn at any size; principal point at the centre.
+    """``focal`` in widths of the square image, so that a scene can be drawn at any size; principal point at the centre.
     ``background`` (h, w, 3) float32 linear light, stretched over the image."""
 
     meshes: tuple[Mesh, ...]

@@ -1,4 +1,4 @@
-"""Everything around the sitter: light, background, camera and lens, and how likely each is."""
+"""Everything around the sitter: light, background, camera and lens, and their distributions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.geometry.framing import HEAD_MIDDLE
-from engine.training.studio.library.library import Environment
-from engine.training.studio.people.acting import Moment
 from engine.training.studio.stage.backdrop import painted_backdrop
+from engine.training.studio.stage.environment import Environment
 from engine.training.studio.stage.scene import Lens, Light
 
-_BACKDROP = 192  # pixels across; it is out of focus or far away
+_BACKDROP = 192  # pixels; it is out of focus or far away
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -29,14 +27,6 @@ class Stage:
     focal: float
     distance: float
     shift: np.ndarray
-
-    def place(self, moment: Moment, framed: Moment) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Head → camera and body → camera, (3, 3) and (3,) each, at ``moment``; the camera stands where it frames the
-        head in ``framed``, a moment of the same take."""
-        aimed = framed.rotation @ HEAD_MIDDLE + framed.translation
-        to_camera = np.array([self.shift[0], self.shift[1], -self.distance]) - aimed
-        body = moment.body_translation + to_camera
-        return moment.rotation, moment.translation + to_camera, moment.body_rotation, body
 
 
 def harmonic_basis(directions: np.ndarray) -> np.ndarray:
@@ -54,13 +44,13 @@ def turned_harmonics(harmonics: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 
 def sample_stage(environments: Sequence[Environment], draws: np.random.Generator) -> Stage:
-    """A place to take pictures in; ``environments`` must hold at least one."""
+    """A random stage; ``environments`` must not be empty."""
     environment = environments[int(draws.integers(len(environments)))]
     turn = _about_y(draws.uniform(-np.pi, np.pi))
     harmonics = turned_harmonics(environment.harmonics, turn)
     seen = harmonic_basis(np.array([[0, 0, 1.0], [0.6, 0.3, 0.74], [-0.6, 0.3, 0.74], [0, 0.9, 0.43]])) @ harmonics
     level = float(np.maximum(seen, 0).mean(axis=0) @ _LUMINANCE)
-    gain = float(np.exp(draws.normal(np.log(0.5), 0.3))) / max(level, 1e-4)  # the photographer's exposure, not always
+    gain = float(np.exp(draws.normal(np.log(0.5), 0.3))) / max(level, 1e-4)  # exposure, not always right
     key, share = _key_light(draws)
     gain *= share
     light = Light(
@@ -84,7 +74,7 @@ def sample_stage(environments: Sequence[Environment], draws: np.random.Generator
 
 
 def sample_lens(draws: np.random.Generator) -> Lens:
-    """A lens and what comes after it: a third are clean, few are poor in every way."""
+    """A lens with its noise and compression: a third are clean, few are poor in every respect."""
     seed = int(draws.integers(1 << 31))
     exposure = float(np.exp(draws.normal(0, 0.18)))
     if draws.random() < 0.35:
@@ -104,7 +94,7 @@ def sample_lens(draws: np.random.Generator) -> Lens:
 
 
 def _key_light(draws: np.random.Generator) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """Direction and colour of a lamp or the sun, and the share that is left to the surroundings."""
+    """Direction and colour of a lamp or the sun, and the share of light left to the environment."""
     azimuth = draws.normal(0, 0.8)
     elevation = draws.uniform(-0.1, 1.15)
     direction = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
@@ -130,7 +120,7 @@ def _background(environment: Environment, turn: np.ndarray, gain: float, draws: 
 
 
 def _view(panorama: np.ndarray, turn: np.ndarray, width: float) -> np.ndarray:
-    """What a camera sees of it that looks down −z; ``width`` is the picture's at distance 1."""
+    """The panorama seen by a camera that looks down −z; ``width`` is the picture's at distance 1."""
     grid = (np.arange(_BACKDROP) + 0.5) / _BACKDROP - 0.5
     x, y = np.meshgrid(grid * width, -grid * width)
     rays = np.stack([x, y, -np.ones_like(x)], axis=-1) @ turn.T

@@ -1,4 +1,4 @@
-"""What people wear on their shoulders: swept from a neckline on the skin over a bust of our own."""
+"""Garments: surfaces swept from a neckline on the skin over the bust."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.hair import scalp
-from engine.training.studio.hair.pattern import display
-from engine.training.studio.stage.scene import Material, Parsing, Texture
-from engine.training.studio.wardrobe.bust import bust
-from engine.training.studio.wardrobe.worn import (
+from engine.training.studio.body.bust import bust
+from engine.training.studio.body.pattern import display
+from engine.training.studio.body.piece import (
     Geometry,
     Layer,
     Piece,
@@ -26,6 +24,8 @@ from engine.training.studio.wardrobe.worn import (
     head_share,
     unit,
 )
+from engine.training.studio.hair import scalp
+from engine.training.studio.stage.scene import Material, Parsing, Texture
 
 COLUMNS, _FOOT = 56, -52.0
 
@@ -60,7 +60,7 @@ CUTS: dict[str, Cut] = {
 
 @functools.lru_cache(maxsize=32)
 def sewn(model: FaceModel, name: str) -> tuple[Geometry, ...]:
-    """The pieces of a garment on the mean head; outer ones use texture 0, the inner garment texture 1."""
+    """The pieces of a garment on the mean head; texture 0 is the outer garment's, 1 the inner one's."""
     cut = CUTS[name]
     made = [_body(model, name, cut)]
     if cut.collar:
@@ -80,27 +80,27 @@ def _neckline(cut: Cut, around: np.ndarray) -> np.ndarray:
 
 def _body(model: FaceModel, name: str, cut: Cut) -> Piece:
     around = np.arange(COLUMNS) * 2 * np.pi / COLUMNS
-    around = around - 0.55 * np.sin(around)  # more of them in front, where necklines have a shape
+    around = around - 0.55 * np.sin(around)  # more columns in front, where necklines have a shape
     top = _neckline(cut, around)
     steps = np.concatenate([[0, 0], np.linspace(0, 1, 17)[1:] ** 1.6])
     height = top + (_FOOT - top) * steps[:, None]
     points = bust(height, np.broadcast_to(around, height.shape))
     skin = scalp.surface(model)
     off = np.full(height.shape, cut.thick)
-    off[2:] += 0.5 * smoothstep((top - height[2:]) / 4)  # cloth stands off more and more
+    off[2:] += 0.5 * smoothstep((top - height[2:]) / 4)  # the distance from the skin increases
     points = _outside(skin, points, off)
     points += cut.thick * unit(points - [0, -22, -2.0])
     on_skin = _on_skin(skin, points[1])
     on_skin = (2 * on_skin + np.roll(on_skin, 1, 0) + np.roll(on_skin, -1, 0)) / 4
     points[1] = on_skin + cut.thick * unit(points[1] - on_skin)
-    points[0] = on_skin - 0.25 * unit(points[1] - on_skin)  # the hem turns into the skin, so there is no gap
+    points[0] = on_skin - 0.25 * unit(points[1] - on_skin)  # the hem ends inside the skin, so there is no gap
     folds = np.sin(5 * around + 0.22 * height) * np.cos(3 * around - 0.31 * height)
     away = unit(points - [0, 0, -2.0])
     points[2:] += (0.22 * folds * smoothstep((top - height) / 6))[2:, :, None] * away[2:]
     occlusion = np.clip(0.55 + 0.4 * smoothstep((top - height) / 3), 0.5, 0.95)
     piece = _piece(f"garment {name}", points, occlusion, closed=True)
     uv = piece.uv.copy()
-    uv[..., 1] = np.clip((-9 - piece.vertices[piece.triangles, 1]) / 43, 0, 1)  # stripes run level
+    uv[..., 1] = np.clip((-9 - piece.vertices[piece.triangles, 1]) / 43, 0, 1)  # stripes are horizontal
     return replace(piece, uv=uv)
 
 
@@ -110,7 +110,7 @@ def _on_skin(skin: Surface, points: np.ndarray) -> np.ndarray:
 
 
 def _outside(skin: Surface, grid: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """A grid (R, C, 3) pushed ``off`` (R, C) cm from the skin by a smooth field, so that its lines stay lines."""
+    """A grid (R, C, 3) pushed ``off`` (R, C) cm from the skin by a smooth field, so that lines stay smooth."""
     out = grid
     for _ in range(3):
         push = skin.outside(out.reshape(-1, 3), off.ravel(), reach=5).reshape(grid.shape) - out
@@ -122,7 +122,7 @@ def _outside(skin: Surface, grid: np.ndarray, off: np.ndarray) -> np.ndarray:
 
 
 def _collar(model: FaceModel, cut: Cut) -> Piece:
-    """Stands up from the neckline; a folded one comes down again outside, a hood lies behind the neck."""
+    """Rises from the neckline; a folded one turns down outside, a hood lies behind the neck."""
     skin = scalp.surface(model)
     if cut.collar == "fold":
         around = np.linspace(0.16, 2 * np.pi - 0.16, COLUMNS)  # open in front
@@ -171,7 +171,7 @@ def _piece(name: str, points: np.ndarray, occlusion: np.ndarray, closed: bool) -
 
 
 def fabric(draws: np.random.Generator, dark: bool) -> Texture:
-    """A cloth's colours, 128 texels square: plain, heather, stripes, checks, or a print."""
+    """Texture of a cloth, 128 × 128 texels: plain, heather, stripes, checks, or a print."""
     size = 128
     colour, second = _cloth_colour(draws, dark), _cloth_colour(draws, draws.random() < 0.5)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size

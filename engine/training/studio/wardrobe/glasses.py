@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.face.model import FaceModel
-from engine.training.studio.hair.pattern import display
+from engine.training.studio.body.pattern import display
+from engine.training.studio.body.piece import Layer, Piece, grid_normals, grid_triangles, unit
 from engine.training.studio.stage.scene import Material, Parsing, Texture
-from engine.training.studio.wardrobe.worn import Layer, Piece, grid_normals, grid_triangles, unit
 
 _AROUND = 28  # points of a rim
 
@@ -32,7 +32,7 @@ class Spectacles:
 
 
 def sample_glasses(draws: np.random.Generator) -> Spectacles:
-    """Reading glasses, now and then sunglasses."""
+    """Reading glasses, sometimes sunglasses."""
     wire = draws.random() < 0.4
     sun = draws.random() < 0.12
     metals = np.array([[0.55, 0.55, 0.56], [0.62, 0.47, 0.22], [0.1, 0.1, 0.1], [0.5, 0.34, 0.27]])
@@ -55,14 +55,14 @@ def sample_glasses(draws: np.random.Generator) -> Spectacles:
 
 
 def textures(glasses: Spectacles) -> tuple[Texture, Texture]:
-    """Of the frame and of the lenses."""
+    """Textures of frame and lenses."""
     frame = np.append(display(glasses.colour), 255).astype(np.uint8)
     lens = np.append(display(glasses.tint), round(255 * glasses.opacity)).astype(np.uint8)
     return Texture(np.tile(frame, (2, 2, 1))), Texture(np.tile(lens, (2, 2, 1)))
 
 
 def fit(model: FaceModel, neutral: np.ndarray, glasses: Spectacles, frame: int, lens: int) -> tuple[Piece, Piece]:
-    """Frame and lenses in the head space of a sitter; ``frame`` and ``lens`` number their textures."""
+    """Frame and lenses in the head space of a sitter; ``frame`` and ``lens`` are indices of their textures."""
     marks = model.landmarks68.at(neutral)
     skin = neutral[model.vertices_of("skin")]
     rims, discs = [], []
@@ -116,7 +116,7 @@ Shape = tuple[np.ndarray, np.ndarray, np.ndarray]  # vertices, triangles, normal
 
 
 def _tube(path: np.ndarray, gauge: float, closed: bool) -> Shape:
-    """A round bar along a path (P, 3)."""
+    """A tube along a path (P, 3)."""
     if closed:
         along = unit(np.roll(path, -1, 0) - np.roll(path, 1, 0))
     else:
@@ -133,7 +133,7 @@ def _tube(path: np.ndarray, gauge: float, closed: bool) -> Shape:
 
 
 def _disc(ring: np.ndarray) -> Shape:
-    """A lens within its rim."""
+    """A lens inside its rim."""
     middle = ring.mean(axis=0)
     rows = np.stack([middle + (ring - middle) * r for r in (0.0, 0.35, 0.7, 1.0)])
     rows[:, :, 2] += 0.12 * np.array([1, 0.85, 0.5, 0])[:, None]

@@ -1,4 +1,4 @@
-"""What is worn on the head: beanies, caps, headbands and headscarves, swept over the skull of the mean head."""
+"""Headwear: beanies, caps, headbands and headscarves, swept over the skull of the mean head."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from scipy.interpolate import CubicSpline
 
 from engine.face.maths import smoothstep
 from engine.face.model import FaceModel
-from engine.training.studio.hair import scalp
-from engine.training.studio.stage.scene import Material, Parsing
-from engine.training.studio.wardrobe.bust import bust, outside_bust
-from engine.training.studio.wardrobe.worn import (
+from engine.training.studio.body.bust import bust, outside_bust
+from engine.training.studio.body.piece import (
     Geometry,
     Layer,
     Piece,
@@ -25,6 +23,8 @@ from engine.training.studio.wardrobe.worn import (
     head_share,
     unit,
 )
+from engine.training.studio.hair import scalp
+from engine.training.studio.stage.scene import Material, Parsing
 
 KINDS = ("beanie", "cap", "headband", "scarf")
 # Height at z = 0 and slope in z of the lower edge; what hair lies above it is pressed flat. Scarves hide all hair.
@@ -59,7 +59,7 @@ def scarf_share(points: np.ndarray) -> np.ndarray:
 
 
 def _skull(skin: Surface, direction: np.ndarray) -> np.ndarray:
-    """How far the skin lies from the skull's middle in directions (…, 3), ears left out."""
+    """Distance of the skin from the middle of the skull in directions (…, 3), without ears."""
     ear = (np.abs(skin.vertices[:, 0]) > 7.4) & (skin.vertices[:, 1] < 4.6)
     arm = skin.vertices[~ear & (skin.vertices[:, 1] > -12)] - _CENTRE
     length = np.linalg.norm(arm, axis=1)
@@ -100,7 +100,7 @@ def _visor(skin: Surface) -> np.ndarray:
 
 
 def _scarf(skin: Surface) -> np.ndarray:
-    """(R, C, 3) a headscarf: from the face's edge round the head, under the chin and down upon the shoulders."""
+    """(R, C, 3) a headscarf: from the face's edge round the head, under the chin and down to the shoulders."""
     rows = 22
     around = np.linspace(0, 2 * np.pi, 57)
     s, c = np.sin(around), np.cos(around)  # 0 is above the forehead, to the subject's left
@@ -122,7 +122,7 @@ def _scarf(skin: Surface) -> np.ndarray:
             2 * points[1:-1, 1:-1] + points[2:, 1:-1] + points[:-2, 1:-1] + points[1:-1, 2:] + points[1:-1, :-2]
         ) / 6
     points = skin.outside(points.reshape(-1, 3), off.ravel(), reach=9.0).reshape(points.shape)
-    low = smoothstep((-9 - points[..., 1:2]) / 4)  # over whatever is worn below
+    low = smoothstep((-9 - points[..., 1:2]) / 4)  # over the garments below
     points += low * (outside_bust(points, 1.3) - points)
     points[:, 0] = points[:, -1] = (points[:, 0] + points[:, -1]) / 2  # the seam above the forehead
     return points
@@ -133,7 +133,7 @@ def _piece(kind: str, points: np.ndarray, closed: bool) -> Piece:
     flat = points.reshape(-1, 3)
     normals = grid_normals(points, closed)
     outward = unit(points - _CENTRE)
-    pole = np.linalg.norm(normals, axis=-1, keepdims=True) < 0.99  # where a row is one point
+    pole = np.linalg.norm(normals, axis=-1, keepdims=True) < 0.99  # here a row is one point
     normals = np.where(pole, outward, normals)
     normals *= np.where((normals * outward).sum(-1, keepdims=True) < 0, -1, 1) if kind != "scarf" else 1
     normals = normals.reshape(-1, 3)

@@ -1,0 +1,14 @@
+"""Having editors drawn again when something changed that Blender does not know of."""
+
+import bpy
+
+from ..tool.compat import Context
+
+
+def redraw(*kinds: str) -> None:
+    """Draw every area again that is one of ``kinds``, such as ``SEQUENCE_EDITOR``."""
+    context: Context = bpy.context
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in kinds:
+                area.tag_redraw()

@@ -1,0 +1,232 @@
+"""The list of takes in the output folder, as found on disk: nothing of it is kept in the .blend."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+from bpy.props import CollectionProperty, IntProperty, PointerProperty, StringProperty
+
+from ..core.background import Background
+from ..core.fault import Fault
+from ..core.takes import TakeFolder, TakeStatus, find_takes
+from ..tool import compat
+from ..tool.compat import Context, Scene
+from ..tool.reenact import add_to_timeline, shot_name
+from ..tool.scene import output_folder
+from ..tool.sequencer import driving_strip
+from .redraw import redraw
+
+INTERVAL = 0.1
+PAUSE = 2.0
+
+_search: _Search | None = None  # a look at the disk that is going on
+_shown: tuple[str, str] = ("", "")  # the output folder and the shot that the list shows
+_filled = float("-inf")  # when it was filled last
+
+
+class _Search(Background):
+    """Lists the takes of an output folder on a thread: the folder may be on a slow disk."""
+
+    def __init__(self, output: Path | None, shot: str, select: str) -> None:
+        self.key = (str(output or ""), shot)
+        self.select = select
+        self.found: list[TakeStatus] = []
+
+        def look(report, cancelled) -> None:
+            found = find_takes(output) if output else []
+            self.found = sorted(found, key=lambda status: status.shot != shot)  # the scene's own first
+
+        super().__init__(look)
+
+
+class UNDERSTUDY_PG_take(bpy.types.PropertyGroup):
+    """One take on disk; ``name`` is its folder's, ``changed`` a date for people."""
+
+    folder: StringProperty()
+    shot: StringProperty()
+    version: IntProperty()
+    done: IntProperty()
+    total: IntProperty()
+    changed: StringProperty()
+
+
+class UNDERSTUDY_PG_takes(bpy.types.PropertyGroup):
+    takes: CollectionProperty(type=UNDERSTUDY_PG_take)
+    index: IntProperty(name="Active Take", min=0)
+
+
+class UNDERSTUDY_UL_takes(bpy.types.UIList):
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
+        scene = compat.sequencer_scene(context)
+        whole = item.done == item.total > 0
+        row = layout.row()
+        label = f"v{item.version:03d}" if item.shot == shot_name(scene) else item.name
+        row.label(text=label, icon="CHECKMARK" if whole else "TEMP")
+        row.label(text=f"{item.done} / {item.total}")
+        row.label(text=item.changed)
+
+
+class UNDERSTUDY_OT_refresh_takes(bpy.types.Operator):
+    bl_idname = "understudy.refresh_takes"
+    bl_label = "Refresh Takes"
+    bl_description = "Look again which takes are in the output folder, and how many of their frames"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, context: Context):
+        refresh(compat.sequencer_scene(context))
+        return {"FINISHED"}
+
+
+class _TakeOperator:
+    """Acts on the take that is chosen in the list."""
+
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: Context):
+        return active(context) is not None
+
+
+class UNDERSTUDY_OT_add_take(_TakeOperator, bpy.types.Operator):
+    bl_idname = "understudy.add_take"
+    bl_label = "Add to Timeline"
+    bl_description = "Show this take above the driving strip, on the frames that it was made for"
+    bl_options = {"UNDO", "INTERNAL"}
+
+    def execute(self, context: Context):
+        item, scene = active(context), compat.sequencer_scene(context)
+        name, channel = scene.understudy.driving, 0
+        try:
+            driver = driving_strip(scene)
+            name, channel = driver.name, driver.channel
+        except Fault:
+            pass  # a take needs no driver to be looked at
+        try:
+            take = TakeFolder(Path(item.folder))
+            add_to_timeline(scene, take, driving=name, above=channel, complete=item.done == item.total)
+        except (Fault, OSError) as fault:
+            self.report({"ERROR"}, str(fault))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class UNDERSTUDY_OT_open_take(_TakeOperator, bpy.types.Operator):
+    bl_idname = "understudy.open_take"
+    bl_label = "Open Folder"
+    bl_description = "Open this take's folder in the file browser of the system"
+
+    def execute(self, context: Context):
+        return bpy.ops.wm.path_open(filepath=active(context).folder)
+
+
+def active(context: Context) -> Any:
+    """The take that is chosen in the list, or None."""
+    listed = context.window_manager.understudy
+    return listed.takes[listed.index] if listed.index < len(listed.takes) else None
+
+
+def keep_up(scene: Scene) -> None:
+    """Called while drawing: have the list refreshed if it shows another folder or shot than the scene's.
+
+    Not at once again: two editors may show two scenes, and each would have the list of the other replaced.
+    """
+    if _search is None and _key(scene) != _shown and time.monotonic() > _filled + PAUSE:
+        refresh(scene)
+
+
+def refresh(scene: Scene, select: str = "") -> None:
+    """List the takes in the scene's output folder; ``select`` one by its name.
+
+    Looks at the disk on a thread; where there is a window this returns at once and changes nothing yet.
+    """
+    global _search
+    _search = _Search(_output(scene), shot_name(scene), select)
+    if bpy.app.background:
+        _search.wait()
+        _watch()
+    elif not bpy.app.timers.is_registered(_watch):
+        bpy.app.timers.register(_watch, first_interval=INTERVAL, persistent=True)
+
+
+def _watch() -> float | None:
+    """Fill the list once the search is over; returns the seconds until it wants to be called again."""
+    global _search, _shown, _filled
+    if _search is None:
+        return None
+    if not _search.over:
+        return INTERVAL
+    search, _search = _search, None
+    _shown, _filled = search.key, time.monotonic()
+    context: Context = bpy.context
+    listed = context.window_manager.understudy
+    select = search.select or getattr(active(context), "name", "")
+    listed.takes.clear()
+    for status in search.found:
+        item = listed.takes.add()
+        item.name, item.folder = status.take.name, str(status.take.folder)
+        item.shot, item.version = status.shot, status.version
+        item.done, item.total = status.done, status.total
+        item.changed = time.strftime("%d %b %H:%M", time.localtime(status.changed))
+    names = [item.name for item in listed.takes]
+    last = max(len(names) - 1, 0)
+    listed.index = names.index(select) if select in names else min(listed.index, last)
+    redraw("SEQUENCE_EDITOR")
+    return None
+
+
+def _output(scene: Scene) -> Path | None:
+    try:
+        return output_folder(scene)
+    except Fault:
+        return None  # no folder yet
+
+
+def _key(scene: Scene) -> tuple[str, str]:
+    return str(_output(scene) or ""), shot_name(scene)
+
+
+@persistent
+def _show_again(*_) -> None:
+    redraw("SEQUENCE_EDITOR")
+
+
+@persistent
+def _clear(*_) -> None:
+    """The list leaves no trace in a saved file, and a file that is opened has a list of its own."""
+    global _shown, _filled
+    _shown, _filled = ("", ""), float("-inf")
+    context: Context = bpy.context
+    context.window_manager.understudy.takes.clear()
+
+
+WINDOW_MANAGER_CLASS: Any = bpy.types.WindowManager
+CLASSES = (
+    UNDERSTUDY_PG_take,
+    UNDERSTUDY_PG_takes,
+    UNDERSTUDY_UL_takes,
+    UNDERSTUDY_OT_refresh_takes,
+    UNDERSTUDY_OT_add_take,
+    UNDERSTUDY_OT_open_take,
+)
+
+
+def register() -> None:
+    WINDOW_MANAGER_CLASS.understudy = PointerProperty(type=UNDERSTUDY_PG_takes)
+    bpy.app.handlers.save_pre.append(_clear)
+    bpy.app.handlers.save_post.append(_show_again)
+    bpy.app.handlers.load_post.append(_clear)
+
+
+def unregister() -> None:
+    global _search
+    _search = None
+    bpy.app.handlers.save_pre.remove(_clear)
+    bpy.app.handlers.save_post.remove(_show_again)
+    bpy.app.handlers.load_post.remove(_clear)
+    if bpy.app.timers.is_registered(_watch):
+        bpy.app.timers.unregister(_watch)
+    del WINDOW_MANAGER_CLASS.understudy
