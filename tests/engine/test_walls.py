@@ -156,10 +156,7 @@ def test_nothing_below_reaches_up_to_the_pipeline():
     )
 
 
-CIRCLES = pytest.mark.xfail(reason="engine.media and engine.training still have some", strict=True)
-
-
-@pytest.mark.parametrize("folder", [pytest.param("engine", marks=CIRCLES), "blender_addon"])
+@pytest.mark.parametrize("folder", ["engine", "blender_addon"])
 def test_no_imports_run_in_a_circle(folder):
     """Not even imports inside functions; those for type checkers alone are left out."""
     files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(folder)}
