@@ -1,0 +1,139 @@
+"""Faces followed through a clip, by place and likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.tracking.crop import Square, overlap
+from engine.tracking.detector import Face, average
+from engine.tracking.face_boxes import FaceBox, FaceFinder
+from engine.tracking.face_mesh import Mesh, MeshNetwork
+
+_SAME_PLACE = 0.5  # overlap of the boxes of two meshes that show one face
+_APART = 0.1  # of a face's diagonal: two meshes of one face whose centres lie further apart are not averaged
+_SMALL = 0.15  # of the picture's longer side: the search of the whole picture misses smaller faces
+_FARTHEST = 0.5  # of a lost face's crop: beyond this it does not matter how far away a face is found
+_RECOGNISED = 0.3  # likeness less distance from which a face that is found is the one that was lost
+_LEARNING = 0.05  # share of a frame in what a followed face looks like
+
+
+@dataclass(eq=False)
+class _Track:
+    """One person; ``crop`` is where the next frame is searched, or the last place of a face that is lost."""
+
+    index: int
+    crop: Square
+    appearance: np.ndarray
+    lost: bool = False
+
+    def fit(self, mesh: Mesh) -> float:
+        """How well a face that is found answers to the one that is lost: likeness less distance."""
+        away = float(np.linalg.norm(mesh.centre - (self.crop.x, self.crop.y))) / self.crop.side
+        return float(self.appearance @ mesh.appearance) - min(away, _FARTHEST)
+
+    def follow(self, mesh: Mesh) -> None:
+        self.crop, self.lost = mesh.crop, False
+        self.appearance = (1 - _LEARNING) * self.appearance + _LEARNING * mesh.appearance
+
+
+class FaceTracker:
+    """A still is the first frame of a clip.
+
+    A face is looked at in the crop that its last landmarks propose and in the box found anew, and the two are averaged:
+    their errors differ. The wider searches of :class:`FaceFinder` follow only where nothing is followed or found.
+
+    ``several``: every face is followed, and a lost one keeps its index until it is seen again. Otherwise one is, the
+    most prominent at first; when it is lost, the face that is most like it in place and looks.
+    """
+
+    def __init__(self, finder: FaceFinder, mesh: MeshNetwork, several: bool) -> None:
+        self._finder, self._mesh, self._several = finder, mesh, several
+        self._tracks: list[_Track] = []
+
+    def restart(self) -> None:
+        self._tracks = []
+
+    def next(self, rgb: np.ndarray) -> list[Face]:
+        """The faces of the next frame, (H, W, 3) uint8, by index."""
+        searches = self._finder.searches_for_all(rgb) if self._several else self._finder.searches(rgb)
+        boxes = next(searches)
+        followed = self._followed(rgb)
+        faces = []
+        for track, mesh in followed.items():
+            box = _box_of(mesh, boxes)
+            if box is None and mesh.crop.side < _SMALL * max(rgb.shape[:2]):
+                box = _box_of(mesh, self._finder.near(rgb, mesh.crop))
+            again = self._mesh(rgb, box.crop) if box is not None else None
+            faces.append(_face(track, mesh, again, box))
+            track.follow(mesh)
+        if self._several or not followed:
+            found = self._found(rgb, boxes, list(followed.values()))
+            while not followed and not found and (boxes := next(searches, None)) is not None:
+                found = self._found(rgb, boxes, [])
+            faces += [_face(track, mesh, None, box) for track, mesh, box in self._named(found)]
+        return sorted(faces, key=lambda face: face.index)
+
+    def _followed(self, rgb: np.ndarray) -> dict[_Track, Mesh]:
+        """The faces that are still where their crops are; of two crops on one face the one that it is more like."""
+        seen: dict[_Track, Mesh] = {}
+        for track in self._tracks:
+            mesh = None if track.lost else self._mesh(rgb, track.crop)
+            track.lost = mesh is None
+            if mesh is not None:
+                seen[track] = mesh
+        best_first = sorted(seen, key=lambda track: -float(track.appearance @ seen[track].appearance))
+        kept: dict[_Track, Mesh] = {}
+        for track in best_first:
+            track.lost = any(overlap(seen[track].box, mesh.box) > _SAME_PLACE for mesh in kept.values())
+            if not track.lost:
+                kept[track] = seen[track]
+        return kept
+
+    def _found(self, rgb: np.ndarray, boxes: list[FaceBox], known: list[Mesh]) -> list[tuple[Mesh, FaceBox]]:
+        """Faces in the boxes, most prominent first, without those that are known."""
+        found: list[tuple[Mesh, FaceBox]] = []
+        for box in sorted(boxes, key=lambda box: -box.prominence):
+            if any(_inside(mesh.centre, box.box) for mesh in known):
+                continue
+            mesh = self._mesh(rgb, box.crop)
+            if mesh is not None and all(overlap(mesh.box, other.box) <= _SAME_PLACE for other in known):
+                found.append((mesh, box))
+                known = [*known, mesh]
+        return found
+
+    def _named(self, found: list[tuple[Mesh, FaceBox]]) -> Iterator[tuple[_Track, Mesh, FaceBox]]:
+        """Each face with the track that was lost, best answers first, or a new one."""
+        lost = [track for track in self._tracks if track.lost]
+        pairs = [(track.fit(mesh), i, track) for i, (mesh, _) in enumerate(found) for track in lost]
+        names: dict[int, _Track] = {}
+        for fit, i, track in sorted(pairs, key=lambda pair: -pair[0]):
+            if i not in names and track.lost and (fit > _RECOGNISED or not self._several):
+                names[i] = track
+                track.follow(found[i][0])
+        for i, (mesh, box) in enumerate(found):
+            if i not in names and (self._several or not self._tracks):
+                names[i] = _Track(len(self._tracks), mesh.crop, mesh.appearance)
+                self._tracks.append(names[i])
+            if i in names:
+                yield names[i], mesh, box
+
+
+def _face(track: _Track, mesh: Mesh, again: Mesh | None, box: FaceBox | None) -> Face:
+    """``again``: the same face in the crop of its box."""
+    seen = mesh.observation(box.score if box is not None else 0.0)
+    if again is not None and np.linalg.norm(mesh.centre - again.centre) < _APART * seen.diagonal:
+        seen = average([seen, again.observation(seen.confidence)]) or seen
+    return Face(track.index, mesh.box, seen)
+
+
+def _box_of(mesh: Mesh, boxes: list[FaceBox]) -> FaceBox | None:
+    """The box that fits a face best of those that hold its centre."""
+    around = [box for box in boxes if _inside(mesh.centre, box.box)]
+    return max(around, key=lambda box: overlap(box.box, mesh.box), default=None)
+
+
+def _inside(point: np.ndarray, box: np.ndarray) -> bool:
+    return bool((box[:2] < point).all() and (point < box[2:]).all())
