@@ -1,6 +1,7 @@
 """``python -m benchmarks``: how fast the main job runs here, what it needs, and how that compares.
 
-``python -m benchmarks networks`` times networks alone, see :mod:`benchmarks.networks`.
+``python -m benchmarks networks`` times networks alone, see :mod:`benchmarks.networks`; ``python -m benchmarks tracker``
+the face tracker, see :mod:`benchmarks.tracker`.
 
 Run it in the engine's environment on an otherwise idle machine. Every number of a run comes from that run.
 """
@@ -29,6 +30,10 @@ SAMPLE = Path(__file__).resolve().parent.parent / "tests" / "data" / "driving_sa
 def main(argv: list[str]) -> int:
     if argv[:1] == ["networks"]:
         return networks.main(argv[1:])
+    if argv[:1] == ["tracker"]:
+        from benchmarks import tracker  # it needs the mediapipe package
+
+        return tracker.main(argv[1:])
     options = _arguments(argv)
     with tempfile.TemporaryDirectory(prefix="understudy-benchmark-") as folder:
         record = _measure(options, Path(folder))

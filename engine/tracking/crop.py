@@ -67,10 +67,9 @@ def sample(rgb: np.ndarray, matrix: np.ndarray, width: int, height: int, border:
     return ((upper * (32 - down) + lower * down + 512) >> 10).astype(np.uint8)
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    if sides.min() <= 0:
-        return 0.0
-    shared = sides.prod()
-    return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
+def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (…, 4) with one, each (left, top, right, bottom)."""
+    sides = np.minimum(boxes[..., 2:], box[2:]) - np.maximum(boxes[..., :2], box[:2])
+    shared = np.maximum(sides, 0).prod(axis=-1)
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
+    return shared / (areas + (box[2:] - box[:2]).prod() - shared)

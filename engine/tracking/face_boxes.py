@@ -12,7 +12,7 @@ from engine import runtime
 from engine.tracking.crop import Square, overlap
 from engine.tracking.networks import open_network
 
-_SHORT, _FULL, _TILE = 0.3, 0.4, 0.5  # scores from which a box counts, by search
+_SHORT, _FULL, _TILE = 0.3, 0.4, 0.6  # scores from which a box counts, by search
 _SAME_FACE = 0.3  # overlap of boxes that are averaged
 _LOCAL = 2.0  # side of the window in which a known face is searched, of its crop's
 
@@ -68,7 +68,7 @@ class BoxNetwork:
 
 
 class FaceFinder:
-    """Three searches, each finding smaller faces at a higher price: short range, full range, short range on tiles."""
+    """Three searches, each for smaller faces at a higher price: short range, full range, full range on tiles."""
 
     def __init__(self) -> None:
         """Raises EngineError as :func:`engine.runtime.open` does."""
@@ -79,12 +79,15 @@ class FaceFinder:
         """What each search finds; a search is made when it is asked for."""
         yield self.large(rgb)
         yield self._full(rgb, _whole(rgb), _FULL)
-        yield merged([face for tile in tiles(*rgb.shape[:2]) for face in self._short(rgb, tile, _TILE)])
+        yield merged([face for tile in tiles(*rgb.shape[:2]) for face in self._full(rgb, tile, _TILE)])
 
     def searches_for_all(self, rgb: np.ndarray) -> Iterator[list[FaceBox]]:
         """The same, with the first two as one: a large face must not hide a small one."""
         searches = self.searches(rgb)
-        yield merged(next(searches) + next(searches))
+        short = next(searches)
+        yield short + [
+            face for face in next(searches) if all(overlap(face.box, other.box) <= _SAME_FACE for other in short)
+        ]
         yield from searches
 
     def large(self, rgb: np.ndarray) -> list[FaceBox]:
@@ -101,17 +104,17 @@ class FaceFinder:
 
 def merged(faces: list[FaceBox]) -> list[FaceBox]:
     """Weighted non-maximum suppression: boxes that overlap the best one are averaged with it by their scores."""
-    left = sorted(faces, key=lambda face: -face.score)
-    kept = []
-    while left:
-        best = left[0]
-        same = [face for face in left if face is best or overlap(face.box, best.box) > _SAME_FACE]
-        share = np.array([face.score for face in same])
-        share /= share.sum()
-        box = share @ np.array([face.box for face in same])
-        eyes = np.tensordot(share, np.array([face.eyes for face in same]), 1)
-        kept.append(FaceBox(box, eyes, best.score))
-        left = [face for face in left if not any(face is other for other in same)]
+    faces = sorted(faces, key=lambda face: -face.score)
+    boxes = np.array([face.box for face in faces]).reshape(-1, 4)
+    eyes = np.array([face.eyes for face in faces]).reshape(-1, 2, 2)
+    scores = np.array([face.score for face in faces])
+    kept, left = [], np.arange(len(faces))
+    while len(left):
+        same = overlap(boxes[left], boxes[left[0]]) > _SAME_FACE
+        same[0] = True  # even a box without an area
+        group, left = left[same], left[~same]
+        share = scores[group] / scores[group].sum()
+        kept.append(FaceBox(share @ boxes[group], np.tensordot(share, eyes[group], 1), faces[group[0]].score))
     return kept
 
 

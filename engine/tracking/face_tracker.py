@@ -15,8 +15,9 @@ from engine.tracking.face_mesh import Mesh, MeshNetwork
 _SAME_PLACE = 0.5  # overlap of the boxes of two meshes that show one face
 _APART = 0.1  # of a face's diagonal: two meshes of one face whose centres lie further apart are not averaged
 _SMALL = 0.15  # of the picture's longer side: the search of the whole picture misses smaller faces
-_FARTHEST = 0.5  # of a lost face's crop: beyond this it does not matter how far away a face is found
-_RECOGNISED = 0.3  # likeness less distance from which a face that is found is the one that was lost
+_RECOGNISED = 0.2  # fit from which a face that is found is one that was lost
+_DISTANCE = 0.3  # what a fit loses by the distance of a lost face's crop, and at most
+_DOUBT = 6  # frames in which a face that came while another is lost may prove to be that one; then it is a new one
 _LEARNING = 0.05  # share of a frame in what a followed face looks like
 
 
@@ -30,9 +31,9 @@ class _Track:
     lost: bool = False
 
     def fit(self, mesh: Mesh) -> float:
-        """How well a face that is found answers to the one that is lost: likeness less distance."""
+        """How well a face that is found answers to the one that is lost: likeness, less if it is elsewhere."""
         away = float(np.linalg.norm(mesh.centre - (self.crop.x, self.crop.y))) / self.crop.side
-        return float(self.appearance @ mesh.appearance) - min(away, _FARTHEST)
+        return float(self.appearance @ mesh.appearance) - _DISTANCE * min(away, 1.0)
 
     def follow(self, mesh: Mesh) -> None:
         self.crop, self.lost = mesh.crop, False
@@ -45,16 +46,18 @@ class FaceTracker:
     A face is looked at in the crop that its last landmarks propose and in the box found anew, and the two are averaged:
     their errors differ. The wider searches of :class:`FaceFinder` follow only where nothing is followed or found.
 
-    ``several``: every face is followed, and a lost one keeps its index until it is seen again. Otherwise one is, the
-    most prominent at first; when it is lost, the face that is most like it in place and looks.
+    ``several``: every face is followed, and a lost one keeps its index until it is seen again; as long as one is lost,
+    a newcomer is in doubt for a few frames. Otherwise one face is followed, the most prominent at first; when it is
+    lost, the face that is most like it in place and looks.
     """
 
     def __init__(self, finder: FaceFinder, mesh: MeshNetwork, several: bool) -> None:
         self._finder, self._mesh, self._several = finder, mesh, several
-        self._tracks: list[_Track] = []
+        self.restart()
 
     def restart(self) -> None:
-        self._tracks = []
+        self._tracks: list[_Track] = []
+        self._doubt = 0  # frames since a newcomer came that may be a lost face
 
     def next(self, rgb: np.ndarray) -> list[Face]:
         """The faces of the next frame, (H, W, 3) uint8, by index."""
@@ -105,7 +108,7 @@ class FaceTracker:
         return found
 
     def _named(self, found: list[tuple[Mesh, FaceBox]]) -> Iterator[tuple[_Track, Mesh, FaceBox]]:
-        """Each face with the track that was lost, best answers first, or a new one."""
+        """Faces with the track that was lost, best fit first, or a new one; without those in doubt."""
         lost = [track for track in self._tracks if track.lost]
         pairs = [(track.fit(mesh), i, track) for i, (mesh, _) in enumerate(found) for track in lost]
         names: dict[int, _Track] = {}
@@ -113,8 +116,11 @@ class FaceTracker:
             if i not in names and track.lost and (fit > _RECOGNISED or not self._several):
                 names[i] = track
                 track.follow(found[i][0])
+        still_lost = any(track.lost for track in self._tracks)
+        self._doubt = self._doubt + 1 if still_lost and len(names) < len(found) else 0
+        certain = not still_lost or self._doubt > _DOUBT
         for i, (mesh, box) in enumerate(found):
-            if i not in names and (self._several or not self._tracks):
+            if i not in names and (self._several and certain or not self._tracks):
                 names[i] = _Track(len(self._tracks), mesh.crop, mesh.appearance)
                 self._tracks.append(names[i])
             if i in names:

@@ -9,8 +9,8 @@ Run by the project, never by users. It needs neither TensorFlow nor the mediapip
 source file, writes the same bytes each time, and prints the rows for weights/manifest.toml.
 
 The ONNX files take ``image`` (1, H, W, 3) float32 in 0…255. Inside, activations are NCHW. Weights stay in fp16, as in
-the source; a Cast to fp32 follows each, which the runtime folds away. Changes beside the format: PReLU is written as
-Relu, Sub, Mul and Add, which ONNX Runtime runs faster; scores pass through the sigmoid; the face mesh holds the
+the source; a Cast to fp32 follows each, which the runtime folds away. Changes beside the format: PReLU becomes Relu and
+two depthwise convolutions, which ONNX Runtime runs faster; scores pass through the sigmoid; the face mesh holds the
 attention model's refinement, so that it gives all 478 points at once.
 """
 

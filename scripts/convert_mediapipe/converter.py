@@ -42,8 +42,6 @@ class Converter:
         """In the ONNX file; a constant is added to it, in NCHW."""
         if tensor not in self.names:
             array = self.source.constant(tensor)
-            if array.ndim == 3 and array.shape[:2] == (1, 1):  # a slope for each channel
-                array = array.reshape(-1, 1, 1)
             self.names[tensor] = self.out.constant(array.transpose(NHWC_TO_NCHW) if array.ndim == 4 else array)
         return self.names[tensor]
 
@@ -119,10 +117,13 @@ class Converter:
         return self._activated(name, _options(operator, "MulOptions").FusedActivationFunction())
 
     def prelu(self, operator: Any, inputs: list[int], result: int) -> str:
-        whole, slope = (self.name(i) for i in inputs)
+        """a·x + (1 − a)·relu(x), the products as depthwise convolutions."""
+        slope = self.source.constant(inputs[1]).reshape(-1, 1, 1, 1)
+        whole = self.name(inputs[0])
         positive = self.out.node("Relu", [whole])
-        negative = self.out.node("Sub", [whole, positive])
-        return self.out.node("Add", [positive, self.out.node("Mul", [negative, slope])])
+        names = [(whole, self.out.constant(slope)), (positive, self.out.constant(1 - slope, exact=True))]
+        parts = [self.out.node("Conv", pair, group=len(slope), kernel_shape=[1, 1]) for pair in names]
+        return self.out.node("Add", parts)
 
     def resize_bilinear(self, operator: Any, inputs: list[int], result: int) -> str:
         options = _options(operator, "ResizeBilinearOptions")

@@ -25,13 +25,13 @@ class OnnxGraph:
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
 
-    def constant(self, array: np.ndarray) -> str:
-        """Stored once; float32 of more than a few numbers as fp16, which must hold them exactly."""
+    def constant(self, array: np.ndarray, exact: bool = False) -> str:
+        """Stored once; float32 of more than a few numbers as fp16, which must hold them, unless ``exact``."""
         array = np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             name = f"c{len(self._constants)}"
-            half = array.dtype == np.float32 and array.size > 8
+            half = array.dtype == np.float32 and array.size > 8 and not exact
             stored = array.astype(np.float16) if half else array
             if not np.array_equal(stored, array):
                 raise SystemExit("a weight is not exact in fp16: the source is not the file that it was")
