@@ -142,7 +142,7 @@ def _speed(clip: list[np.ndarray], package: MediaPipeDetector, ours: BuiltinDete
 
 def _several(stills: list[np.ndarray]) -> str:
     """Four portraits side by side, each turn with other ones."""
-    package, ours = _solutions().face_mesh.FaceMesh(True, 4, True, 0.5), BuiltinDetector()
+    package, ours = _solutions().face_mesh.FaceMesh(True, 4, True, 0.3), BuiltinDetector()
     portraits = [cv2.resize(rgb, (_TILE, _TILE), interpolation=cv2.INTER_AREA) for rgb in stills]
     counts, off, spent = [], [], []
     for turn in range(max(len(portraits), 4)):

@@ -72,4 +72,4 @@ def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
     sides = np.minimum(boxes[..., 2:], box[2:]) - np.maximum(boxes[..., :2], box[:2])
     shared = np.maximum(sides, 0).prod(axis=-1)
     areas = (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
-    return shared / (areas + (box[2:] - box[:2]).prod() - shared)
+    return shared / np.maximum(areas + (box[2:] - box[:2]).prod() - shared, 1e-9)

@@ -119,12 +119,15 @@ def merged(faces: list[FaceBox]) -> list[FaceBox]:
 
 
 def tiles(height: int, width: int) -> list[Square]:
-    """Squares of half the shorter side, each overlapping the next by half, that cover a picture."""
-    side = min(height, width) / 2
-    rows, columns = (
-        np.linspace(side / 2, length - side / 2, int(np.ceil(2 * length / side)) - 1) for length in (height, width)
-    )
-    return [Square(x, y, side) for y in rows.tolist() for x in columns.tolist()]
+    """Squares of half the shorter side that cover a picture, each overlapping the next by half; larger ones in a picture
+    so long that they would be many."""
+    side = max(min(height, width) / 2, max(height, width) / 8)
+
+    def centres(length: int) -> list[float]:
+        count = int(np.ceil(2 * length / side)) - 1
+        return np.linspace(side / 2, length - side / 2, count).tolist() if count > 1 else [length / 2]
+
+    return [Square(x, y, side) for y in centres(height) for x in centres(width)]
 
 
 def _whole(rgb: np.ndarray) -> Square:
