@@ -119,8 +119,8 @@ def merged(faces: list[FaceBox]) -> list[FaceBox]:
 
 
 def tiles(height: int, width: int) -> list[Square]:
-    """Squares of half the shorter side that cover a picture, each overlapping the next by half; larger ones in a picture
-    so long that they would be many."""
+    """Squares of half the shorter side that cover a picture, each overlapping the next by half. In a long picture they
+    are larger, so that they are not too many."""
     side = max(min(height, width) / 2, max(height, width) / 8)
 
     def centres(length: int) -> list[float]:

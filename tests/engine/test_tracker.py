@@ -142,6 +142,19 @@ def test_faces_keep_their_index_when_they_cross_and_when_they_come_back(detector
     assert [face.index for face in back] == [0, 1]
 
 
+def test_a_crop_that_slid_onto_another_face_is_lost(detector: BuiltinDetector):
+    picture = scene((portrait_rgb(), 20), (sample_frames()[0], 500))
+    for kept in (0, 1):
+        detector.restart()
+        assert len(detector.track_faces(picture)) == 2
+        tracks = detector._several._tracks
+        tracks[1 - kept].crop = tracks[kept].crop
+        left = 20 if centre(detector.faces(picture)[kept].observation)[0] < 300 else 500
+        alone = scene((portrait_rgb(), 20)) if left == 20 else scene((sample_frames()[0], 500))
+        assert [face.index for face in detector.track_faces(alone)] == [kept]
+        assert [face.index for face in detector.track_faces(picture)] == [0, 1]
+
+
 def test_a_newcomer_is_a_new_face(detector: BuiltinDetector):
     portrait, frames = portrait_rgb(), sample_frames()
     for _ in range(2):
