@@ -60,8 +60,9 @@ def sample(rgb: np.ndarray, matrix: np.ndarray, width: int, height: int, border:
     left, top = u >> 5, v >> 5
     # All four in one look-up (2H, 2W): the right neighbours beside the left ones, the lower ones below.
     columns, rows = np.block([[left, left + 1]] * 2), np.block([[top, top], [top + 1, top + 1]])
-    places: Any = np.stack([columns, rows], axis=-1).astype(np.int16)
-    near = cv2.remap(rgb, places, None, cv2.INTER_NEAREST, borderMode=border).astype(np.int32)
+    places = np.stack([columns, rows], axis=-1).astype(np.int16)
+    no_fractions: Any = None
+    near = cv2.remap(rgb, places, no_fractions, cv2.INTER_NEAREST, borderMode=border).astype(np.int32)
     right, down = (cv2.merge([place & 31] * 3) for place in (u, v))
     upper, lower = (line[:, :width] * (32 - right) + line[:, width:] * right for line in (near[:height], near[height:]))
     return ((upper * (32 - down) + lower * down + 512) >> 10).astype(np.uint8)
