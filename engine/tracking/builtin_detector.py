@@ -21,10 +21,10 @@ class BuiltinDetector(MultiFaceDetector):
         self._one, self._several = self._tracker(several=False), self._tracker(several=True)
 
     def detect(self, rgb: np.ndarray) -> Observation | None:
-        return _only(self._tracker(several=False).next(rgb))
+        return _only(self._tracker(several=False).look(rgb))
 
     def track(self, rgb: np.ndarray) -> Observation | None:
-        return _only(self._one.next(rgb))
+        return _only(self._one.look(rgb))
 
     def detect_still(self, rgb: np.ndarray) -> Observation | None:
         """Tracked as a clip that stands still."""
@@ -34,10 +34,10 @@ class BuiltinDetector(MultiFaceDetector):
         return average([o for o in seen if o is not None])
 
     def faces(self, rgb: np.ndarray) -> list[Face]:
-        return self._tracker(several=True).next(rgb)
+        return self._tracker(several=True).look(rgb)
 
     def track_faces(self, rgb: np.ndarray) -> list[Face]:
-        return self._several.next(rgb)
+        return self._several.look(rgb)
 
     def restart(self) -> None:
         self._one.restart()

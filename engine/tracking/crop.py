@@ -52,8 +52,8 @@ class Square:
 def sample(rgb: np.ndarray, matrix: np.ndarray, width: int, height: int, border: int) -> np.ndarray:
     """``rgb`` (H, W, 3) uint8 at ``matrix`` (2, 3) · (x, y, 1), bilinear, not averaged where it shrinks.
 
-    MediaPipe's networks were trained on what OpenCV 4 makes of this: places to 1/32 pixel, corner on corner, halves
-    rounded up. OpenCV 5 rounds differently, therefore the four neighbours are mixed here.
+    The result is that of the OpenCV 4 inside the mediapipe package: corner on corner, places to 1/32 pixel, halves
+    rounded up. OpenCV 5 rounds differently, so the four neighbours are mixed here.
     """
     x, y = np.arange(width), np.arange(height)[:, None]
     u, v = (np.rint((row[0] * x + (row[1] * y + row[2])) * 32).astype(np.int32) for row in matrix)
@@ -65,7 +65,7 @@ def sample(rgb: np.ndarray, matrix: np.ndarray, width: int, height: int, border:
     near = cv2.remap(rgb, places, no_fractions, cv2.INTER_NEAREST, borderMode=border).astype(np.int32)
     right, down = (cv2.merge([place & 31] * 3) for place in (u, v))
     upper, lower = (line[:, :width] * (32 - right) + line[:, width:] * right for line in (near[:height], near[height:]))
-    return ((upper * (32 - down) + lower * down + 512) >> 10).astype(np.uint8)
+    return np.right_shift(upper * (32 - down) + lower * down + 512, 10).astype(np.uint8)
 
 
 def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:

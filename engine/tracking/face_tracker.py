@@ -14,7 +14,7 @@ from engine.tracking.face_mesh import Mesh, MeshNetwork
 
 _SAME_PLACE = 0.5  # overlap of the boxes of two meshes that show one face
 _APART = 0.1  # of a face's diagonal: two meshes of one face whose centres lie further apart are not averaged
-_SMALL = 0.15  # of the picture's longer side: the search of the whole picture misses smaller faces
+_SMALL = 0.25  # of the picture's longer side: smaller crops are of faces that have no precise box in the whole picture
 _RECOGNISED = 0.2  # fit from which a face that is found is one that was lost
 _DISTANCE = 0.3  # what a fit loses by the distance of a lost face's crop, and at most
 _DOUBT = 6  # frames in which a face that came while another is lost may prove to be that one; then it is a new one
@@ -59,16 +59,14 @@ class FaceTracker:
         self._tracks: list[_Track] = []
         self._doubt = 0  # frames since a newcomer came that may be a lost face
 
-    def next(self, rgb: np.ndarray) -> list[Face]:
+    def look(self, rgb: np.ndarray) -> list[Face]:
         """The faces of the next frame, (H, W, 3) uint8, by index."""
         searches = self._finder.searches_for_all(rgb) if self._several else self._finder.searches(rgb)
         boxes = next(searches)
         followed = self._followed(rgb)
         faces = []
         for track, mesh in followed.items():
-            box = _box_of(mesh, boxes)
-            if box is None and mesh.crop.side < _SMALL * max(rgb.shape[:2]):
-                box = _box_of(mesh, self._finder.near(rgb, mesh.crop))
+            box = _box_of(mesh.centre, mesh.box, self._precise(rgb, mesh.crop, boxes))
             again = self._mesh(rgb, box.crop) if box is not None else None
             faces.append(_face(track, mesh, again, box))
             track.follow(mesh)
@@ -101,11 +99,18 @@ class FaceTracker:
         for box in sorted(boxes, key=lambda box: -box.prominence):
             if any(_inside(mesh.centre, box.box) for mesh in known):
                 continue
+            precise = self._precise(rgb, box.crop, [box])
+            box = _box_of((box.box[:2] + box.box[2:]) / 2, box.box, precise) or box
             mesh = self._mesh(rgb, box.crop)
             if mesh is not None and all(overlap(mesh.box, other.box) <= _SAME_PLACE for other in known):
                 found.append((mesh, box))
                 known = [*known, mesh]
         return found
+
+    def _precise(self, rgb: np.ndarray, crop: Square, boxes: list[FaceBox]) -> list[FaceBox]:
+        """``boxes``, or those around a face that is small in the picture."""
+        small = crop.side < _SMALL * max(rgb.shape[:2])
+        return (self._finder.near(rgb, crop) if small else []) or boxes
 
     def _named(self, found: list[tuple[Mesh, FaceBox]]) -> Iterator[tuple[_Track, Mesh, FaceBox]]:
         """Faces with the track that was lost, best fit first, or a new one; without those in doubt."""
@@ -135,10 +140,10 @@ def _face(track: _Track, mesh: Mesh, again: Mesh | None, box: FaceBox | None) ->
     return Face(track.index, mesh.box, seen)
 
 
-def _box_of(mesh: Mesh, boxes: list[FaceBox]) -> FaceBox | None:
-    """The box that fits a face best of those that hold its centre."""
-    around = [box for box in boxes if _inside(mesh.centre, box.box)]
-    return max(around, key=lambda box: overlap(box.box, mesh.box), default=None)
+def _box_of(centre: np.ndarray, extent: np.ndarray, boxes: list[FaceBox]) -> FaceBox | None:
+    """Of the boxes that hold a face's centre the one that fits its ``extent`` (4,) best."""
+    around = [box for box in boxes if _inside(centre, box.box)]
+    return max(around, key=lambda box: overlap(box.box, extent), default=None)
 
 
 def _inside(point: np.ndarray, box: np.ndarray) -> bool:
