@@ -208,6 +208,18 @@ SYSTEMS = (
 
 DETECTORS = (
     DetectorInfo(
+        name="builtin",
+        label="Built-in",
+        description="MediaPipe's networks, run by the engine; finds small faces and several of them",
+        number=3,
+        entry="engine.tracking.builtin_detector:BuiltinDetector",
+        weights=(
+            "mediapipe/face_short_range.onnx",
+            "mediapipe/face_full_range.onnx",
+            "mediapipe/face_mesh.onnx",
+        ),
+    ),
+    DetectorInfo(
         name="mediapipe",
         label="MediaPipe",
         description="Its models come with the engine (Apache-2.0)",
