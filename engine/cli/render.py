@@ -76,7 +76,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
-    parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
+    parser.add_argument("--detector", default="builtin", help=f"{terms()} (default: %(default)s)")
     parser.add_argument("--option", action="append", default=[], metavar="K=V", help="an option of the system")
     return parser.parse_args(argv)
 

@@ -22,7 +22,7 @@ from engine.media.image import write_atomic
 from engine.takes.take import Take
 
 FORMAT = 1
-_PACKAGES = ("numpy", "opencv-python-headless", "av", "mediapipe")
+_PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime")
 
 
 class Timings:
