@@ -18,9 +18,8 @@ REQUIRED = {
     "cv2": "opencv-python-headless",
     "av": "av",
     "safetensors": "safetensors",
-    "mediapipe": "mediapipe",
 }
-OPTIONAL = {"face_alignment": "face-alignment"}
+OPTIONAL = {"mediapipe": "mediapipe", "face_alignment": "face-alignment"}
 
 
 def main(argv: list[str]) -> int:

@@ -104,7 +104,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
-    parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
+    parser.add_argument("--detector", default="builtin", help=f"{terms()} (default: %(default)s)")
     arguments = parser.parse_args(argv)
     if arguments.job:
         given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
