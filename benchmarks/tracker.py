@@ -16,12 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.mediapipe_detector import MediaPipeDetector
 from engine.device import device_name
 from engine.media.image import read_image
 from engine.media.movie import MovieSource
 from engine.tracking.builtin_detector import BuiltinDetector
 from engine.tracking.detector import Observation
-from engine.tracking.mediapipe_detector import MediaPipeDetector
 from engine.tracking.selfie_segmentation import SelfieSegmentation
 
 SAMPLE = Path(__file__).resolve().parent.parent / "tests" / "data" / "driving_sample.mp4"

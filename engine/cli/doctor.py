@@ -19,7 +19,7 @@ REQUIRED = {
     "av": "av",
     "safetensors": "safetensors",
 }
-OPTIONAL = {"mediapipe": "mediapipe", "face_alignment": "face-alignment"}
+OPTIONAL = {"face_alignment": "face-alignment"}
 
 
 def main(argv: list[str]) -> int:

@@ -12,9 +12,9 @@ options_of = addon("tool.options").options_of
 
 
 def test_our_own_detector_is_offered_where_its_weights_are(scene, tmp_path):
-    assert [info.name for info in catalog.detectors(tmp_path)] == ["mediapipe", "face-alignment"]
+    assert [info.name for info in catalog.detectors(tmp_path)] == ["face-alignment"]
     (tmp_path / "face_regressor.onnx").touch()
-    assert [info.name for info in catalog.detectors(tmp_path)] == ["mediapipe", "understudy", "face-alignment"]
+    assert [info.name for info in catalog.detectors(tmp_path)] == ["understudy", "face-alignment"]
     shown = scene.understudy.bl_rna.properties["detector"].enum_items
     here = catalog.detectors(addon("tool.engine").ROOT / "weights")
     assert [(item.identifier, item.value) for item in shown] == [(info.name, info.number) for info in here]

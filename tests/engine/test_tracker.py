@@ -64,6 +64,11 @@ def test_the_catalog_offers_it_and_its_files_are_those_of_the_manifest():
     assert sum(row.size for row in rows) <= 4.5e6
 
 
+def test_what_was_made_with_the_package_is_tracked_by_its_networks():
+    with closing(registry.create("mediapipe")) as made:
+        assert made.name == "builtin" and "mediapipe" not in registry.names()
+
+
 def test_a_missing_network_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(networks, "FOLDER", tmp_path)
     with pytest.raises(EngineError) as caught:

@@ -10,10 +10,10 @@ import mediapipe
 import numpy as np
 import pytest
 
+from benchmarks.mediapipe_detector import MediaPipeDetector
 from benchmarks.tracker import CROP, difference
 from engine.tracking.builtin_detector import BuiltinDetector
 from engine.tracking.detector import Observation
-from engine.tracking.mediapipe_detector import MediaPipeDetector
 from engine.tracking.selfie_segmentation import SelfieSegmentation
 from tests.engine.faces import portrait_rgb, sample_frames
 

@@ -64,7 +64,7 @@ def wide() -> np.ndarray:
 
 @functools.cache
 def face() -> FaceFit:
-    with closing(create_detector("mediapipe")) as detector:
+    with closing(create_detector("builtin")) as detector:
         return fit_portraits([(Path("wide.png"), wide())], detector)[0]
 
 
