@@ -10,7 +10,7 @@ from engine.errors import EngineError
 from engine.face.fitting import Fitter
 from engine.face.maths import smoothstep
 from engine.face.subject import FaceFit
-from engine.motion.motion import Motion, MotionFrame, Tracked
+from engine.motion.motion import Motion, MotionFrame, Shot, Tracked
 
 _GAZE_LIMIT = 0.5  # radians away from the portrait's own gaze
 _SMILES = 0.35  # mean smile weight from which a portrait "smiles"
@@ -22,10 +22,11 @@ class Retargeter:
     """Maps frames of ``motion`` onto the first of ``faces``, the portraits of one subject.
 
     ``modes`` is ``absolute``, ``relative``, ``mixed`` or a table {expression|rotation|translation:
-    absolute|relative}; relative is measured from ``neutral_frame`` (the motion's own when None). ``mixed``: rotation
-    absolute, translation relative, expression absolute when the portrait smiles, else relative. ``identity``
-    ``portrait`` puts pose and expression on the subject's own head, so that every system sees geometry matched to the
-    portrait (doi 10.1145/3571857, abstract); ``driver`` on the driver's head, whose shape then shows.
+    absolute|relative}; relative is measured from ``neutral_frame`` (the motion's own when None), in other shots from
+    theirs. ``mixed``: rotation absolute, translation relative, expression absolute when the portrait smiles, else
+    relative. ``identity`` ``portrait`` puts pose and expression on the subject's own head, so that every system sees
+    geometry matched to the portrait (doi 10.1145/3571857, abstract); ``driver`` on the driver's head, whose shape then
+    shows.
 
     Expressions are matched by name: one that ``motion`` lacks is 0, those that the face model lacks are
     ``unknown_expressions`` and are left out. Raises EngineError ``motion`` when a tracked motion is of another face
@@ -68,13 +69,10 @@ class Retargeter:
         names = face.model.expression_names
         self.unknown_expressions = tuple(name for name in motion.expression_names if name not in names)
         self._expressions = _by_name(motion, names)
-        self._driver = motion.tracked.identity if motion.tracked else None
-        self._moves = self._driver if identity == "driver" else None
-        self._offsets, self.offset_gain = np.broadcast_to(0.0, (len(motion), *face.offsets.shape)), 0.0
+        self._neutral_shot = motion.shot(self.neutral_frame).start
+        self._offsets = np.broadcast_to(0.0, (len(motion), *face.offsets.shape))
         if motion.tracked:
             self._offsets = motion.tracked.offsets
-            moved = face.identity if self._moves is None else self._moves
-            self.offset_gain = _offset_gain(motion.tracked.identity, moved)
         upper = Fitter(face.model, face.camera, dense=False).upper
         self._upper = np.maximum(upper, face.expression)
 
@@ -84,13 +82,15 @@ class Retargeter:
         Raises EngineError ``frame_out_of_range``, or ``no_face`` under the policy ``fail``.
         """
         motion, face = self.motion, self.face
-        i, rest = source_frame - motion.start, self.neutral_frame - motion.start
+        i = source_frame - motion.start
         if not 0 <= i < len(motion):
             raise EngineError(
                 "frame_out_of_range",
                 f"Frame {source_frame} is outside the motion's frames {motion.start}–{motion.stop - 1}.",
                 "Analyse a longer range, or ask for fewer frames.",
             )
+        shot = motion.shot(source_frame)
+        rest = (self.neutral_frame if shot.start == self._neutral_shot else shot.neutral) - motion.start
         status = "ok" if motion.valid[i] else "held"
         if status == "held" and self.no_face == "fail":
             raise EngineError(
@@ -107,11 +107,18 @@ class Retargeter:
             rotation=self._rotation(i, rest),
             translation=self._translation(i, rest),
             gaze=self._gaze(i, rest),
-            offsets=self.offset_gain * (self._offsets[i] - self._offsets[rest]),
+            offsets=self._gain(shot) * (self._offsets[i] - self._offsets[rest]),
             status=status,
-            driver=self._driver,
-            identity=self._moves,
+            driver=shot.identity,
+            identity=shot.identity if self.identity == "driver" else None,
         )
+
+    def _gain(self, shot: Shot) -> float:
+        """How much of the driver's offsets the head that moves takes over: all on the same face, less on an unlike
+        one."""
+        if shot.identity is None:
+            return 0.0
+        return _offset_gain(shot.identity, shot.identity if self.identity == "driver" else self.face.identity)
 
     def _expression(self, i: int, rest: int) -> np.ndarray:
         driver = self._expressions
