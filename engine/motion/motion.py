@@ -94,6 +94,11 @@ class Motion:
         whole = Shot(self.start, self.neutral, self.tracked.identity if self.tracked else None)
         return next((shot for shot in reversed(self.shots) if shot.start <= frame), whole)
 
+    def span(self, frame: int) -> tuple[int, int]:
+        """The first and the last frame of the shot that ``frame`` is in."""
+        starts = [shot.start for shot in self.shots if shot.start > frame]
+        return self.shot(frame).start, min([*starts, self.stop]) - 1
+
     def save(self, path: Path) -> None:
         """Write the file whole or not at all; the same motion always gives the same bytes."""
         header = {
