@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Retargeter:
         self,
         motion: Motion,
         faces: Sequence[FaceFit],
-        modes: str | dict[str, str | float] = "mixed",
+        modes: str | Mapping[str, str | float] = "mixed",
         neutral_frame: int | None = None,
         no_face: str = "hold",
         identity: str = "portrait",
@@ -198,11 +198,11 @@ def _offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
     return _CROSS_GAIN + (1 - _CROSS_GAIN) * alike
 
 
-def _modes(modes: str | dict[str, str | float]) -> dict[str, str | float]:
+def _modes(modes: str | Mapping[str, str | float]) -> dict[str, str | float]:
     parts: dict[str, str | float] = {"expression": "mixed", "rotation": "absolute", "translation": "relative"}
     if modes in ("absolute", "relative"):
         parts = dict.fromkeys(parts, str(modes))
-    elif isinstance(modes, dict):
+    elif isinstance(modes, Mapping):
         parts.update(modes)
     parts["gaze"] = "absolute" if modes == "absolute" else "relative"
     return parts

@@ -54,7 +54,8 @@ def test_cuts_are_kept_in_the_file(cut: tuple[Motion, Motion], tmp_path) -> None
     read = Motion.load(tmp_path / "cut.motion.npz")
     assert [(shot.start, shot.neutral) for shot in read.shots] == [(shot.start, shot.neutral) for shot in whole.shots]
     for ours, theirs in zip(read.shots, whole.shots, strict=True):
-        assert ours.identity is not None and np.allclose(ours.identity, theirs.identity, atol=1e-5)
+        assert ours.identity is not None and theirs.identity is not None
+        assert np.allclose(ours.identity, theirs.identity, atol=1e-5)
     assert read.span(103) == (100, 107) and read.span(109) == (108, 115)
 
 
