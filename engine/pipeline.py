@@ -207,7 +207,7 @@ def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit:
         emit(
             take.warn(
                 "cuts",
-                f"The footage has {len(cuts)} cuts, the first at source frame {cuts[0]}.",
+                f"Cuts in the footage: {len(cuts)}, the first at source frame {cuts[0]}.",
                 "Identity, smoothing and neutral frame begin anew at each; drive with one shot if that is not meant.",
             )
         )

@@ -43,7 +43,8 @@ def test_a_cut_begins_everything_anew(cut: tuple[Motion, Motion]) -> None:
     assert whole.neutral == alone.neutral
     first, second = whole.shots
     assert 100 + CUT <= second.neutral < 100 + 2 * CUT
-    assert second.identity is not None and not np.array_equal(first.identity, second.identity)
+    assert first.identity is not None and second.identity is not None
+    assert not np.array_equal(first.identity, second.identity)
     step = np.abs(np.diff(whole.translation[CUT:], axis=0)).max()
     assert step < 1, "the first frame after the cut is as good as the next"
 
