@@ -77,7 +77,7 @@ class Job:
     shot: str
     motion: str | dict[str, str] = "mixed"
     neutral_frame: int | None = None
-    detector: str = "mediapipe"
+    detector: str = "builtin"
     no_face: str = "hold"
     identity: str = "portrait"
     options: dict[str, Any] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Job:
                 shot=_text(data, "shot"),
                 motion=data.get("motion", "mixed"),
                 neutral_frame=data.get("neutral_frame"),
-                detector=data.get("detector", "mediapipe"),
+                detector=data.get("detector", "builtin"),
                 no_face=data.get("no_face", "hold"),
                 identity=data.get("identity", "portrait"),
                 options=data.get("options", {}),

@@ -105,7 +105,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
         name="Face Detector",
         description="What finds the face",
         items=choices(catalog.detectors(engine.WEIGHTS)),
-        default="mediapipe",
+        default="builtin",
     )
     no_face: EnumProperty(name="No Face", description="What is drawn in a frame without a face", items=NO_FACE)
 

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--frames", help="source frames like 0-99, counted from 0 (default: all)")
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
-    parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
+    parser.add_argument("--detector", default="builtin", help=f"{terms()} (default: %(default)s)")
     arguments = parser.parse_args(argv)
     return reported(lambda: _analyse(arguments))
 

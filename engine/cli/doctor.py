@@ -18,7 +18,6 @@ REQUIRED = {
     "cv2": "opencv-python-headless",
     "av": "av",
     "safetensors": "safetensors",
-    "mediapipe": "mediapipe",
 }
 OPTIONAL = {"face_alignment": "face-alignment"}
 

@@ -109,7 +109,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         default="hold",
         help="for frames without a face (default: %(default)s)",
     )
-    parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
+    parser.add_argument("--detector", default="builtin", help=f"{terms()} (default: %(default)s)")
     arguments = parser.parse_args(argv)
     if arguments.job:
         given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]

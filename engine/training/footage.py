@@ -66,7 +66,7 @@ class FootageSamples(Samples):
         data: Path,
         seed: int = 7,
         size: int = SIZE,
-        detector: str = "mediapipe",
+        detector: str = "builtin",
         on_warning: Callable[[str], None] = warn,
     ) -> None:
         self._seed, self._clips = seed, []
@@ -208,7 +208,7 @@ def _analysed(cache: Path, source: FrameSource, detector: str) -> tuple[Motion, 
         motion = analysis.motion(lambda message: None)
     if motion.tracked is None or motion.tracked.offsets.shape[1] != 468:
         raise EngineError(
-            "unknown_detector", f"The detector {detector} sees too few points to label footage.", "Choose mediapipe."
+            "unknown_detector", f"The detector {detector} sees too few points to label footage.", "Choose builtin."
         )
     return motion, analysis.path.stem
 

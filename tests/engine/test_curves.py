@@ -21,7 +21,7 @@ from engine.motion.registry import open_motion
 from engine.motion.retarget import Retargeter
 from engine.pipeline import render
 from engine.protocol import Driving, Job
-from engine.tracking.mediapipe_detector import MediaPipeDetector
+from engine.tracking.builtin_detector import BuiltinDetector
 from tests.engine.faces import degrees_between, portrait_face, turn, weights
 
 REST = {"frames": 3, "start": 10, "rate": [24, 1], "neutral_frame": 10}
@@ -50,7 +50,7 @@ def save(folder: Path) -> Save:
 
 def read(path: Path, face: FaceFit) -> Motion:
     source = open_motion(Driving("curves", str(path)), Fraction(24))
-    motion = source.motion([face], MediaPipeDetector(), path.parent, lambda message: None, lambda: None)
+    motion = source.motion([face], BuiltinDetector(), path.parent, lambda message: None, lambda: None)
     assert (motion.start, motion.stop, motion.rate) == (source.start, source.stop, source.rate) == (10, 13, 24)
     return motion
 
