@@ -30,7 +30,7 @@ MOTIONS = (
 )
 IDENTITIES = (
     ("portrait", "Portrait", "The portrait's own head takes the driver's pose and expression"),
-    ("driver", "Driver", "The driver's head shape comes along with pose and expression, to compare with"),
+    ("driver", "Driver", "The driver's head shape is transferred with pose and expression, for comparison"),
 )
 RANGES = (
     ("STRIP", "Strip", "Every frame on which the driving strip is shown"),
@@ -91,7 +91,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     )
     options: PointerProperty(type=options.UNDERSTUDY_PG_options)
     motion: EnumProperty(
-        name="Motion", description="How the driver's motion is taken over", items=MOTIONS, default="mixed"
+        name="Motion", description="How the driver's motion is applied to the portrait", items=MOTIONS, default="mixed"
     )
     identity: EnumProperty(name="Identity", description="Whose head shape moves", items=IDENTITIES, default="portrait")
     use_neutral_frame: BoolProperty(
@@ -107,7 +107,7 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
         items=choices(catalog.detectors(engine.WEIGHTS)),
         default="builtin",
     )
-    no_face: EnumProperty(name="No Face", description="What a frame without a face becomes", items=NO_FACE)
+    no_face: EnumProperty(name="No Face", description="What is drawn in a frame without a face", items=NO_FACE)
 
 
 def absolute_path(path: str, what: str) -> Path:

@@ -28,7 +28,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
 
     bl_idname = "understudy.render"
     bl_label = "Reenact"
-    bl_description = "Make a new take: the portrait plays the performance in the driving strip"
+    bl_description = "Make a new take: the portrait moves as the face in the driving strip"
     bl_options = {"UNDO"}
 
     scene: StringProperty(name="Scene", description="Empty: the sequencer's scene", options={"HIDDEN", "SKIP_SAVE"})
@@ -53,7 +53,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
     def description(cls, context: Context, properties) -> str:
         if properties.take == protocol.NEW:
             return cls.bl_description
-        return "Draw the frames that this take lacks, with the panel's settings, which must be those it was made with"
+        return "Draw the missing frames of this take. The panel's settings must be those that it was made with"
 
     @classmethod
     def poll(cls, context: Context):

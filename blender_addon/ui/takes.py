@@ -73,7 +73,7 @@ class UNDERSTUDY_UL_takes(bpy.types.UIList):
 class UNDERSTUDY_OT_refresh_takes(bpy.types.Operator):
     bl_idname = "understudy.refresh_takes"
     bl_label = "Refresh Takes"
-    bl_description = "Look again which takes are in the output folder, and how many of their frames"
+    bl_description = "Read the takes in the output folder again"
     bl_options = {"INTERNAL"}
 
     def execute(self, context: Context):

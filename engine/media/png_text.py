@@ -41,7 +41,7 @@ def read_text(path: Path, keyword: str, to_end: bool) -> tuple[str | None, bool]
 def _chunk(file: BinaryIO) -> tuple[bytes, bytes] | None:
     """Kind and data of the next chunk; None where the file is cut or damaged."""
     length = int.from_bytes(file.read(4), "big")
-    body = file.read(4 + length)  # a length that lies gives the rest of the file, which is too short
+    body = file.read(4 + length)  # a wrong length gives the rest of the file, which is too short
     if len(body) != 4 + length or file.read(4) != zlib.crc32(body).to_bytes(4, "big"):
         return None
     return body[:4], body[4:]

@@ -41,7 +41,7 @@ class Fingerprint:
         return {"sha256": self.sha256, "fields": self.fields}
 
     def differences(self, other: Fingerprint) -> str:
-        """What ``other`` has otherwise, in words; empty when they are equal."""
+        """How ``other`` differs, in words; empty when they are equal."""
         words = []
         for name in sorted({*self.fields, *other.fields}):
             ours, theirs = self.fields.get(name), other.fields.get(name)

@@ -107,7 +107,7 @@ def test_landmarks_on_the_portrait_are_fitted(save: Save, face: FaceFit) -> None
     with pytest.raises(EngineError, match="640×480") as fault:
         read(save(arrays={"landmarks68": np.stack(landmarks)}, size=[640, 480]), face)
     assert fault.value.code == "motion"
-    with pytest.raises(EngineError, match="no face") as fault:
+    with pytest.raises(EngineError, match="do not fit a face") as fault:
         noise = np.random.default_rng(0).uniform(0, 300, (3, 68, 2))
         read(save(arrays={"landmarks68": noise}, size=size), face)
     assert fault.value.code == "motion"
