@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,9 @@ from engine import catalog, protocol
 if TYPE_CHECKING:
     from engine.media.hashes import Hashes
     from engine.systems.base import System
+
+PICTURES = 1
+"""Raise it whenever the same take gets other pictures; tests/engine/test_golden_frames.py asks for it."""
 
 # The fields whose values mean nothing to people, in words.
 _CONTENTS = {
@@ -64,7 +66,7 @@ def fingerprint_of(
     options = {
         name: float(value) if kinds[name] == "number" else value  # 1 and 1.0 are the same option
         for name, value in system.options.items()
-        if kinds[name] != "path"  # the weights' contents count, not where a host keeps them
+        if kinds[name] != "path"  # the weights' contents count, not where a host keeps them or how they are called
     }
     footage = None
     if "driver_image" in info.needs:
@@ -73,10 +75,11 @@ def fingerprint_of(
     return Fingerprint(
         {
             "engine": protocol.VERSION,
+            "pictures": PICTURES,
             "system": job.system,
             "options": options,
             "portraits": [entry["sha256"] for entry in hashes.wait("portrait", check)],
-            "weights": {Path(entry["path"]).name: entry["sha256"] for entry in hashes.wait("weights", check)},
+            "weights": [entry["sha256"] for entry in hashes.wait("weights", check)],
             "detector": detector,
             "footage": footage,
             "driver": None if motion is None else content_hash(motion),

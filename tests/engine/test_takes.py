@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 
 from engine.errors import EngineError
+from engine.media.hashes import Hashes
 from engine.protocol import Job
+from engine.systems import create
+from engine.takes import fingerprint
 from engine.takes import take as takes
-from engine.takes.fingerprint import Fingerprint
+from engine.takes.fingerprint import Fingerprint, fingerprint_of
 from engine.takes.record import Record, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +107,31 @@ def test_another_fingerprint_is_refused_and_both_are_said(folder: Path, record: 
         other.sha256[:12],
     ):
         assert said in fault.value.text
+
+
+def test_a_fingerprint_sees_what_decides_pixels_and_not_where_it_lies(
+    folder: Path, job: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in (("a.onnx", b"a"), ("b.onnx", b"b"), ("copy of a.onnx", b"a"), ("p.png", b"p")):
+        (folder / name).write_bytes(content)
+
+    def taken(*files: tuple[str, str], **fields: Any) -> str:
+        asked = Job.from_json(job(3, **fields))
+        inputs = Hashes([(role, folder / name) for role, name in files])
+        return fingerprint_of(asked, create(asked.system, asked.options), None, None, inputs, lambda: None).sha256
+
+    files = ("portrait", "p.png"), ("weights", "a.onnx"), ("weights", "b.onnx")
+    before = taken(*files)
+    assert taken(files[0], ("weights", "copy of a.onnx"), files[2]) == before
+    assert taken(*files, output=str(folder / "elsewhere"), shot="other", frames=[[7, 8]], take="latest") == before
+    others = {
+        taken(files[0], files[2], files[1]),
+        taken(*files, ("portrait", "a.onnx")),
+        taken(*files, options={"delay_ms": 1}),
+        taken(*files, motion="relative"),
+    }
+    monkeypatch.setattr(fingerprint, "PICTURES", fingerprint.PICTURES + 1)
+    assert len(others | {before, taken(*files)}) == 6
 
 
 def test_a_frame_of_another_source_frame_is_refused(folder: Path, record: Record) -> None:
