@@ -60,7 +60,7 @@ class Record:
 
     def save(self, folder: Path) -> None:
         """Write it whole; raises EngineError ``not_writable`` or ``disk_full``."""
-        write_shared(self.file(folder), layout(self.to_json()))
+        write_atomic(self.file(folder), layout(self.to_json()))
 
     def end(self, state: str, fault: BaseException | None = None) -> None:
         self.state, self.finished, self.error = state, now(), _describe(fault)
@@ -144,18 +144,6 @@ def read_records(folder: Path) -> tuple[list[Record], list[str]]:
         except (OSError, ValueError, RecursionError) as fault:
             faults.append(f"The record {path} cannot be used: {fault}.")
     return sorted(records, key=lambda record: (record.started, record.name)), faults
-
-
-def write_shared(path: Path, data: bytes) -> None:
-    """Write a file whole that another process may be reading, during which Windows refuses to replace it."""
-    for pause in (0.05, 0.2, 0.5):
-        try:
-            return write_atomic(path, data)
-        except EngineError as fault:
-            if fault.code != "not_writable" or not path.is_file():
-                raise
-        time.sleep(pause)
-    write_atomic(path, data)
 
 
 def layout(data: dict[str, Any]) -> bytes:

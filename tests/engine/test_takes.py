@@ -67,6 +67,13 @@ def test_versions_count_up_from_the_highest(folder: Path, record: Record) -> Non
     assert takes.locate(folder, "sh020", "latest").name == "sh020_understudy_v001"
 
 
+def test_a_take_is_created_although_its_first_record_is_read_for_a_moment(
+    folder: Path, record: Record, busy: Callable[[str], None]
+) -> None:
+    busy("rename")
+    assert make(folder, "new", record).records.is_dir()
+
+
 def test_a_file_with_the_name_of_a_take_is_left_alone(folder: Path, record: Record) -> None:
     (folder / "sh010_understudy_v001").write_text("mine")
     assert make(folder, "latest", record).name == "sh010_understudy_v002"
