@@ -104,8 +104,8 @@ class Record:
             raise ValueError(f"it is malformed: {fault!r}") from fault
         if record.state not in _STATES or not isinstance(record.finished, str | None):
             raise ValueError(f"its state is {record.state!r}, finished {record.finished!r}")
-        if not all(isinstance(item, dict) for item in (*record.inputs, *record.warnings)):
-            raise ValueError("an input or a warning is not an object")
+        if not (_have_texts(record.inputs, "role", "path") and _have_texts(record.warnings, "code", "text", "remedy")):
+            raise ValueError("an input or a warning lacks one of its texts")
         if not all(isinstance(seconds, int | float) for seconds in record.seconds.values()):
             raise ValueError("its seconds are not numbers")
         return record
@@ -177,6 +177,10 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def _have_texts(items: list[Any], *names: str) -> bool:
+    return all(isinstance(item, dict) and all(isinstance(item.get(name), str) for name in names) for item in items)
 
 
 def _typed(data: dict[str, Any], name: str, kind: type) -> Any:

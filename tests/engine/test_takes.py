@@ -162,7 +162,16 @@ def test_a_record_is_read_back_as_it_was_and_a_damaged_one_is_named(folder: Path
     record.save(folder)
     [again], faults = read_records(folder)
     assert again == record and not faults
-    for damage in ({"pid": "7"}, {"job": {}}, {"frames": [[1]]}, {"state": "asleep"}, {"name": "x\0y"}):
+    for damage in (
+        {"pid": "7"},
+        {"job": {}},
+        {"frames": [[1]]},
+        {"state": "asleep"},
+        {"name": "x\0y"},
+        {"warnings": [{"code": "bad_record"}]},
+        {"inputs": [{"role": [], "path": "p.png"}]},
+        {"job": record.job.to_json() | {"detector": ["mediapipe"]}},
+    ):
         record.file(folder).write_text(json.dumps(record.to_json() | damage))
         records, [fault] = read_records(folder)
         assert not records and record.file(folder).name in fault
