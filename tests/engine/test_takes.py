@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,8 @@ from engine.takes import fingerprint
 from engine.takes import take as takes
 from engine.takes.fingerprint import Fingerprint, fingerprint_of
 from engine.takes.record import Record, read_records
+from engine.takes.writer import TakeWriter
+from engine.timings import Timings
 
 ROOT = Path(__file__).resolve().parents[2]
 CREATE = """
@@ -146,6 +149,15 @@ def test_a_frame_of_another_source_frame_is_refused(folder: Path, record: Record
     with pytest.raises(EngineError, match="Frame 1001 .* source frame 0, not 5") as fault:
         takes.admit(take, replace(record.job, frames=((1001, 5),)), record.fingerprint)
     assert fault.value.code == "other_frames"
+
+
+def test_who_joins_a_take_while_its_creator_removes_it_begins_it_anew(folder: Path, record: Record) -> None:
+    half_gone = folder / "sh010_understudy_v001"
+    half_gone.mkdir()
+    threading.Timer(0.2, half_gone.rmdir).start()
+    asked = replace(record.job, output=str(folder), take="v001")
+    with TakeWriter(asked, record.fingerprint, Hashes([]), Timings(), lambda: None) as writer:
+        assert writer.folder == half_gone and len(list(writer.folder.rglob("*.json"))) == 2
 
 
 def test_nothing_is_added_to_a_folder_that_does_not_say_what_it_was_made_from(folder: Path, record: Record) -> None:
