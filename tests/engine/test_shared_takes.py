@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from engine.errors import Cancelled
+from engine.errors import Cancelled, EngineError
 from engine.media import hashes
 from engine.media.image import encode_png, read_image
 from engine.pipeline import render
@@ -357,6 +357,25 @@ def test_done_does_not_wait_for_the_hash_of_long_footage(
     started = time.monotonic()
     assert render(replace(asked, take="new"), messages.append, lambda: False)
     assert time.monotonic() - started < 4.0
+
+
+def test_an_input_that_has_gone_or_cannot_be_hashed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineError, match="gone.png") as fault:
+        hashes.Hashes([("portrait", folder / "gone.png")])
+    assert fault.value.code == "missing_file"
+    (folder / "a.png").write_bytes(b"a")
+
+    def broken(path: Path, check: Callable[[], None]) -> str:
+        raise MemoryError("no more memory")
+
+    monkeypatch.setattr(hashes, "_read", broken)
+    patience = time.monotonic() + 10
+
+    def check() -> None:
+        assert time.monotonic() < patience
+
+    with pytest.raises(EngineError, match="a.png.*no more memory"):
+        hashes.Hashes([("portrait", folder / "a.png")]).wait("portrait", check)
 
 
 def test_a_hash_is_computed_once_while_the_file_stays(folder: Path) -> None:
