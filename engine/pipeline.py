@@ -72,7 +72,8 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             with timings.stage("analyse"):
                 motion = _perform(job, driving, portraits, detector, emit, check)
         hashes = Hashes(_inputs(job, system, driving, detector))  # the analysis has hashed the footage already
-        fingerprint = fingerprint_of(job, system, detector and detector.name, motion, hashes, check)
+        pictures = [portrait.rgb for portrait in portraits]
+        fingerprint = fingerprint_of(job, system, pictures, detector and detector.name, motion, hashes, check)
         with TakeWriter(job, fingerprint, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
             for remark in driving.remarks if driving else ():

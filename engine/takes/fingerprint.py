@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +55,14 @@ class Fingerprint:
 def fingerprint_of(
     job: protocol.Job,
     system: System,
+    portraits: Sequence[np.ndarray],
     detector: str | None,
     motion: Any,
     hashes: Hashes,
     check: Callable[[], None],
 ) -> Fingerprint:
-    """``motion`` is the dataclass that drives, None without one; ``check`` may raise to end the wait for ``hashes``."""
+    """``portraits`` are the pictures as they were read, since their files may change while footage is analysed;
+    ``motion`` is the dataclass that drives, None without one; ``check`` may raise to end the wait for ``hashes``."""
     info = catalog.SYSTEMS_BY_NAME[job.system]
     kinds = {option.name: option.kind for option in info.options}
     options = {
@@ -78,7 +80,7 @@ def fingerprint_of(
             "pictures": PICTURES,
             "system": job.system,
             "options": options,
-            "portraits": [entry["sha256"] for entry in hashes.wait("portrait", check)],
+            "portraits": [content_hash(rgb) for rgb in portraits],
             "weights": [entry["sha256"] for entry in hashes.wait("weights", check)],
             "detector": detector,
             "footage": footage,
@@ -91,10 +93,10 @@ def fingerprint_of(
     )
 
 
-def content_hash(motion: Any) -> str:
-    """SHA-256 over all fields of a dataclass, arrays in the precision in which files keep them (float32)."""
+def content_hash(content: Any) -> str:
+    """SHA-256 of an array, or over all fields of a dataclass; floats in the precision of files (float32)."""
     digest = hashlib.sha256()
-    _feed(digest, motion)
+    _feed(digest, content)
     return digest.hexdigest()
 
 

@@ -195,6 +195,27 @@ def test_a_take_refuses_what_it_was_not_made_from_and_stays_as_it_is(
     assert before == {path: path.read_bytes() for path in take.rglob("*") if path.is_file()}
 
 
+def test_a_portrait_that_changes_after_it_was_read_is_not_in_the_fingerprint(
+    job: Callable[..., dict[str, Any]], portrait: Path
+) -> None:
+    asked, read = Job.from_json(job(1)), []
+
+    def cancelled() -> bool:
+        if not read:  # asked first when all portraits are read
+            read.append(portrait.read_bytes())
+            portrait.write_bytes(encode_png(np.zeros((64, 48, 3), np.uint8)))
+        return False
+
+    messages: list[dict[str, Any]] = []
+    assert render(asked, messages.append, cancelled)
+    take = Path(messages[-1]["folder"])
+    with pytest.raises(EngineError, match="the portraits' contents"):
+        render(replace(asked, take="v001"), messages.append, lambda: False)
+    portrait.write_bytes(read[0])
+    assert render(replace(asked, take="v001"), messages.append, lambda: False)
+    assert messages[-1]["folder"] == str(take)
+
+
 def test_a_file_of_somebody_else_is_never_overwritten(folder: Path, portrait: Path) -> None:
     take = folder / "out" / NAME
     assert engine(*null(portrait, folder / "out", "--frames", "0-3"))[0] == 0

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.errors import EngineError
@@ -122,26 +123,33 @@ def test_another_fingerprint_is_refused_and_both_are_said(folder: Path, record: 
 def test_a_fingerprint_sees_what_decides_pixels_and_not_where_it_lies(
     folder: Path, job: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, content in (("a.onnx", b"a"), ("b.onnx", b"b"), ("copy of a.onnx", b"a"), ("p.png", b"p")):
+    for name, content in (("a.onnx", b"a"), ("b.onnx", b"b"), ("copy of a.onnx", b"a")):
         (folder / name).write_bytes(content)
+    pictures = [np.full((4, 4, 3), level, np.uint8) for level in range(2)]
 
-    def taken(*files: tuple[str, str], **fields: Any) -> str:
-        asked = Job.from_json(job(3, **fields))
-        inputs = Hashes([(role, folder / name) for role, name in files])
-        return fingerprint_of(asked, create(asked.system, asked.options), None, None, inputs, lambda: None).sha256
+    def taken(weights: str = "a b", portraits: int = 1, detector: str = "mediapipe", **fields: Any) -> str:
+        asked = Job.from_json(job(3, **{"driving": {"kind": "movie"}, **fields}))
+        hashes = Hashes([("weights", folder / f"{name.replace('_', ' ')}.onnx") for name in weights.split()])
+        system = create(asked.system, asked.options)
+        taken = fingerprint_of(asked, system, pictures[:portraits], detector, None, hashes, lambda: None)
+        return taken.sha256
 
-    files = ("portrait", "p.png"), ("weights", "a.onnx"), ("weights", "b.onnx")
-    before = taken(*files)
-    assert taken(files[0], ("weights", "copy of a.onnx"), files[2]) == before
-    assert taken(*files, output=str(folder / "elsewhere"), shot="other", frames=[[7, 8]], take="latest") == before
+    before = taken()
+    assert taken("copy_of_a b") == before
+    assert taken(output=str(folder / "elsewhere"), shot="other", frames=[[7, 8]], take="latest") == before
     others = {
-        taken(files[0], files[2], files[1]),
-        taken(*files, ("portrait", "a.onnx")),
-        taken(*files, options={"delay_ms": 1}),
-        taken(*files, motion="relative"),
+        before,
+        taken("b a"),
+        taken(portraits=2),
+        taken(detector="understudy"),
+        taken(options={"delay_ms": 1}),
+        taken(motion="relative"),
+        taken(no_face="fail"),
+        taken(identity="driver"),
+        taken(neutral_frame=2),
     }
     monkeypatch.setattr(fingerprint, "PICTURES", fingerprint.PICTURES + 1)
-    assert len(others | {before, taken(*files)}) == 6
+    assert len(others | {taken()}) == 10
 
 
 def test_a_frame_of_another_source_frame_is_refused(folder: Path, record: Record) -> None:
