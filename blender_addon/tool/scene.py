@@ -123,16 +123,21 @@ def absolute_path(path: str, what: str) -> Path:
     return Path(os.path.abspath(bpy.path.abspath(path)))
 
 
+def relative_path(path: Path) -> str:
+    """``path`` with Blender's ``//``, or as it is where that is not possible: on another drive of Windows."""
+    try:
+        return bpy.path.relpath(str(path))
+    except ValueError:
+        return str(path)
+
+
 def add_portrait(scene: Scene, path: Path) -> None:
     """Append ``path`` to the portraits, relative to the .blend file where Blender's preferences ask for it."""
     portraits = scene.understudy.portraits
     item = portraits.add()
     context: Context = bpy.context
     relative = bpy.data.filepath and context.preferences.filepaths.use_relative_paths
-    try:
-        item.path = bpy.path.relpath(str(path)) if relative else str(path)
-    except ValueError:
-        item.path = str(path)  # another drive on Windows
+    item.path = relative_path(path) if relative else str(path)
     scene.understudy.portrait_index = len(portraits) - 1
 
 
