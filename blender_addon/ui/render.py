@@ -132,12 +132,12 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         if run.state is State.CANCELLED:
             outcome = (
                 "CANCEL",
-                f"Cancelled, {kept} kept; Resume draws the rest" if strip else "Cancelled before the first frame",
+                f"Cancelled, {kept} kept; Resume draws the rest" if run.frames else "Cancelled before the first frame",
             )
             self.report({"WARNING"}, outcome[1])
             return {"CANCELLED"}
         fault = run.fault or Fault("internal", "The take failed for an unknown reason.")
-        if strip:
+        if run.frames:
             fault = Fault(fault.code, f"{fault.text} {kept} are kept.", fault.remedy)
         return self._refuse(fault)
 
