@@ -26,6 +26,10 @@ class _Panel:
     bl_region_type = "UI"
     bl_category = "Understudy"
 
+    @classmethod
+    def poll(cls, context: Context):
+        return compat.shows_scene(context)
+
     def begin(self, context: Context):
         """The panel's layout and the scene's settings."""
         self.layout.use_property_split = True
@@ -76,6 +80,18 @@ class UNDERSTUDY_PT_reenact(_Panel, bpy.types.Panel):
             _draw_text(context, column, *render.outcome)
 
 
+class UNDERSTUDY_PT_no_scene(_Panel, bpy.types.Panel):
+    bl_label = "Understudy"
+
+    @classmethod
+    def poll(cls, context: Context):
+        return not compat.shows_scene(context)
+
+    def draw(self, context: Context):
+        text = "The sequencer shows no scene. Choose one, or press New, in the sequencer's header."
+        _draw_text(context, self.layout, "INFO", text)
+
+
 class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
     bl_label = "Takes"
     bl_parent_id = "UNDERSTUDY_PT_reenact"
@@ -119,7 +135,7 @@ class UNDERSTUDY_PT_advanced(_Panel, bpy.types.Panel):
     @classmethod
     def poll(cls, context: Context):
         info = catalog.SYSTEMS_BY_NAME.get(compat.sequencer_scene(context).understudy.system)
-        return info is not None and any(option.advanced for option in info.options)
+        return compat.shows_scene(context) and info is not None and any(option.advanced for option in info.options)
 
     def draw(self, context: Context):
         layout, settings = self.begin(context)
@@ -212,6 +228,7 @@ def _clock(seconds: float) -> str:
 
 
 CLASSES = (
+    UNDERSTUDY_PT_no_scene,
     UNDERSTUDY_PT_reenact,
     UNDERSTUDY_PT_takes,
     UNDERSTUDY_PT_system,
