@@ -101,6 +101,11 @@ class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
         scene = compat.sequencer_scene(context)
         layout.prop(settings, "shot", placeholder=shot_name(scene))
         takes.keep_up(scene)
+        if not takes.of_scene(scene):
+            row = layout.row()
+            row.label(text="None in the output folder yet", icon="INFO")
+            row.operator("understudy.refresh_takes", icon="FILE_REFRESH", text="")
+            return
         listed = context.window_manager.understudy
         row = layout.row()
         row.template_list(takes.UNDERSTUDY_UL_takes.__name__, "", listed, "takes", listed, "index", rows=3)
