@@ -115,7 +115,7 @@ class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
             return
         row = layout.row(align=True)
         resume = row.row(align=True)
-        resume.enabled = take.shot == shot_name(scene) and take.done < take.total
+        resume.enabled = take.shot == shot_name(scene) and take.done < take.total and _summary(scene)[0]
         resume.operator("understudy.render", text="Resume", icon="PLAY").take = f"v{take.version:03d}"
         row.operator("understudy.add_take", text="Add to Timeline", icon="SEQ_SEQUENCER")
         row.operator("understudy.open_take", text="", icon="FILE_FOLDER")
