@@ -213,7 +213,7 @@ def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit:
 
 
 def _stored(motion: Motion, take: TakeWriter) -> Motion:
-    """The motion as the take's own file has it, so that this file draws the same take again."""
+    """The motion as read back from the take's own file, so that this file draws the same take again."""
     from engine.motion.motion import SUFFIX
 
     file = take.folder / f"{take.name}{SUFFIX}"

@@ -23,7 +23,7 @@ from .redraw import redraw
 INTERVAL = 0.1
 PAUSE = 2.0
 
-_search: _Search | None = None  # a look at the disk that is going on
+_search: _Search | None = None  # the search that is running
 _shown: tuple[str, str] = ("", "")  # the output folder and the shot that the list shows
 _filled = float("-inf")  # when it was filled last
 
@@ -132,7 +132,7 @@ def active(context: Context) -> Any:
 def keep_up(scene: Scene) -> None:
     """Called while drawing: have the list refreshed if it shows another folder or shot than the scene's.
 
-    Not at once again: two editors may show two scenes, and each would have the list of the other replaced.
+    At most once in PAUSE seconds: two editors that show two scenes would otherwise replace each other's list.
     """
     if _search is None and _key(scene) != _shown and time.monotonic() > _filled + PAUSE:
         refresh(scene)
@@ -196,7 +196,7 @@ def _show_again(*_) -> None:
 
 @persistent
 def _clear(*_) -> None:
-    """The list leaves no trace in a saved file, and a file that is opened has a list of its own."""
+    """The list is not saved with a file, and a file that is opened gets a list of its own."""
     global _shown, _filled
     _shown, _filled = ("", ""), float("-inf")
     context: Context = bpy.context
