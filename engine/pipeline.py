@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
 from engine.systems import create
 from engine.systems.base import Portrait, Subject, System
-from engine.takes.fingerprint import fingerprint_of
+from engine.takes.fingerprint import content_hash, fingerprint_of
 from engine.takes.frame import KEYWORD
 from engine.takes.take import prepare_output
 from engine.takes.writer import TakeWriter
@@ -71,7 +72,8 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             with timings.stage("analyse"):
                 motion = _perform(job, driving, portraits, detector, emit, check)
         hashes = Hashes(_inputs(job, system, driving, detector))  # the analysis has hashed the footage already
-        fingerprint = fingerprint_of(job, system, detector and detector.name, motion, hashes, check)
+        pictures = [portrait.rgb for portrait in portraits]
+        fingerprint = fingerprint_of(job, system, pictures, detector and detector.name, motion, hashes, check)
         with TakeWriter(job, fingerprint, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
             for remark in driving.remarks if driving else ():
@@ -213,12 +215,15 @@ def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit:
 
 
 def _stored(motion: Motion, take: TakeWriter) -> Motion:
-    """The motion as read back from the take's own file, so that this file draws the same take again."""
+    """The motion in the precision of the take's own file, so that this file draws the same take again."""
     from engine.motion.motion import SUFFIX
 
     file = take.folder / f"{take.name}{SUFFIX}"
-    if not file.is_file():
-        motion.save(file)
+    with suppress(EngineError):  # missing, or damaged
+        stored = motion.load(file)
+        if content_hash(stored) == content_hash(motion):
+            return stored
+    motion.save(file)
     return motion.load(file)
 
 

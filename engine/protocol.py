@@ -110,7 +110,7 @@ class Job:
                 shot=_text(data, "shot"),
                 motion=data.get("motion", "mixed"),
                 neutral_frame=data.get("neutral_frame"),
-                detector=data.get("detector", "builtin"),
+                detector=_text({"detector": "builtin", **data}, "detector"),
                 no_face=data.get("no_face", "hold"),
                 identity=data.get("identity", "portrait"),
                 options=data.get("options", {}),

@@ -132,7 +132,7 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     base_python: StringProperty(
-        name="Python 3.11",
+        name="Base Python",
         description="The Python that Install Engine starts from. Empty: one is looked for",
         subtype="FILE_PATH",
     )

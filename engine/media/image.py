@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,7 +105,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            retried(lambda: os.replace(temporary, path))
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -112,6 +113,19 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as fault:
         raise write_fault(path.parent, fault) from fault
     _sync_folder(path.parent)
+
+
+def retried(action: Callable[[], None]) -> None:
+    """Do what Windows refuses while another process has the file open: replace, rename or remove it.
+
+    Readers, virus scanners and indexers close it soon. Raises what ``action`` raises.
+    """
+    for pause in (0.05, 0.2, 0.5):
+        try:
+            return action()
+        except PermissionError:
+            time.sleep(pause)
+    action()
 
 
 def write_fault(folder: Path, fault: OSError) -> EngineError:

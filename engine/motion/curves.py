@@ -51,7 +51,7 @@ class Curves(MotionSource):
             self._neutral = None if neutral is None else index(neutral)
             self._landmarks = self._channels = None
             if "landmarks68" in arrays:
-                self._size = tuple(map(index, header["size"]))
+                self._width, self._height = map(index, header["size"])
                 self._landmarks = array_of(arrays, "landmarks68", (self._count, 68, 2))
             else:
                 names = names_of(header["channels"])
@@ -93,12 +93,11 @@ class Curves(MotionSource):
     def _fitted(self, face: FaceFit, landmarks: np.ndarray, check: Callable[[], None]) -> Motion:
         """What the portrait's own head does to put its landmarks there; what it cannot do is left out."""
         camera = face.camera
-        if self._size != (camera.width, camera.height):
-            width, height = self._size
+        if (self._width, self._height) != (camera.width, camera.height):
             raise EngineError(
                 "motion",
-                f"The landmarks of {self.path} are for a portrait of {width}×{height} pixels, the first portrait has "
-                f"{camera.width}×{camera.height}.",
+                f"The landmarks of {self.path} are for a portrait of {self._width}×{self._height} pixels, the first "
+                f"portrait has {camera.width}×{camera.height}.",
                 "Choose the portrait that they were placed on.",
             )
         observations = [Observation(points, None, None, 1.0) for points in landmarks]

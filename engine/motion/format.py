@@ -37,7 +37,7 @@ _HEADER = "header.json"
 _MAX_HEADER = 1 << 20
 _MAX_MEMBERS = 32
 _MAX_PER_FRAME = 1 << 16  # bytes: no valid file reaches this
-_PLAIN = ("<f4", "<f8", "|u1")
+_FLOAT, _FLAG = ("<f4", "<f8"), "|u1"
 _EARLIER = b"UNDERSTUDY PERFORMANCE"
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -73,7 +73,7 @@ def unpack(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]
             _check_header(header, kind)
             if size > _MAX_PER_FRAME * (header["frames"] + 1):
                 raise ValueError("it holds more than its header says")
-            return header, {name.removesuffix(".npy"): _array(archive, name) for name in names}
+            return header, {name.removesuffix(".npy"): _array(archive, name, header["frames"]) for name in names}
     except zipfile.BadZipFile as fault:
         raise ValueError(f"it is not a motion file, or damaged ({fault})") from fault
     except (RuntimeError, EOFError, LookupError, ArithmeticError, MemoryError, zlib.error, struct.error) as fault:
@@ -110,14 +110,18 @@ def _check_header(header: Any, kind: str) -> None:
         raise ValueError(f"its header says {frames!r} frames, allowed are 1 to {MAX_FRAMES}")
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """A member as float64; refused are objects, a shape that its bytes do not fill, NaN and infinity."""
+def _array(archive: zipfile.ZipFile, name: str, frames: int) -> np.ndarray:
+    """A member as float64; refused are objects, a shape that its bytes do not fill, NaN and infinity.
+
+    Only one byte a frame may be a whole number: more would take eight times the memory of the file.
+    """
     data = io.BytesIO(archive.read(name))
     if np.lib.format.read_magic(data) != (1, 0):
         raise ValueError(f"its {name} is no plain array")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
     raw = data.getbuffer()[data.tell() :]
-    if fortran or dtype.str not in _PLAIN or math.prod(shape) * dtype.itemsize != len(raw):
+    known = dtype.str in _FLOAT or (dtype.str == _FLAG and shape == (frames,))
+    if fortran or not known or math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"its {name} is no plain array")
     array = np.frombuffer(raw, dtype).reshape(shape).astype(np.float64)
     if not np.isfinite(array).all():

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from engine.media.image import write_fault
+from engine.media.image import retried, write_fault
 from engine.processes import process_exists
 
 HEARTBEAT = 10.0  # seconds between two touches
@@ -52,7 +52,8 @@ class FileLock:
     def release(self) -> None:
         self._released.set()
         if self._read(self.path) == self._content:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what was done under the lock counts, and the lock goes stale
+                retried(lambda: self.path.unlink(missing_ok=True))
 
     def owner(self) -> str:
         """Who holds the lock, for people."""

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from engine.errors import EngineError
-from engine.media.image import write_fault
+from engine.media.image import write_atomic, write_fault
 from engine.takes.frame import DRAWN, MISSING, inspect
-from engine.takes.record import DONE, FORMAT, RUNNING, Record, layout, read_records, write_shared
+from engine.takes.record import DONE, FORMAT, RUNNING, Record, layout, read_records
 from engine.takes.take import Take
 
 INCOMPLETE = "incomplete"  # all writers are done, and frames have gone since
@@ -26,7 +26,7 @@ def merge(take: Take, to_end: bool = False) -> dict[str, Any]:
     while True:
         before = _snapshot(take)
         sidecar = _merged(take, to_end)
-        write_shared(take.sidecar, layout(sidecar))
+        write_atomic(take.sidecar, layout(sidecar))
         if _snapshot(take) == before:  # else a writer has begun or ended, and may have merged before this write
             return sidecar
 

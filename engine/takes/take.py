@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine import protocol
 from engine.errors import EngineError
-from engine.media.image import write_atomic, write_fault
+from engine.media.image import retried, write_atomic, write_fault
 from engine.protocol import LATEST, NEW, Job
 from engine.takes.fingerprint import Fingerprint
 from engine.takes.record import Record, read_records
@@ -46,7 +46,7 @@ def prepare_output(output: Path) -> None:
         raise write_fault(output, fault) from fault
     probe = output / f".understudy-{os.getpid()}"
     write_atomic(probe, b"")
-    probe.unlink(missing_ok=True)
+    retried(lambda: probe.unlink(missing_ok=True))
 
 
 def locate(output: Path, shot: str, which: str) -> Take:
@@ -78,7 +78,7 @@ def create(take: Take, record: Record) -> bool:
     try:
         beside.records.mkdir(parents=True)
         record.save(beside.records)
-        os.rename(beside.folder, take.folder)
+        retried(lambda: os.rename(beside.folder, take.folder))
         return True
     except OSError as fault:
         shutil.rmtree(beside.folder, ignore_errors=True)

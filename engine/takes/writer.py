@@ -21,6 +21,8 @@ from engine.takes.take import Take, admit, create, locate, other_frame
 from engine.timings import Timings
 
 _HEARTBEAT = 10.0  # seconds between two
+_REMOVAL = 1.0  # seconds that the removal of an empty take may last
+_POLL = 0.05  # seconds
 
 
 class TakeWriter:
@@ -120,6 +122,7 @@ class TakeWriter:
                 os.utime(self._record.file(self._take.records))
 
     def _join(self) -> Take:
+        limit = time.monotonic() + _REMOVAL
         while True:
             take = locate(Path(self.job.output), self.job.shot, self.job.take)
             if not take.folder.exists() and create(take, self._record):
@@ -127,13 +130,21 @@ class TakeWriter:
                 return take
             if self.job.take == NEW:  # another process was faster
                 continue
-            admit(take, self.job, self._record.fingerprint)
-            for frame, source in self.job.frames:
-                self._check()
-                if (status := self._find(take, frame, source)) is not None:
-                    self.kept[frame] = status
-            self._record.save(take.records)
-            return take
+            try:
+                self._add_to(take)
+                return take
+            except EngineError:  # unless its creator is just removing it
+                if take.records.is_dir() or time.monotonic() > limit:
+                    raise
+            time.sleep(_POLL)
+
+    def _add_to(self, take: Take) -> None:
+        admit(take, self.job, self._record.fingerprint)
+        for frame, source in self.job.frames:
+            self._check()
+            if (status := self._find(take, frame, source)) is not None:
+                self.kept[frame] = status
+        self._record.save(take.records)
 
     def _find(self, take: Take, frame: int, source: int) -> str | None:
         state = inspect(take.frame(frame), self._fingerprint, source, to_end=True)

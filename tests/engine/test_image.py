@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,13 @@ def refused(path: Path) -> EngineError:
         read_image(path)
     assert fault.value.code == "not_an_image" and str(path) in fault.value.text and fault.value.remedy
     return fault.value
+
+
+def test_a_file_that_somebody_reads_for_a_moment_is_replaced(folder: Path, busy: Callable[[str], None]) -> None:
+    (folder / "a").write_bytes(b"old")
+    busy("replace")
+    write_atomic(folder / "a", b"new")
+    assert (folder / "a").read_bytes() == b"new" and len(list(folder.iterdir())) == 1
 
 
 def test_what_is_written_is_read_back_exactly(folder: Path) -> None:

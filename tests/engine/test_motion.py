@@ -213,6 +213,7 @@ ABSURD_ARRAYS: dict[str, Callable[[Arrays], Any]] = {
     "an identity for every frame": lambda a: a.update(identity=a["identity"][None]),
     "complex numbers": lambda a: a.update(expression=a["expression"].astype(complex)),
     "texts": lambda a: a.update(expression=a["expression"].astype(str)),
+    "bytes for numbers": lambda a: a.update(expression=a["expression"].astype(np.uint8)),
     "columns first": lambda a: a.update(expression=np.asfortranarray(a["expression"])),
 }
 
