@@ -14,10 +14,11 @@ from pathlib import Path
 
 from .fault import Fault
 from .lock import locked
-from .process import run_lines
+from .process import kill_tree, popen, run_lines
 
 VERSIONS = ((3, 11), (3, 12), (3, 13))  # those for which every package of the lock has wheels
 VARIABLE = "UNDERSTUDY_ENGINE_PYTHON"
+ASK_SECONDS = 30.0  # for a Python to say its version
 STAMP = "understudy-lock.sha256"  # written last: an environment without it was never finished
 
 Report = Callable[[str], None]
@@ -149,11 +150,18 @@ def python_version(python: Path) -> tuple[int, int] | None:
 
 
 def _ask(command: list[str]) -> str:
+    """What ``command`` prints; empty if it fails or takes longer than ``ASK_SECONDS``."""
     try:
-        answer = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, text=True)
-    except (OSError, subprocess.TimeoutExpired):
+        process = popen(command, subprocess.DEVNULL, subprocess.PIPE, subprocess.DEVNULL)
+    except OSError:
         return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+    with process:
+        try:
+            answer, _ = process.communicate(timeout=ASK_SECONDS)
+        except subprocess.TimeoutExpired:
+            kill_tree(process)
+            return ""
+    return answer.decode("utf-8", "replace").strip() if process.returncode == 0 else ""
 
 
 def _run(command: list[str], report: Report, cancelled: threading.Event | None) -> None:

@@ -174,8 +174,10 @@ CLASSES = (
 
 
 def unregister() -> None:
+    global current
     close()
     if current is not None:
         current.wait(CLOSE_SECONDS)  # pip must not outlive Blender: the next one would install into the same folder
+        current = None  # nothing watches it from now on
     if bpy.app.timers.is_registered(_watch):
         bpy.app.timers.unregister(_watch)
