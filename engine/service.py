@@ -89,7 +89,7 @@ def error_message(fault: Exception, log_file: Path | None) -> dict[str, str]:
         return {"type": "error", "code": fault.code, "text": fault.text, "remedy": fault.remedy}
     if isinstance(fault, protocol.ProtocolError):
         log.error("protocol: %s", fault)
-        remedy = "Update the add-on and the engine together; they speak different versions."
+        remedy = "Update the add-on and the engine together; their protocol versions differ."
         return {"type": "error", "code": "protocol", "text": str(fault), "remedy": remedy}
     log.error("internal error", exc_info=fault)
     if isinstance(fault, ModuleNotFoundError):

@@ -140,7 +140,7 @@ def fingerprint(locks: Sequence[Path]) -> str:
 
 
 def python_version(python: Path) -> tuple[int, int] | None:
-    """(major, minor) of ``python``, asked of it; None when it is no Python."""
+    """(major, minor) of ``python``, by asking it; None if it is not a Python."""
     answer = _ask([str(python), "-I", "-c", "import sys; print(*sys.version_info[:2])"])
     try:
         major, minor = map(int, answer.split())

@@ -1,4 +1,4 @@
-"""One take being made: the engine's messages become a state that anyone can look at, blocking or by ticks."""
+"""One take being made: turns the engine's messages into a state, blocking or by ticks."""
 
 from __future__ import annotations
 

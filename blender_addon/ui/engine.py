@@ -160,7 +160,7 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
 
 
 def close() -> None:
-    """Have the installation or the check end; returns at once."""
+    """Cancel the installation or the check; returns at once."""
     if current is not None:
         current.cancel()
 

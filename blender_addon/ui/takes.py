@@ -22,7 +22,7 @@ from .redraw import redraw
 
 INTERVAL = 0.1
 
-_search: _Search | None = None  # a look at the disk that is going on
+_search: _Search | None = None  # the search that is running
 _looked_at: set[str] = set()  # the output folders whose takes are known
 
 
@@ -212,7 +212,7 @@ def _show_again(*_) -> None:
 
 @persistent
 def _clear(*_) -> None:
-    """The list leaves no trace in a saved file, and a file that is opened has a list of its own."""
+    """The list is not saved with a file, and a file that is opened gets a list of its own."""
     _looked_at.clear()
     context: Context = bpy.context
     context.window_manager.understudy.takes.clear()

@@ -151,8 +151,8 @@ class MotionFrame:
 
     ``expression`` (E,), ``rotation`` (3, 3), ``translation`` (3,) cm, ``gaze`` (2, 2) radians, ``offsets`` (P, 3) cm to
     add to the subject's own landmark offsets; ``status`` is ``ok``, ``held`` or ``reference``. ``driver`` (K,) is the
-    identity of the driver where it is known: only what is not to be matched to the subject may use it. ``identity``
-    (K,) is that of the head that moves, None for the subject's own.
+    identity of the driver where it is known, for inputs that show the driver's own head. ``identity`` (K,) is that of
+    the head that moves, None for the subject's own.
     """
 
     expression: np.ndarray

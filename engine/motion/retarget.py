@@ -96,7 +96,7 @@ class Retargeter:
             raise EngineError(
                 "no_face",
                 f"Frame {source_frame} of the footage shows no face.",
-                "Choose another range, or the policy that holds the last pose.",
+                "Choose another range, or the no-face policy that holds the last pose.",
             )
         if status == "held" and self.no_face == "reference":
             zero = np.zeros_like(face.offsets)

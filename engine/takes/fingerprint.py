@@ -31,7 +31,7 @@ _CONTENTS = {
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """``fields`` hold JSON values by name; two takes are of one fingerprint when all of them are equal."""
+    """``fields`` hold JSON values by name; two fingerprints are equal when all fields are."""
 
     fields: dict[str, Any]
 

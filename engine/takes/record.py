@@ -140,7 +140,7 @@ def read_records(folder: Path) -> tuple[list[Record], list[str]]:
                 raise ValueError("its name is not its file's")
             records.append(record)
         except FileNotFoundError:
-            continue  # its writer has just taken it back
+            continue  # its writer has just removed it
         except (OSError, ValueError, RecursionError) as fault:
             faults.append(f"The record {path} cannot be used: {fault}.")
     return sorted(records, key=lambda record: (record.started, record.name)), faults

@@ -70,9 +70,9 @@ def locate(output: Path, shot: str, which: str) -> Take:
 def create(take: Take, record: Record) -> bool:
     """Create a take's folder with its first record in it; False when there is one already, or a file of that name.
 
-    The folder is filled beside its place and renamed, which fails where something is: of two processes and hosts that
-    create the same take one succeeds, and there is never a take without a record. Raises EngineError ``not_writable``
-    or ``disk_full``.
+    The folder is filled under a temporary name and renamed, which fails where something exists: when several processes
+    or hosts create the same take, one succeeds, and no take is ever without a record. Raises EngineError
+    ``not_writable`` or ``disk_full``.
     """
     beside = Take(take.folder.with_name(f".{take.name}.{secrets.token_hex(4)}.tmp"))
     try:

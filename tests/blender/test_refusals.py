@@ -50,7 +50,7 @@ def test_a_missing_portrait_is_named(shot, project):
 @pytest.mark.parametrize("setting", ["detector", "system"])
 def test_what_is_not_offered_here_is_refused(shot, setting):
     stored(shot.understudy)[setting] = 99
-    assert "not offered here" in refusal()
+    assert "not available here" in refusal()
 
 
 def test_no_portrait_and_no_driver_are_refused(scene):
