@@ -1,6 +1,7 @@
 """``python -m benchmarks``: speed, memory and start-up time of a render on this machine, beside simple baselines.
 
-``python -m benchmarks networks`` times networks alone, see :mod:`benchmarks.networks`.
+``python -m benchmarks networks`` times networks alone, see :mod:`benchmarks.networks`; ``python -m benchmarks tracker``
+the face tracker, see :mod:`benchmarks.tracker`.
 
 Run it in the engine's environment on an idle machine.
 """
@@ -30,6 +31,10 @@ SAMPLE = Path(__file__).resolve().parent.parent / "tests" / "data" / "driving_sa
 def main(argv: list[str]) -> int:
     if argv[:1] == ["networks"]:
         return networks.main(argv[1:])
+    if argv[:1] == ["tracker"]:
+        from benchmarks import tracker  # it needs the mediapipe package
+
+        return tracker.main(argv[1:])
     options = _arguments(argv)
     with tempfile.TemporaryDirectory(prefix="understudy-benchmark-") as folder:
         record = _measure(options, Path(folder))

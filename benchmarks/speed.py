@@ -116,7 +116,7 @@ def _product(material: Material, system: str) -> Figures:
 
 def _analysis(material: Material, _: str) -> Figures:
     """Decode, detect and fit, in one pass."""
-    frames, detector = _TimedFrames(material), _TimedDetector(create_detector("mediapipe"))
+    frames, detector = _TimedFrames(material), _TimedDetector(create_detector("builtin"))
     started = time.perf_counter()
     analyse(frames, material.source().fps, detector, material.clip.name)
     whole = time.perf_counter() - started
@@ -131,7 +131,7 @@ def _analysis(material: Material, _: str) -> Figures:
 
 def _piecewise_affine(material: Material, _: str) -> Figures:
     """The baseline with our decoder, detector and writer, so that only the warp differs."""
-    portrait, detector = read_image(material.portrait), create_detector("mediapipe")
+    portrait, detector = read_image(material.portrait), create_detector("builtin")
     own = _points(detector.detect(portrait), material)
     warp: PiecewiseAffine | None = None
     warping = 0.0

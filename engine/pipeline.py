@@ -1,4 +1,4 @@
-"""The one place where a frame's whole way can be read, top to bottom."""
+"""How a take is made, top to bottom."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             raise Cancelled
 
     try:
-        # What can be refused is refused first, before anything slow and before there is a take.
+        # Refuse what can be refused before anything slow, and before there is a take.
         prepare_output(Path(job.output))
         system = create(job.system, job.options)
         driving = _open_driving(job, system)
@@ -124,7 +124,7 @@ def _player(system: System, driving: MotionSource | None) -> Player | None:
     if not isinstance(driving, Footage):
         raise EngineError(
             "no_footage",
-            f"The system {system.name} reads the driver's own pixels, and this driving has none.",
+            f"The system {system.name} reads the driver's own pixels, and and there is no footage.",
             "Choose the movie or the image sequence itself.",
         )
     return Player(driving.source)
@@ -146,7 +146,7 @@ def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
 
 
 def forget() -> None:
-    """Let go of what this process remembers of earlier takes: faces of portraits and open networks."""
+    """Free what this process keeps of earlier takes: faces of portraits and open networks."""
     from engine.face import portrait_fits
 
     portrait_fits.forget()

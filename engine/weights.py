@@ -9,7 +9,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 MANIFEST = FOLDER / "manifest.toml"
-JUDGE = "judge"  # the folder within of what scores takes and never renders
+JUDGE = "judge"  # subfolder of networks that score takes and never render
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,10 @@ class Reenactment:
         stands in the way.
         """
         driver = sequencer.driving_strip(scene)
+        driving = sequencer.footage(driver)  # first: what is missing cannot be timed
         timing = sequencer.timing(scene, driver)
         wanted, warnings = frames_to_render(scene, timing, frames, strict)
-        job = _job(scene, driver, timing, wanted, take)
+        job = _job(scene, driver, driving, timing, wanted, take)
         if take == protocol.NEW:  # another take may have its strip already
             free_channel(scene, driver.channel, wanted[0], wanted[-1] + 1)
         self.scene_uid: int = scene.session_uid
@@ -142,13 +143,14 @@ def shot_name(scene: Scene) -> str:
     return protocol.clean_shot(scene.understudy.shot or Path(bpy.data.filepath).stem)
 
 
-def _job(scene: Scene, driver: Strip, timing: StripTiming, wanted: list[int], take: str) -> protocol.Job:
+def _job(
+    scene: Scene, driver: Strip, driving: protocol.Driving, timing: StripTiming, wanted: list[int], take: str
+) -> protocol.Job:
     settings = scene.understudy
     for setting, what in (("system", "system"), ("detector", "face detector")):
         if not getattr(settings, setting):  # Blender's answer where a file's choice is not among those offered
             text = f"The {what} that the scene {scene.name} was saved with is not offered here."
             raise Fault(f"no_{setting}", text, "Choose another in the panel, under System.")
-    driving = sequencer.footage(driver)
     pairs = frame_map(timing, wanted)
     # Whatever part of the strip is asked for, all of it is analysed, so that parts made apart join without a seam.
     start, stop = timing.sources()

@@ -84,7 +84,7 @@ def timing(scene: Scene, strip: Strip) -> StripTiming:
     else:
         if strip.fps <= 0.0:
             text = f"Blender cannot read the footage of the strip {strip.name!r}: {strip.filepath}."
-            raise Fault("footage_unreadable", text, "See whether the file is damaged, or convert it.")
+            raise Fault("footage_unreadable", text, "Check whether the file is damaged, or convert it.")
         length = compat.content_frames(strip)
         numerator, denominator = scene_fps(scene)
         own = strip.fps * denominator / numerator

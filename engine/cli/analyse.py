@@ -20,15 +20,17 @@ from engine.tracking.registry import terms
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "python -m engine analyse",
-        description="Track the motion of a face in footage, once, into a file that `render --driving` takes.",
+        description="Track the motion of a face in footage and write it as a motion file for `render --driving`.",
     )
     parser.add_argument("footage", type=Path, metavar="V", help="a movie or a folder of images")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=f"V{SUFFIX}")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help=f"the motion file; its name ends in {SUFFIX}"
+    )
     parser.add_argument(
         "--frames", type=frame_range, metavar="A-B", help="source frames like 0-99, counted from 0 (default: all)"
     )
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
-    parser.add_argument("--detector", default="mediapipe", help=f"{terms()} (default: %(default)s)")
+    parser.add_argument("--detector", default="builtin", help=f"{terms()} (default: %(default)s)")
     arguments = parser.parse_args(argv)
     return reported(lambda: _analyse(arguments))
 

@@ -71,7 +71,7 @@ def add_tools(parser: argparse.ArgumentParser) -> None:
     """Arguments that say what drives, what scores, and how rendered people are made."""
     parser.add_argument("--size", type=int, default=256, help="side of rendered pictures (default: %(default)s)")
     parser.add_argument("--assets", type=Path, metavar="DIR", help="the studio's head assets; none: its own heads")
-    parser.add_argument("--detector", default="mediapipe", help="drives the systems (default: %(default)s)")
+    parser.add_argument("--detector", default="builtin", help="drives the systems (default: %(default)s)")
     parser.add_argument("--landmarker", default="auto", help="scores them; auto: one that did not drive (default)")
     parser.add_argument("--regressor", type=Path, metavar="FILE", help="another face regressor of ours, ONNX")
     parser.add_argument("--metric-net", type=Path, metavar="FILE", help="another network for metrics of ours")

@@ -35,7 +35,7 @@ from engine.tracking.person_matte import PersonMatte
 from engine.tracking.regressor.inference import Regressor
 from engine.tracking.regressor_detector import RegressorDetector
 
-REFERENCE = "mediapipe"
+REFERENCE = "builtin"
 _FAILED = 10.0  # percent of the distance of the eyes, beyond which a face counts as missed
 _BAND = 0.02  # of the picture's side: how far from the edge of a person a matte's edge error is measured
 
@@ -233,7 +233,7 @@ def _mattes(frames: list[Any], options: argparse.Namespace) -> Iterator[MatteRow
         return
     makers: dict[str, Callable[[], Any]] = {
         OWN: lambda: NetworkMatte(options.matting),
-        "mediapipe": PersonMatte,
+        "builtin": PersonMatte,
         "all person": _AllPerson,
     }
     for name, make in makers.items():

@@ -142,7 +142,7 @@ def _describe(options: argparse.Namespace, specs: list[SystemSpec], datasets: li
     files |= {path for spec in specs for path in systems.create(spec.system, spec.options).weights}
     files |= {path for path in (options.lpips, options.inception, options.arcface) if path}
     files |= {weights.FOLDER / name for name in catalog.DETECTORS_BY_NAME[options.detector].weights}
-    packages = ("numpy", "mediapipe", "onnxruntime", "torch")
+    packages = ("numpy", "onnxruntime", "torch")
     settings = {name: getattr(options, name) for name in ("frames", "drivers", "pairs", "takes", "size", "detector")}
     return {
         "command": shlex.join(["python", "-m", "engine", *sys.argv[1:]]),

@@ -29,17 +29,15 @@ _INVERSIONS = 10
 class GeometryFlow:
     """Buffers of (h, w), the portrait's aspect at flow resolution.
 
-    ``source`` (h, w, 2) float32: where to look, in portrait pixels with centres at +.5. ``hidden`` (h, w) 0…1: the
-    portrait does not show that surface, or it must be opaque since the head has turned. ``vacated`` (h, w) 0…1: the
-    face has turned away from that pixel, so that what is next to it in the portrait shows. ``fragments`` of the drawn
-    mesh, with their part ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2), how much the portrait
-    hides them ``fragment_hidden`` (P,) 0…1, and the ``triangles`` they index. ``vertices`` (N, 2) pixels at flow
-    resolution, ``camera_points`` (N, 3) cm, ``scale`` flow pixels per portrait pixel.
+    ``source`` (h, w, 2) float32 where to look, in portrait pixels with centres at +.5; ``hidden`` (h, w) 0…1 how much
+    of what is looked up the portrait does not really show, or must be opaque since the head has turned; ``fragments``
+    of the drawn mesh, their part ``fragment_part`` (P,), source coordinates ``fragment_source`` (P, 2),
+    how much of these the portrait does not show ``fragment_hidden`` (P,) 0…1, and the ``triangles`` they index;
+    ``vertices`` (N, 2) pixels at flow resolution, ``camera_points`` (N, 3) cm; ``scale`` flow pixels a portrait pixel.
     """
 
     source: np.ndarray
     hidden: np.ndarray
-    vacated: np.ndarray
     fragments: Fragments
     fragment_part: np.ndarray
     fragment_source: np.ndarray
@@ -66,13 +64,13 @@ class FlowBuilder:
         camera = source.camera
         self.scale = min(1.0, side / max(camera.width, camera.height))
         self.shape = (round(camera.height * self.scale), round(camera.width * self.scale))
-        self._outer = _OuterLayer(source)
+        self.outer = SoftBody(source)
         height, width = self.shape
         columns = (np.arange(width, dtype=np.float32) + 0.5) * (camera.width / width)
         rows = (np.arange(height, dtype=np.float32) + 0.5) * (camera.height / height)
         self._grid = np.stack(np.meshgrid(columns, rows), axis=-1)
         model = source.face.model
-        self._skin_id = model.parts["skin"]
+        self.skin = model.parts["skin"]
         self._eye_ids = np.unique(model.triangles[model.triangles_of("eye_left", "eye_right")])
 
     def __call__(self, vertices: np.ndarray, pose: Pose) -> GeometryFlow:
@@ -86,21 +84,20 @@ class FlowBuilder:
     def flow(self, head: PosedHead) -> GeometryFlow:
         """How the portrait's pixels move to show ``head``."""
         source = self.source
-        turn = self._turn(head.pose)
+        turn = self.turn(head.pose)
         hiding, covered = self._hiding(turn)
         look_at = (source.pixels + hiding[:, None] * (source.filled - source.pixels)).astype(np.float32)
         fragments, part, triangles = head.drawn
-        skin = part == self._skin_id
+        skin = part == self.skin
         attributes = np.column_stack([look_at, self._trust(head.camera_points), hiding, covered]).astype(
             np.float32, copy=False
         )
         values = fragments.gather(attributes, triangles)
-        outer = self._outer.flow(head.pose, self.shape)
+        outer = self.outer.flow(head.pose, self.shape)
         coordinates, hidden = self._merge(fragments, skin, values, outer)
         return GeometryFlow(
             source=coordinates,
             hidden=hidden,
-            vacated=self._vacated(fragments, coordinates, turn_weight(turn)),
             fragments=fragments,
             fragment_part=part,
             fragment_source=values[:, :2],
@@ -125,10 +122,10 @@ class FlowBuilder:
         anatomy = self.source.anatomy
         a, b, c = (pixels[anatomy.drawn_triangles[:, k]] for k in range(3))
         turned = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-        keep = (turned < 0) | (anatomy.drawn_part != self._skin_id)
+        keep = (turned < 0) | (anatomy.drawn_part != self.skin)
         return anatomy.drawn_triangles[keep], anatomy.drawn_part[keep]
 
-    def _turn(self, pose: Pose) -> float:
+    def turn(self, pose: Pose) -> float:
         """Radians out of the image's plane away from the portrait's own attitude."""
         turn = vector_from_rotation(self.source.face.pose.rotation.T @ pose.rotation)
         return float(np.linalg.norm(turn[:2]))
@@ -138,17 +135,6 @@ class FlowBuilder:
         source, far = self.source, turn_weight(turn)
         firm = source.anatomy.neck_weight * ~source.anatomy.scalp
         return turn_weight(turn, _UNHIDES) * source.hidden_hard + far * source.hidden_soft, far * firm
-
-    def _vacated(self, fragments: Fragments, coordinates: np.ndarray, turn: float) -> np.ndarray:
-        """Pixels outside the mesh that look up the portrait's face: a cheek or ear that is behind the head now."""
-        if turn == 0:
-            return np.zeros(self.shape, np.float32)
-        scale = self.source.solid_scale
-        at = coordinates * scale - 0.5
-        solid = cv2.remap(self.source.solid, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-        outside = np.ones(self.shape[0] * self.shape[1], np.float32)
-        outside[fragments.pixel] = 0
-        return turn * solid * cv2.GaussianBlur(outside.reshape(self.shape), (0, 0), 1.0)
 
     def _trust(self, camera_points: np.ndarray) -> np.ndarray:
         """Weight of the mesh against the outer layer: full on the face, fading on the scalp at the silhouette."""
@@ -201,23 +187,23 @@ class PosedHead:
         return self._build.rasterised(self.pixels, self.depth)
 
 
-class _OuterLayer:
+class SoftBody:
     """A coarse grid over the portrait with depth, moved as a rigid body where it belongs to the head."""
 
     def __init__(self, source: SourceGeometry) -> None:
         self._source = source
         camera, pose, anatomy = source.camera, source.face.pose, source.anatomy
-        self._scale = min(1.0, _GRID_SIDE / max(camera.width, camera.height))
-        height, width = round(camera.height * self._scale), round(camera.width * self._scale)
-        surface = depth_image(source.pixels * self._scale, source.depth, anatomy.skin_triangles, (height, width))
+        self.scale = min(1.0, _GRID_SIDE / max(camera.width, camera.height))
+        height, width = round(camera.height * self.scale), round(camera.width * self.scale)
+        surface = depth_image(source.pixels * self.scale, source.depth, anatomy.skin_triangles, (height, width))
         covered = np.isfinite(surface)
         self._pivot = np.array([0.0, anatomy.chin[1] + 8.6 * anatomy.unit, 0.0])
         middle = np.float32(-pose.apply(self._pivot + [0.0, anatomy.unit, 0.0])[2])
-        away = cv2.distanceTransform((~covered).astype(np.uint8), cv2.DIST_L2, 5) / (source.diagonal * self._scale)
+        away = cv2.distanceTransform((~covered).astype(np.uint8), cv2.DIST_L2, 5) / (source.diagonal * self.scale)
         depth = self._extend_depth(np.where(covered, surface, 0), covered, away, middle)
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
         self._cells = np.stack([columns, rows], axis=-1)
-        self._pixels = (self._cells + 0.5) / self._scale
+        self._pixels = (self._cells + 0.5) / self.scale
         offset = camera.lift(self._pixels - camera.centre, depth)
         offset[..., 2] = -depth
         self._head = (offset - pose.translation) @ pose.rotation
@@ -229,7 +215,7 @@ class _OuterLayer:
         self, surface: np.ndarray, covered: np.ndarray, away: np.ndarray, middle: np.floating
     ) -> np.ndarray:
         """Depth of the mesh, continued beyond its edge and fading to the head's middle."""
-        face = self._source.diagonal * self._scale
+        face = self._source.diagonal * self.scale
         sigma = 0.06 * face
         total = cv2.GaussianBlur(surface.astype(np.float32), (0, 0), sigma)
         weight = cv2.GaussianBlur(covered.astype(np.float32), (0, 0), sigma)
@@ -238,8 +224,21 @@ class _OuterLayer:
         depth = np.where(covered, surface, near * (1 - fade) + middle * fade)
         return cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 0.012 * face + 0.5)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._rigid.shape[:2]
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(w,) portrait pixels of the grid's columns."""
+        return self._pixels[0, :, 0]
+
     def flow(self, pose: Pose, shape: tuple[int, int]) -> np.ndarray:
         """Backward displacement (h, w, 2) in portrait pixels: add it to a pixel to find where it came from."""
+        return self.backward(self.forward(pose), shape)
+
+    def forward(self, pose: Pose) -> np.ndarray:
+        """Displacement of the grid's cells, (h, w, 2) float32 in portrait pixels."""
         source = self._source
         start = source.face.pose
         turn = vector_from_rotation(start.rotation.T @ pose.rotation)
@@ -249,10 +248,19 @@ class _OuterLayer:
         softened = start.rotation @ rotation_from_vector(turn)
         anchor = pose.apply(self._pivot)
         moved, _ = source.camera.project((self._head - self._pivot) @ softened.T + anchor)
-        forward = ((moved - self._pixels) * self._rigid).astype(np.float32)
+        return ((moved - self._pixels) * self._rigid).astype(np.float32)
+
+    def backward(self, forward: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """The inverse of a displacement of the grid as :meth:`flow` gives it."""
         backward = np.zeros_like(forward)
         for _ in range(_INVERSIONS):
-            at = self._cells - backward * self._scale
+            at = self._cells - backward * self.scale
             there = cv2.remap(forward, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             backward = 0.4 * backward + 0.6 * there
         return -cv2.resize(backward, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+    def moved(self, forward: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Portrait pixels (n, 2) float32 moved by a displacement of the grid."""
+        at = points * np.float32(self.scale) - np.float32(0.5)
+        offset = cv2.remap(forward, at[:, :1], at[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return points + offset.reshape(-1, 2)

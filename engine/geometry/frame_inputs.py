@@ -17,7 +17,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from engine.compositing.plate import Plate
+from engine.compositing.layers.outline import HeadOutline, fit_outline
 from engine.compositing.warped_portrait import WarpedPortrait
 from engine.face.camera import Pose
 from engine.face.model import Anchors
@@ -160,21 +160,22 @@ class PortraitInputs(_Arrays):
         return person_matte(self.rgb)
 
     @cached_property
+    def _outlined(self) -> tuple[SourceGeometry, HeadOutline]:
+        source = SourceGeometry(self.face, self.matte)
+        return source, fit_outline(source, self.rgb, self.matte)
+
+    @property
     def geometry(self) -> SourceGeometry:
-        return SourceGeometry(self.face, self.matte)
+        """The fitted head, which follows the head's outline in the picture."""
+        return self._outlined[0]
 
     @cached_property
     def build(self) -> FlowBuilder:
         return FlowBuilder(self.geometry)
 
     @cached_property
-    def plate(self) -> Plate:
-        """Person and background."""
-        return Plate(self.rgb, self.matte, self.geometry.solid)
-
-    @cached_property
     def drawing(self) -> WarpedPortrait:
-        return WarpedPortrait(self.rgb, self.plate, self.geometry)
+        return WarpedPortrait(self.rgb, self.build, self._outlined[1])
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -278,7 +279,7 @@ class PortraitInputs(_Arrays):
             case "matte":
                 return self.square.cut(self.matte, self.side)
             case "background":
-                return self.picture(np.clip(np.rint(self.plate.background), 0, 255).astype(np.uint8))
+                return self.picture(np.clip(np.rint(self._outlined[1].background), 0, 255).astype(np.uint8))
             case of_head:
                 return self.of_head(of_head, self._own_head)
 
@@ -356,7 +357,7 @@ class FrameInputs(_Arrays):
                 return self._cut(cv2.remap(portrait.matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
             case "frame":
                 turn = self.motion.gaze - portrait.face.gaze
-                return portrait.drawing.draw(self.geometry, self._head.vertices, turn)
+                return portrait.drawing.draw(self._head, self.geometry, turn)
             case "warped":
                 return portrait.picture(self._made_once("frame"))
             case "driver_image":

@@ -31,10 +31,9 @@ _SETTLE = 60  # neighbour averages of the extrapolated coordinates
 class SourceGeometry:
     """A portrait's head in its own frame, with the portrait's pixel for every vertex.
 
-    ``vertices`` (N, 3) cm; ``pixels`` (N, 2) where each vertex is in the portrait, and ``filled`` (N, 2) where to look
-    instead if the portrait hides it; ``solid`` (h, w) where the portrait shows face, ears or jaw, at ``solid_scale``
-    pixels per portrait pixel; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding that apply once the head has
-    turned a little, and once it has turned far.
+    ``vertices`` (N, 3) cm; ``pixels`` (N, 2) where each vertex truly lies in the portrait and ``filled`` (N, 2) where
+    to look instead if the portrait hides it; ``hidden_hard`` and ``hidden_soft`` (N,) weights of hiding: once the
+    head has turned a little, and only once it has turned far.
     """
 
     def __init__(self, face: FaceFit, matte: np.ndarray | None) -> None:
@@ -52,12 +51,19 @@ class SourceGeometry:
         self._inside = None if matte is None else _Inside(matte, self._scale)
         if self._inside is not None:
             self._shrink_into_matte(self._inside)
-        self.vertices = self._placed_as_portrayed()
-        camera_points = face.pose.apply(self.vertices)
+        self.settle()
+
+    def correct(self, offset: np.ndarray) -> None:
+        """Add ``offset`` (N, 3) cm to every head that is placed from now on; :meth:`settle` when all is corrected."""
+        self.correction = self.correction + offset
+
+    def settle(self) -> None:
+        """Find anew where the corrected head lies in the portrait, and what of it the portrait hides."""
+        self.vertices = self.as_portrayed()
+        camera_points = self.face.pose.apply(self.vertices)
         self.pixels, self.depth = self.camera.project(camera_points)
         self._keep_skin_off_openings()
         self._find_hidden(camera_points)
-        self.solid = self._solid()
 
     def place(
         self, neutral: np.ndarray, expression: np.ndarray, gaze_turn: np.ndarray, offsets: np.ndarray | None = None
@@ -80,7 +86,8 @@ class SourceGeometry:
         self._seat_teeth(placed, neutral, expression)
         return placed
 
-    def _placed_as_portrayed(self) -> np.ndarray:
+    def as_portrayed(self) -> np.ndarray:
+        """The head as it lies in the portrait, (N, 3) cm in its own frame."""
         return self.place(self.face.neutral, self.face.expression, np.zeros((2, 2)))
 
     def _seat_teeth(self, placed: np.ndarray, neutral: np.ndarray, expression: np.ndarray) -> None:
@@ -109,7 +116,7 @@ class SourceGeometry:
         region = anatomy.skin & (anatomy.height > -1.5)
         pinned = anatomy.face_weight > 0.5
         for _ in range(2):
-            pixels, depth = self.camera.project(face.pose.apply(self._placed_as_portrayed()))
+            pixels, depth = self.camera.project(face.pose.apply(self.as_portrayed()))
             offset = inside.nearest_edge(pixels) - pixels
             offset[~region] = 0
             outside = np.abs(offset).sum(axis=1) > 0
@@ -174,20 +181,6 @@ class SourceGeometry:
         average = self.anatomy.neighbours[hidden]
         for _ in range(_SETTLE):
             self.filled[hidden] = 0.03 * target + 0.97 * (average @ self.filled)
-
-    def _solid(self) -> np.ndarray:
-        """Where the portrait shows what moves rigidly with the mesh, which hair and neck do not."""
-        anatomy, scale = self.anatomy, self._scale
-        firm = anatomy.skin & ~anatomy.scalp & (np.abs(anatomy.height - 6) < 6.5)  # chin to brow
-        triangles = anatomy.skin_triangles[firm[anatomy.skin_triangles].all(axis=1)]
-        shape = (int(self.camera.height * scale) + 1, int(self.camera.width * scale) + 1)
-        drawn = np.isfinite(depth_image(self.pixels * scale, self.depth, triangles, shape)).astype(np.float32)
-        margin = max(1, round(0.025 * self.diagonal * scale))
-        return cv2.GaussianBlur(cv2.dilate(drawn, np.ones((2 * margin + 1,) * 2)), (0, 0), margin / 2)
-
-    @property
-    def solid_scale(self) -> float:
-        return self._scale
 
     def _near(self, wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Mean portrait pixel of the ``known`` vertices nearest to each ``wanted`` one on the mean head."""

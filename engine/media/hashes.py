@@ -54,7 +54,7 @@ def file_hashes(paths: Sequence[Path], memory: Path, check: Callable[[], None] =
 
 
 def _state(stat: os.stat_result) -> list[int]:
-    """Size, time of change of the content, and on POSIX of the entry, which no one can set back."""
+    """Size, time of change of the content, and on POSIX of the entry, which cannot be set back."""
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 

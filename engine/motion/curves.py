@@ -105,7 +105,7 @@ class Curves(MotionSource):
         fits = fit_frames(fitter, face.identity, observations, lambda done: check())
         if not any(fits):
             raise EngineError(
-                "motion", f"The landmarks of {self.path} are no face in any frame.", "Export the curves again."
+                "motion", f"The landmarks of {self.path} do not fit a face in any frame.", "Export the curves again."
             )
         valid = np.array([fit is not None for fit in fits])
         return self._motion(

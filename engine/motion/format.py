@@ -36,7 +36,7 @@ MAX_BYTES = 1 << 31  # of one file, unpacked
 _HEADER = "header.json"
 _MAX_HEADER = 1 << 20
 _MAX_MEMBERS = 32
-_MAX_PER_FRAME = 1 << 16  # bytes: what an honest file never reaches
+_MAX_PER_FRAME = 1 << 16  # bytes: no valid file reaches this
 _FLOAT, _FLAG = ("<f4", "<f8"), "|u1"
 _EARLIER = b"UNDERSTUDY PERFORMANCE"
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -107,7 +107,7 @@ def _check_header(header: Any, kind: str) -> None:
         raise ValueError(f"its version is {header['version']}, this engine reads {VERSIONS[kind]}")
     frames = header["frames"]
     if type(frames) is not int or not 0 < frames <= MAX_FRAMES:
-        raise ValueError(f"it states {frames!r} frames, possible are 1 to {MAX_FRAMES}")
+        raise ValueError(f"its header says {frames!r} frames, allowed are 1 to {MAX_FRAMES}")
 
 
 def _array(archive: zipfile.ZipFile, name: str, frames: int) -> np.ndarray:

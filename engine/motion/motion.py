@@ -1,4 +1,4 @@
-"""The motion of one face over consecutive frames: what is rendered from, whatever it comes from.
+"""The motion of one face over consecutive frames: what takes are rendered from, whatever its source.
 
 Tracked out of footage once, or made by a rig, and rendered many times. The file is described in
 :mod:`engine.motion.format`; its name ends in ``.motion.npz``.

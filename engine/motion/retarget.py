@@ -53,7 +53,7 @@ class Retargeter:
         if identity == "driver" and motion.tracked is None:
             raise EngineError(
                 "no_driver",
-                "The motion was not tracked in footage, so the driver has no head of their own.",
+                "The motion was not tracked in footage, so the driver's head is unknown.",
                 "Move the portrait's own head (identity: portrait).",
             )
         self.neutral_frame = motion.neutral if neutral_frame is None else neutral_frame
@@ -140,7 +140,7 @@ class Retargeter:
 
 
 def _comparable(tracked: Tracked, face: FaceFit) -> bool:
-    """Whether both speak of the same identities and landmarks."""
+    """Whether both use the same identities and landmarks."""
     return (
         tracked.model == face.model.sha256
         and tracked.identity.shape == face.identity.shape

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.media.hashes import Hashes
     from engine.systems.base import System
 
-PICTURES = 1
+PICTURES = 2
 """Raise it whenever the same take gets other pictures; tests/engine/test_golden_frames.py asks for it."""
 
 # The fields whose values mean nothing to people, in words.
@@ -43,7 +43,7 @@ class Fingerprint:
         return {"sha256": self.sha256, "fields": self.fields}
 
     def differences(self, other: Fingerprint) -> str:
-        """What ``other`` has otherwise, in words; empty when they are equal."""
+        """How ``other`` differs, in words; empty when they are equal."""
         words = []
         for name in sorted({*self.fields, *other.fields}):
             ours, theirs = self.fields.get(name), other.fields.get(name)

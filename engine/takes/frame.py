@@ -1,4 +1,4 @@
-"""One frame of a take on disk. Each PNG says itself which take it belongs to and what it was drawn from."""
+"""One frame of a take on disk. A tag in each PNG says which take it belongs to and what it was drawn from."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ from engine.takes.frame import DRAWN
 
 FORMAT = 2
 RUNNING, DONE, CANCELLED, FAILED, INTERRUPTED = "running", "done", "cancelled", "failed", "interrupted"
-_STATES = (RUNNING, DONE, CANCELLED, FAILED)  # of a file; ``interrupted`` is concluded by who reads it
+_STATES = (RUNNING, DONE, CANCELLED, FAILED)  # of a file; readers conclude ``interrupted``
 _STALE = 600.0  # seconds without a heartbeat after which a writer counts as gone, wherever it runs
-_PACKAGES = ("numpy", "opencv-python-headless", "av", "mediapipe")
+_PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime")
 _ROWS = ("frames", "inputs", "writers")  # one line for each of their items
 
 

@@ -26,7 +26,7 @@ _POLL = 0.05  # seconds
 
 
 class TakeWriter:
-    """Within its ``with`` block there is the job's take on disk, and ``kept`` holds its frames that need not be drawn.
+    """Within its ``with`` block the job's take exists on disk, and ``kept`` holds its frames that need not be drawn.
 
     Entering raises EngineError when the take is of another fingerprint or holds a frame that this job must not
     overwrite; nothing is changed then. A take that it created and that has no frame when the block ends with a fault
@@ -103,7 +103,7 @@ class TakeWriter:
         return self._find(self._take, frame, source)
 
     def check_complete(self) -> None:
-        """Raise EngineError ``frames_missing`` unless every frame asked for is on disk, whoever else works there."""
+        """Raise EngineError ``frames_missing`` unless every frame asked for is on disk, whoever wrote it."""
         missing = [frame for frame, _ in self.job.frames if not self._take.frame(frame).is_file()]
         if missing:
             raise EngineError(
@@ -162,13 +162,13 @@ def _removed_empty(take: Take, record: Record) -> bool:
         return False
     for path in take.folder.glob(f"{take.name}.*"):
         path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something of somebody else's lies there
+    with contextlib.suppress(OSError):  # it holds files that are not ours
         take.folder.rmdir()
     return True
 
 
 def close_records(take: Take) -> None:
-    """Record the end of whatever this process still writes into ``take``, because it ends at once."""
+    """Close the records that this process has open in ``take``: the process ends now."""
     for record in read_records(take.records)[0]:
         if record.state == RUNNING and (record.host, record.pid) == (socket.gethostname(), os.getpid()):
             record.end(CANCELLED)

@@ -33,6 +33,16 @@ class Observation:
         return float(np.linalg.norm(np.ptp(points, axis=0)))
 
 
+@dataclass(frozen=True)
+class Face:
+    """One of several faces in a picture. ``index`` stays with a person through a clip; ``box`` (4,) left, top, right,
+    bottom, pixels. Its score is the observation's confidence."""
+
+    index: int
+    box: np.ndarray
+    observation: Observation
+
+
 def average(observations: list[Observation]) -> Observation | None:
     """The mean of several observations of one still, None of none."""
     if not observations:
@@ -75,3 +85,16 @@ class Detector(ABC):
 
     def close(self) -> None:
         """Release memory; the detector is unusable afterwards."""
+
+
+class MultiFaceDetector(Detector):
+    """Finds several faces too."""
+
+    @abstractmethod
+    def faces(self, rgb: np.ndarray) -> list[Face]:
+        """Every face in a still, (H, W, 3) uint8, by index: the most prominent first."""
+
+    @abstractmethod
+    def track_faces(self, rgb: np.ndarray) -> list[Face]:
+        """Every face in the next frame of a clip, by index; a face that is lost keeps its index until it is seen
+        again. Frames must come in order, after :meth:`restart`."""

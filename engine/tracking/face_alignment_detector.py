@@ -42,7 +42,7 @@ class FaceAlignmentDetector(Detector):
                 f"The face detector face-alignment cannot be imported ({fault}).",
                 "Install it into the engine's environment: pip install --no-deps --require-hashes with "
                 "engine/requirements-face-alignment.lock and engine/requirements-torch-cpu.lock, or choose the "
-                "detector mediapipe.",
+                "detector builtin.",
             ) from fault
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         if not all((folder / name).is_file() for name, _ in files):

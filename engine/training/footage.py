@@ -66,7 +66,7 @@ class FootageSamples(Samples):
         data: Path,
         seed: int = 7,
         size: int = SIZE,
-        detector: str = "mediapipe",
+        detector: str = "builtin",
         on_warning: Callable[[str], None] = warn,
     ) -> None:
         self._seed, self._clips = seed, []
@@ -208,7 +208,7 @@ def _analysed(cache: Path, source: FrameSource, detector: str) -> tuple[Motion, 
         motion = analysis.motion(lambda message: None)
     if motion.tracked is None or motion.tracked.offsets.shape[1] != 468:
         raise EngineError(
-            "unknown_detector", f"The detector {detector} sees too few points to label footage.", "Choose mediapipe."
+            "unknown_detector", f"The detector {detector} sees too few points to label footage.", "Choose builtin."
         )
     return motion, analysis.path.stem
 
@@ -219,7 +219,7 @@ def _kept(motion: Motion, portrait: Portrait) -> list[int]:
     good = motion.valid & (motion.tracked.residual <= _WORST_RESIDUAL) & portrait.inside
     kept = np.flatnonzero(good)
     if not len(kept):
-        raise EngineError("no_face", "In no frame does the fitted face lie on the picture well enough.", "")
+        raise EngineError("no_face", "The fitted face matches the picture well enough in no frame.", "")
     return kept[np.linspace(0, len(kept) - 1, min(_PER_CLIP, len(kept))).astype(int)].tolist()
 
 

@@ -28,7 +28,7 @@ from engine.motion.motion import MotionFrame
 from engine.tracking.detector import Detector, Observation
 from engine.training.sample import Frame, Pair, Samples
 
-VERSION = 7  # raised whenever the same pair gives other arrays
+VERSION = 8  # raised whenever the same pair gives other arrays
 USUAL = ("warped", "pncc", "source_pncc", "flow", "hidden", "stretch", "parts")  # those of ``identity_matched``
 NEEDED = ("matte", "landmarks68", "dense", "identity", "expression", "gaze", "rotation", "translation", "focal")
 _IRIS = 0.5  # radians from an eyeball's axis to the rim of its iris

@@ -12,13 +12,13 @@ options_of = addon("tool.options").options_of
 
 
 def test_our_own_detector_is_offered_where_its_weights_are(scene, tmp_path):
-    assert [info.name for info in catalog.detectors(tmp_path)] == ["mediapipe", "face-alignment"]
+    assert [info.name for info in catalog.detectors(tmp_path)] == ["face-alignment"]
     (tmp_path / "face_regressor.onnx").touch()
-    assert [info.name for info in catalog.detectors(tmp_path)] == ["mediapipe", "understudy", "face-alignment"]
+    assert [info.name for info in catalog.detectors(tmp_path)] == ["understudy", "face-alignment"]
     shown = scene.understudy.bl_rna.properties["detector"].enum_items
     here = catalog.detectors(addon("tool.engine").ROOT / "weights")
     assert [(item.identifier, item.value) for item in shown] == [(info.name, info.number) for info in here]
-    assert (scene.understudy.detector, shown["face-alignment"].value) == ("mediapipe", 1), "as files have kept it"
+    assert (scene.understudy.detector, shown["face-alignment"].value) == ("builtin", 1), "as files have kept it"
     listed = "from engine.tracking import registry; print(*registry.names())"
     engine = subprocess.run([ENGINE_PYTHON, "-c", listed], cwd=ROOT, capture_output=True, text=True, check=True)
     assert engine.stdout.split() == [item.identifier for item in shown]

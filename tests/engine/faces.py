@@ -57,7 +57,7 @@ def analysed(
     name: str = "clip.mp4",
     listen: Callable[[float], None] = lambda done: None,
 ) -> Motion:
-    with closing(create("mediapipe")) as detector:
+    with closing(create("builtin")) as detector:
         return analyse(enumerate(frames, start), Fraction(24000, 1001), detector, name, listen)
 
 
@@ -78,7 +78,7 @@ def retracked(motion: Motion, **fields: Any) -> Motion:
 
 def observed(rgbs: Iterable[np.ndarray]) -> list[Observation]:
     """What the detector sees in the consecutive frames of a clip, each of which must show a face."""
-    with closing(create("mediapipe")) as detector:
+    with closing(create("builtin")) as detector:
         faces = [detector.track(rgb) for rgb in rgbs]
     seen = [face for face in faces if face is not None]
     assert len(seen) == len(faces)
@@ -96,7 +96,7 @@ def portrait_face() -> FaceFit:
 
 
 def fitted(rgb: np.ndarray) -> FaceFit:
-    with closing(create("mediapipe")) as detector:
+    with closing(create("builtin")) as detector:
         return fit_portraits([(Path("portrait.png"), rgb)], detector)[0]
 
 

@@ -62,7 +62,7 @@ def test_every_frame_is_read_and_described() -> None:
     assert (motion.start, motion.stop) == (0, 48)
     assert motion.expression_names == model.expression_names
     tracked = tracked_of(motion)
-    assert (tracked.detector, tracked.model, tracked.size) == ("mediapipe", model.sha256, (320, 320))
+    assert (tracked.detector, tracked.model, tracked.size) == ("builtin", model.sha256, (320, 320))
     assert tracked.confidence.min() > 0.7 and tracked.residual.max() < 2
     assert np.allclose(motion.rotation @ motion.rotation.swapaxes(1, 2), np.eye(3), atol=1e-9)
 

@@ -21,8 +21,8 @@ from engine.evaluation.picture import Picture, jpeg
 from engine.evaluation.system_spec import parse, parse_all
 from engine.evaluation.tables.by_shot import losses
 from engine.media.image import encode_png, read_image
+from engine.tracking.builtin_detector import BuiltinDetector
 from engine.tracking.detector import Observation
-from engine.tracking.mediapipe_detector import MediaPipeDetector
 from tests.engine.faces import portrait_rgb, sample_frames
 
 FRAMES = (0, 20, 24, 28)
@@ -50,7 +50,7 @@ def compared(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (portraits / "collins.png").write_bytes(encode_png(portrait_rgb()))
     (portraits / "nobody.png").write_bytes(encode_png(np.full((64, 64, 3), 90, np.uint8)))
     arguments = ["compare", "null", "mesh_warp", "null", "late=null:delay_ms=1", "--clips", str(clips)]
-    arguments += ["--portraits", str(portraits), "--landmarker", "mediapipe", "--out", str(out)]
+    arguments += ["--portraits", str(portraits), "--landmarker", "builtin", "--out", str(out)]
     assert main(arguments) == 0
     return out, json.loads((out / "compare.json").read_text())
 
@@ -148,7 +148,7 @@ def test_the_figures_are_those_of_the_frames(compared: tuple[Path, list[dict]]) 
 
 def test_the_table_says_who_scored_what_is_missing_and_what_stands_in(compared: tuple[Path, list[dict]]) -> None:
     text = (compared[0] / "compare.md").read_text(encoding="utf-8")
-    assert "mediapipe, which also drove the systems" in text
+    assert "builtin, which also drove the systems" in text
     assert "JPEG, quality 90" in text
     assert "| akd-mp px ↓ † | AKD |" in text
     assert "difference from null" in text
@@ -169,9 +169,9 @@ def test_the_picture_has_a_column_for_each(compared: tuple[Path, list[dict]]) ->
 
 
 def test_a_landmarker_is_named_for_what_it_did() -> None:
-    assert "were driven by face-alignment" in landmarker_remark("mediapipe", "face-alignment")
-    assert "flatter" in landmarker_remark("mediapipe", "mediapipe")
-    for driver in ("mediapipe", "face-alignment", "understudy"):
+    assert "were driven by face-alignment" in landmarker_remark("builtin", "face-alignment")
+    assert "flatter" in landmarker_remark("builtin", "builtin")
+    for driver in ("builtin", "face-alignment", "understudy"):
         with closing(create_landmarker("auto", driver)) as scorer:
             assert scorer.name != driver
 
@@ -191,7 +191,7 @@ def test_faults_are_one_sentence(clips: Path, tmp_path: Path, capsys: pytest.Cap
         assert word in capsys.readouterr().err
 
 
-class OnlySixtyEight(MediaPipeDetector):
+class OnlySixtyEight(BuiltinDetector):
     """A landmarker as face-alignment is: without dense points."""
 
     def detect(self, rgb: np.ndarray) -> Observation | None:
@@ -210,7 +210,7 @@ def test_an_interrupted_run_leaves_its_figures(
     """The first shot has two frames, the second four, of which the system draws three."""
     monkeypatch.setattr(compare, "_SAVE_EVERY", 1)
     arguments = ["compare", "null:fail_at=3", "--clips", str(clips), "--direction", "cross", "--out", str(tmp_path)]
-    assert main([*arguments, "--landmarker", "mediapipe"]) == 1
+    assert main([*arguments, "--landmarker", "builtin"]) == 1
     assert "Asked to fail" in capsys.readouterr().err
     assert [list(record["shots"]) for record in json.loads((tmp_path / "compare.json").read_text())] == [
         ["acting_by_sitting"]

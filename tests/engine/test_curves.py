@@ -21,7 +21,7 @@ from engine.motion.registry import open_motion
 from engine.motion.retarget import Retargeter
 from engine.pipeline import render
 from engine.protocol import Driving, Job
-from engine.tracking.mediapipe_detector import MediaPipeDetector
+from engine.tracking.builtin_detector import BuiltinDetector
 from tests.engine.faces import degrees_between, portrait_face, turn, weights
 
 REST = {"frames": 3, "start": 10, "rate": [24, 1], "neutral_frame": 10}
@@ -50,7 +50,7 @@ def save(folder: Path) -> Save:
 
 def read(path: Path, face: FaceFit) -> Motion:
     source = open_motion(Driving("curves", str(path)), Fraction(24))
-    motion = source.motion([face], MediaPipeDetector(), path.parent, lambda message: None, lambda: None)
+    motion = source.motion([face], BuiltinDetector(), path.parent, lambda message: None, lambda: None)
     assert (motion.start, motion.stop, motion.rate) == (source.start, source.stop, source.rate) == (10, 13, 24)
     return motion
 
@@ -107,7 +107,7 @@ def test_landmarks_on_the_portrait_are_fitted(save: Save, face: FaceFit) -> None
     with pytest.raises(EngineError, match="640×480") as fault:
         read(save(arrays={"landmarks68": np.stack(landmarks)}, size=[640, 480]), face)
     assert fault.value.code == "motion"
-    with pytest.raises(EngineError, match="no face") as fault:
+    with pytest.raises(EngineError, match="do not fit a face") as fault:
         noise = np.random.default_rng(0).uniform(0, 300, (3, 68, 2))
         read(save(arrays={"landmarks68": noise}, size=size), face)
     assert fault.value.code == "motion"

@@ -63,7 +63,7 @@ def test_a_missing_package_is_one_clear_error():
     with pytest.raises(EngineError) as caught:
         detectors.create("face-alignment")
     assert caught.value.code == "missing_package"
-    assert "requirements-face-alignment.lock" in caught.value.remedy and "mediapipe" in caught.value.remedy
+    assert "requirements-face-alignment.lock" in caught.value.remedy and "builtin" in caught.value.remedy
 
 
 def test_every_detector_says_its_terms():

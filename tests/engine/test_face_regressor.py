@@ -137,7 +137,7 @@ def test_mattes_are_compared_by_hand_computed_figures():
 def test_it_finds_the_face_of_a_photograph_it_never_saw():
     skimage = pytest.importorskip("skimage.data")
     rgb, ours = np.asarray(skimage.astronaut()), RegressorDetector(Regressor(REGRESSOR))
-    found, other = ours.detect(rgb), detectors.create("mediapipe").detect(rgb)
+    found, other = ours.detect(rgb), detectors.create("builtin").detect(rgb)
     assert found is not None and other is not None
     eyes = np.linalg.norm(other.landmarks68[45] - other.landmarks68[36])
     assert np.linalg.norm(found.landmarks68 - other.landmarks68, axis=1).mean() < 0.15 * eyes

@@ -16,9 +16,9 @@ from engine.face.gaze import EYES, eyeball
 from engine.face.maths import look
 from engine.face.model import FaceModel, load
 from engine.face.subject import fit_face, fit_portraits
+from engine.tracking.builtin_detector import BuiltinDetector
 from engine.tracking.detector import Detector, Observation
 from engine.tracking.face_alignment_detector import FaceAlignmentDetector
-from engine.tracking.mediapipe_detector import MediaPipeDetector
 from engine.tracking.regressor_detector import RegressorDetector
 from tests.engine.faces import degrees_between, portrait_face, portrait_rgb, turn, weights, write_smaller_model
 
@@ -223,7 +223,7 @@ def test_a_portrait_is_looked_at_once_unless_the_detector_gains_by_more() -> Non
     np.testing.assert_array_equal(face.observation.landmarks68, portrait_face().observation.landmarks68)
     for detector in (FaceAlignmentDetector, RegressorDetector):
         assert detector.detect_still is Detector.detect_still
-    with closing(MediaPipeDetector()) as noisy:
+    with closing(BuiltinDetector()) as noisy:
         once, still = noisy.detect(portrait_rgb()), noisy.detect_still(portrait_rgb())
     assert once is not None and still is not None
     assert 0 < np.abs(still.landmarks68 - once.landmarks68).max() < 0.02 * once.diagonal

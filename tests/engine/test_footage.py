@@ -25,7 +25,7 @@ from engine.media.source import SequenceSource
 from engine.motion.footage import CachedAnalysis, Footage
 from engine.motion.lock import FileLock
 from engine.motion.motion import Motion
-from engine.tracking.mediapipe_detector import MediaPipeDetector
+from engine.tracking.builtin_detector import BuiltinDetector
 from engine.tracking.registry import create, names
 from tests.engine.faces import SAMPLE
 
@@ -41,7 +41,7 @@ from engine.media.movie import MovieSource
 from engine.motion.footage import Footage
 from engine.tracking.registry import create
 footage = Footage(MovieSource(Path(sys.argv[2])), (0, int(sys.argv[4])))
-with closing(create("mediapipe")) as detector:
+with closing(create("builtin")) as detector:
     print("ready", flush=True)
     sys.stdin.readline()
     emit = lambda message: print(json.dumps(message), flush=True)
@@ -142,7 +142,7 @@ def plates(folder: Path, rate: int = 24) -> SequenceSource:
 
 def test_who_waits_may_cancel(folder: Path) -> None:
     source = plates(write_plates(folder / "plates", 90))
-    with closing(MediaPipeDetector()) as detector:
+    with closing(BuiltinDetector()) as detector:
         path = CachedAnalysis(folder / "motion", source, 0, 3, detector).path
         owner = FileLock(path.with_name(f"{path.name}.lock"))
         assert owner.acquire()
@@ -167,7 +167,7 @@ def test_the_name_changes_with_all_that_decides_the_result(folder: Path) -> None
     network = folder / "network.onnx"
     network.write_bytes(b"some weights")
 
-    class Retrained(MediaPipeDetector):
+    class Retrained(BuiltinDetector):
         @property
         def weights(self) -> tuple[Path, ...]:
             return (network,)

@@ -1,4 +1,4 @@
-"""The renderer's geometry and plate, on a photograph: nothing moves at rest, little moves for little motion."""
+"""The renderer's geometry, on a photograph: nothing moves at rest, little moves for little motion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.compositing.plate import Plate
 from engine.face.camera import Pose
 from engine.geometry.flow import FlowBuilder, GeometryFlow, stretch
 from engine.geometry.source_geometry import SourceGeometry, push_out
@@ -55,7 +54,6 @@ def test_at_rest_every_pixel_looks_at_itself() -> None:
     away = np.linalg.norm(still.source - identity(still.source.shape[:2]), axis=2)
     # Lids and lips look at their margin's skin, and what the portrait hides looks beside it.
     assert np.percentile(away, 95) < 0.05 and np.median(away) < 0.005
-    assert not still.vacated.any()
     assert still.source.shape == (320, 288, 2) and still.scale == 1
     middle = np.abs(stretch(still.source)[drawn(still) == portrait_face().model.parts["skin"]])
     assert np.median(middle) < 0.01
@@ -75,7 +73,7 @@ def test_the_parts_drawn_lie_where_the_portrait_shows_them() -> None:
         assert part[row, column] == parts["skin"]
 
 
-def test_a_turned_head_takes_its_pixels_along_and_vacates_where_they_were() -> None:
+def test_a_turned_head_takes_its_pixels_along() -> None:
     face = portrait_face()
     turned = flow(turn(20))
     nose = face.model.landmarks68.at(turned.vertices)[30]
@@ -83,7 +81,6 @@ def test_a_turned_head_takes_its_pixels_along_and_vacates_where_they_were() -> N
     looked_at = turned.source[row, column]
     truth = face.model.landmarks68.at(source().pixels)[30]
     assert np.linalg.norm(nose - truth) > 5 and np.linalg.norm(looked_at - truth) < 2
-    assert turned.vacated.max() > 0.2 and 0.002 < (turned.vacated > 0.1).mean() < 0.2
 
 
 def test_a_little_motion_is_a_little_flow() -> None:
@@ -160,50 +157,6 @@ def test_rows_of_teeth_meet_in_a_grin_until_the_jaw_drops() -> None:
     wider = [rows_apart(jawOpen=jaw, mouthSmile=0.8) for jaw in np.linspace(0, 1, 21)]
     assert np.diff(wider).min() > -1e-3 and np.diff(wider).max() < 0.5  # the jaw opens with it, and no row jumps
     assert rows_apart(jawOpen=0.15, mouthSmile=0.2) == pytest.approx(said, abs=0.1)  # friendly speech
-
-
-@pytest.mark.parametrize("matted", [True, False], ids=["matte", "no matte"])
-def test_unmoved_the_plate_is_the_portrait(matted: bool) -> None:
-    rgb = portrait_rgb()
-    nothing = np.zeros(rgb.shape[:2], np.float32)
-    plate = Plate(rgb, matte() if matted else nothing + 1, nothing)
-    composed = plate.compose(identity(rgb.shape[:2]), nothing, nothing)
-    assert np.abs(composed - rgb).max() < 0.01
-
-
-def test_a_person_moved_aside_uncovers_a_background_without_her() -> None:
-    """All of her, 60 pixels to the right."""
-    rgb = portrait_rgb()
-    nothing = np.zeros(rgb.shape[:2], np.float32)
-    plate = Plate(rgb, matte(), nothing)
-    moved = plate.compose(identity(rgb.shape[:2]) - np.array([60, 0], np.float32), nothing, nothing)
-    assert np.abs(moved[:, 61:] - rgb[:, 1:-60])[matte()[:, 1:-60] > 0.99].max() < 1.5
-    around = cv2.dilate(np.roll(matte(), 60, axis=1), np.ones((41, 41)))  # a rim of what is behind her comes along
-    gone = (matte() > 0.99) & (around < 0.01)
-    gone[:, :81] = False
-    assert gone.sum() > 200
-    assert np.abs(moved - plate.background)[gone].max() < 3
-
-
-def test_where_the_face_has_turned_away_its_surroundings_show() -> None:
-    """Cut out everything that is she, and only background is left to show."""
-    rgb = portrait_rgb()
-    nothing = np.zeros(rgb.shape[:2], np.float32)
-    her = cv2.dilate((matte() > 0.01).astype(np.float32), np.ones((9, 9)))
-    away = Plate(rgb, matte(), her).compose(identity(rgb.shape[:2]), nothing, nothing + 1)
-    difference = np.abs(away - Plate(rgb, matte(), her).background)[matte() > 0.99]
-    assert np.median(difference) < 5 < np.median(np.abs(rgb - away)[matte() > 0.99])
-
-
-def test_hidden_surface_is_opaque_where_the_matte_is_empty() -> None:
-    rgb = portrait_rgb()
-    nothing = np.zeros(rgb.shape[:2], np.float32)
-    plate = Plate(rgb, matte(), nothing)
-    at = identity(rgb.shape[:2])
-    shown = plate.compose(at, nothing + 1, nothing)
-    empty, person = matte() < 0.01, matte() > 0.99
-    assert np.abs(shown - rgb)[person].max() < 1.5
-    assert np.abs(shown - rgb)[empty].mean() > 10
 
 
 def test_points_inside_an_opening_are_pushed_over_its_nearest_edge() -> None:

@@ -1,9 +1,8 @@
 """The frames of a fixed clip stay what they are: a change of structure must not change a picture.
 
-``python -m tests.engine.test_golden_frames`` records them anew, after a change of pictures that is meant and that has
-raised ``PICTURES``: takes that were begun before it must not be finished after it. A
-processor may round otherwise than the one that recorded them, and then thumbnails decide; ``rounding`` tells the two
-apart.
+``OPENBLAS_NUM_THREADS=1 python -m tests.engine.test_golden_frames`` records them anew, after an intended change of
+pictures that has raised ``PICTURES``: takes that were begun before it must not be finished after it. Another processor
+may round differently; then thumbnails decide, and :func:`rounding` tells processors apart.
 """
 
 from __future__ import annotations

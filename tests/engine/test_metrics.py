@@ -214,7 +214,7 @@ def test_an_embedding_says_how_well_it_tells_people_apart() -> None:
 class Marks(Landmarker):
     """A landmarker whose points all lie at (level, level)."""
 
-    def __init__(self, name: str = "mediapipe", suffix: str = "mp") -> None:
+    def __init__(self, name: str = "builtin", suffix: str = "mp") -> None:
         self.name, self.suffix = name, suffix
 
     def __call__(self, picture: Picture) -> Observation | None:
@@ -364,7 +364,7 @@ def test_jitter_is_the_acceleration_that_the_driver_does_not_have() -> None:
 
     class Moved(Landmarker):
         def __init__(self) -> None:
-            self.name, self.suffix = "mediapipe", "mp"
+            self.name, self.suffix = "builtin", "mp"
 
         def __call__(self, picture: Picture) -> Observation | None:
             x = float(picture.rgb[0, 0, 0])

@@ -47,7 +47,7 @@ def motion() -> Motion:
             residual=random.random(7),
             confidence=random.random(7),
             identity=random.normal(size=5),
-            detector="mediapipe",
+            detector="builtin",
             model="5f" * 32,
             size=(640, 360),
         ),
@@ -115,7 +115,7 @@ def test_numpy_and_people_can_read_it(file: Path) -> None:
     assert (header["format"], header["version"], header["frames"], header["start"]) == (MOTION, 1, 7, 100)
     assert header["rate"] == [24000, 1001] and header["neutral_frame"] == 104 and header["frames_without_face"] == 2
     assert header["expressions"] == ["jawOpen", "eyeBlink_L"]
-    assert header["tracked"]["detector"] == "mediapipe" and header["tracked"]["size"] == [640, 360]
+    assert header["tracked"]["detector"] == "builtin" and header["tracked"]["size"] == [640, 360]
 
 
 def test_the_format_needs_no_more_than_blender_has() -> None:

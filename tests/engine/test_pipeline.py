@@ -255,7 +255,7 @@ def test_footage_is_analysed_once_for_all_takes(desk: Path) -> None:
 
 def test_a_portraits_face_is_remembered_while_its_picture_stays() -> None:
     rgb = portrait_rgb()
-    with closing(create("mediapipe")) as detector:
+    with closing(create("builtin")) as detector:
         (first,) = fitted([Portrait(Path("a.png"), rgb)], detector)
         (again,) = fitted([Portrait(Path("b.png"), rgb.copy())], detector)
         (other,) = fitted([Portrait(Path("a.png"), np.ascontiguousarray(rgb[:, ::-1]))], detector)

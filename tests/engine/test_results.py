@@ -32,7 +32,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "null",
         "late=null:delay_ms=1",
         "--landmarker",
-        "mediapipe",
+        "builtin",
         "--quick",
     ]
 

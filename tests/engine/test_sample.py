@@ -19,7 +19,7 @@ CLIP = Path(__file__).resolve().parents[1] / "data" / "driving_sample.mp4"
 def test_the_sample_shows_a_face_that_moves_in_every_frame():
     source = open_source(Driving("movie", str(CLIP)), Fraction(24))
     assert source.fps == Fraction(24000, 1001) and source.count == 48
-    with closing(create("mediapipe")) as detector:
+    with closing(create("builtin")) as detector:
         faces = [detector.track(rgb) for _, rgb in source.frames(0, source.count)]
     dense = np.stack([face.dense for face in faces if face is not None and face.dense is not None])
     assert len(dense) == source.count

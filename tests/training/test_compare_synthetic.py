@@ -53,7 +53,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]
         "--out",
         str(out),
     ]
-    assert main([*arguments, "--landmarker", "mediapipe", "--metric-net", str(out / "net.safetensors")]) == 0
+    assert main([*arguments, "--landmarker", "builtin", "--metric-net", str(out / "net.safetensors")]) == 0
     return out, json.loads((out / "compare.json").read_text())
 
 
@@ -76,9 +76,9 @@ def test_systems_are_driven_by_fitted_and_by_true_motion(compared: tuple[Path, l
 
 
 def test_true_motion_drives_only_the_systems_that_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with closing(create_landmarker("mediapipe", "understudy")) as landmarker:
+    with closing(create_landmarker("builtin", "understudy")) as landmarker:
         suite = MetricSuite(landmarker, landmarker, WeightPaths(), "understudy")
-        tools = Tools(suite, detectors.create("mediapipe"), tmp_path)
+        tools = Tools(suite, detectors.create("builtin"), tmp_path)
         specs = parse_all(["mesh_warp", "again=mesh_warp"])
         columns = Runner(Pairs("plain", PlainHeads(), 1, 64, "self"), specs, tools, ["again"]).comparison().systems
     assert [column.label for column in columns] == ["mesh_warp", "again", "again, true motion"]
@@ -124,7 +124,7 @@ def test_shots_of_one_person_come_together(tmp_path: Path) -> None:
     heads, count = PlainHeads(people=3), 6
     drawn = [heads.pair(number, 128).source.person for number in range(count)]
     assert drawn != sorted(drawn, key=drawn.index)
-    shots = Pairs("plain", heads, count, 128, "self").shots(tmp_path, detectors.create("mediapipe"))
+    shots = Pairs("plain", heads, count, 128, "self").shots(tmp_path, detectors.create("builtin"))
     shown = [next(iter(shot.load())).identity for shot in shots]
     assert shown == [f"person {person}" for person in sorted(drawn, key=drawn.index)]
 
@@ -154,7 +154,7 @@ def test_a_folder_of_shards_is_a_set_of_pairs(tmp_path: Path, capsys: pytest.Cap
     """Smaller than is asked for, and without anyone else who moves so."""
     out = tmp_path / "out"
     arguments = ["compare", "null", "mesh_warp", "--shards", str(shards(tmp_path / "plain é")), "--count", "2"]
-    assert main([*arguments, "--landmarker", "mediapipe", "--out", str(out)]) == 0
+    assert main([*arguments, "--landmarker", "builtin", "--out", str(out)]) == 0
     assert "no cross" in capsys.readouterr().err
     (record,) = json.loads((out / "compare.json").read_text())
     assert (record["dataset"], record["direction"], len(record["shots"])) == ("plain é", "self", 2)
@@ -175,7 +175,7 @@ def test_stored_pairs_are_of_two_frames_and_exact_unless_they_were_measured(tmp_
     assert (len(samples), samples.size, samples.cross) == (2, 128, True)
     for number, stored in enumerate((1, 3)):
         assert np.array_equal(samples.pair(number, 128).driving.image, made.pair(stored, 128).driving.image)
-    eye = detectors.create("mediapipe")
+    eye = detectors.create("builtin")
     for direction in ("self", "cross"):
         test = Pairs("stored", samples, 2, 128, direction)
         assert test.exact == (kind != "footage")
@@ -201,7 +201,7 @@ def test_shards_that_lack_a_label_are_refused_in_a_sentence(tmp_path: Path, caps
 def test_the_true_motion_of_cross_is_that_of_the_driver_on_the_others_face(tmp_path: Path) -> None:
     samples = rendered_pairs(None, cross=True)
     test = Pairs("synthetic", samples, 1, SIZE, "cross")
-    shot = next(iter(test.shots(tmp_path, detectors.create("mediapipe"))))
+    shot = next(iter(test.shots(tmp_path, detectors.create("builtin"))))
     assert shot.true_driving is not None
     exact, fitted = (Motion.load(Path(d.path)) for d in (shot.true_driving, shot.driving))
     pair = samples.pair(0, SIZE)
@@ -221,7 +221,7 @@ def test_a_turning_head_passes_every_angle_and_flows_exactly(tmp_path: Path, mon
     """Every sixth degree here, to save time."""
     monkeypatch.setattr(rendered_takes, "BIN", 6)
     test = RenderedTakes("turning", None, 1, 96, "self")
-    shot = next(iter(test.shots(tmp_path, detectors.create("mediapipe"))))
+    shot = next(iter(test.shots(tmp_path, detectors.create("builtin"))))
     frames = list(shot.load())
     yaws = [angles(frame.rotation)[0] for frame in frames if frame.rotation is not None]
     assert yaws == pytest.approx([yaw for yaw in range(-60, 61, 6) if yaw], abs=0.1)

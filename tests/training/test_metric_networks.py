@@ -139,7 +139,7 @@ class Corners(Landmarker):
     """Sees the five points of ArcFace's template, in the left half of the picture and twice as large."""
 
     def __init__(self) -> None:
-        self.name, self.suffix = "mediapipe", "mp"
+        self.name, self.suffix = "builtin", "mp"
 
     def __call__(self, picture: Picture) -> Observation | None:
         marks = np.zeros((68, 2))
@@ -217,7 +217,7 @@ def test_our_own_network_is_asked_once_for_layers_pooled_and_embedding(tmp_path:
 
 
 def test_who_is_seen_does_not_hang_on_where_a_head_stands() -> None:
-    with closing(create_landmarker("understudy", "mediapipe")) as landmarker:
+    with closing(create_landmarker("understudy", "builtin")) as landmarker:
         ours = MetricNet(HeadCrop(Fitting(landmarker)))
         whole = MetricNet(Whole())
         assert ours.embedding is not None and whole.embedding is not None
@@ -237,7 +237,7 @@ def test_a_head_that_cannot_stand_there_is_not_cut_out(depth: float) -> None:
         def __call__(self, picture: Picture) -> Fit:
             return Fit(np.zeros(1), np.zeros(1), Pose(np.eye(3), np.array([0.0, 0.0, -depth])))
 
-    with closing(create_landmarker("understudy", "mediapipe")) as landmarker:
+    with closing(create_landmarker("understudy", "builtin")) as landmarker:
         assert HeadCrop(Misled(landmarker))(pictures()[0]) is None
 
 

@@ -13,7 +13,7 @@ from engine.training import provenance, recipe, run, shard_writer, warped
 DRAWN = (
     {},
     {"size": 64, "seed": 9, "sittings": 3, "negatives": 0.1, "loose": 0.25, "split": "held-out", "cross": True},
-    {"fields": ("image", "matte"), "warp": warped.USUAL, "tracked": "mediapipe"},
+    {"fields": ("image", "matte"), "warp": warped.USUAL, "tracked": "builtin"},
     {"apart": True, "sittings": 1, "blinks": 0.2, "sources": 3},
     {"warp": ("flow", "landmark_image")},
 )

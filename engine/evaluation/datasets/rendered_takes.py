@@ -20,7 +20,7 @@ from engine.evaluation.picture import Picture, ShotFrame
 from engine.media.image import encode_png, write_atomic
 from engine.protocol import Driving
 from engine.tracking.detector import Detector
-from engine.tracking.mediapipe_detector import DENSE
+from engine.tracking.face_mesh import DENSE
 from engine.training.sample import Frame
 from engine.training.studio.assembly import build
 from engine.training.studio.library.items import Split

@@ -21,7 +21,7 @@ from engine.tracking.regressor_detector import RegressorDetector
 
 ANGLES = ("yaw", "pitch", "roll")
 REGRESSOR = weights.FOLDER / weights.JUDGE / "face_regressor.onnx"  # independent of the default detector, which drives
-_SUFFIX = {"mediapipe": "mp", "face-alignment": "fan", "understudy": "syn"}  # in the names of metrics
+_SUFFIX = {"builtin": "mp", "face-alignment": "fan", "understudy": "syn"}  # in the names of metrics
 _LARGEST = 8.0  # sides of the picture: the most that a head's square may measure
 # Of the 68 landmarks. Heights are measured in lengths of the nose, the mouth's width in distances of the outer eye
 # corners, so that turning the head changes neither much.
@@ -55,7 +55,7 @@ def create_landmarker(wanted: str, driver: str, regressor: Path | None = None) -
     Raises EngineError as ``tracking.registry.create`` and :func:`engine.runtime.open` do.
     """
     if wanted == "auto":
-        wanted = "mediapipe" if driver == "understudy" and regressor is None else "understudy"
+        wanted = "builtin" if driver == "understudy" and regressor is None else "understudy"
     if wanted == "understudy":
         return Landmarker(RegressorDetector(Regressor(regressor or REGRESSOR)))
     return Landmarker(detectors.create(wanted))
@@ -63,7 +63,7 @@ def create_landmarker(wanted: str, driver: str, regressor: Path | None = None) -
 
 def create_witness(landmarker: Landmarker, regressor: Path | None = None) -> Landmarker:
     """A second landmarker: MediaPipe beside our face regressor, the regressor beside all others."""
-    wanted = "mediapipe" if landmarker.name == "understudy" else "understudy"
+    wanted = "builtin" if landmarker.name == "understudy" else "understudy"
     return create_landmarker(wanted, landmarker.name, regressor)
 
 

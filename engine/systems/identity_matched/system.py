@@ -126,6 +126,6 @@ class MendedPortrait(Subject):
 def _unfit(path: Path, reason: str) -> EngineError:
     return EngineError(
         "bad_network",
-        f"{path} is no network of identity_matched: {reason}.",
+        f"{path} is not a network of identity_matched: {reason}.",
         "Give files that were exported together, or install Understudy again.",
     )

@@ -63,7 +63,7 @@ def train(folder: Path, out: Path, settings: Settings) -> None:
     ours = topology.build(first, surface.Sizing(), settings.seed)
     print(f"topology        {len(ours.vertices)} vertices, {len(ours.triangles)} triangles")
     expression = ours.carry(first, first.expression, move_eyes=False)
-    detector = detectors.create("mediapipe")
+    detector = detectors.create("builtin")
     landing, places, marks = _correspondences(first, skins, ours, expression, detector, settings)
 
     population = statistics.Population(ours.vertices, ours.carry(first, first.identity, move_eyes=True))

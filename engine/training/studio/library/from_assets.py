@@ -104,7 +104,7 @@ def _derive(model: FaceModel, folder: Path) -> dict[str, np.ndarray]:
         )
     population = statistics.Population(ours.vertices, ours.carry(first, first.identity, move_eyes=True))
     landing = correspondence.Landing(model.dense.at(ours.vertices), model.dense_spread, 0, 0)
-    detector = detectors.create("mediapipe")
+    detector = detectors.create("builtin")
     other = second_source.learn(second, ours, population, landing, detector).population
     detector.close()
     chart = layout.of(model)

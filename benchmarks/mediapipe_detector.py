@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.errors import EngineError
 from engine.tracking.detector import Detector, Observation, average
+from engine.tracking.face_mesh import DENSE, ibug_from_dense
 
-DENSE = 468
 _NETWORKS = (
     "face_landmark/face_landmark.tflite",
     "face_landmark/face_landmark_with_attention.tflite",
@@ -18,21 +18,6 @@ _NETWORKS = (
 )
 _SETTLING, _AVERAGED = 2, 5  # looks at a still: the crop follows its landmarks, as in a clip; then noise is averaged
 _SAME_FACE = 0.1  # of the face's diagonal: two crops further apart show two people
-# MediaPipe's mesh indices for the 68 iBUG points; a tuple is averaged.
-_IBUG: tuple[tuple[int, ...], ...] = (
-    *((127,), (234,), (93, 132), (58,), (172,), (136,), (150,), (176,), (152,)),  # jaw, image left to chin
-    *((400,), (379,), (365,), (397,), (288,), (323, 361), (454,), (356,)),  # chin to image right
-    *((70,), (63,), (105,), (66,), (107,), (336,), (296,), (334,), (293,), (300,)),  # brows
-    *((168,), (6, 197), (195, 5), (4,), (98,), (97,), (2,), (326,), (327,)),  # nose
-    *((33,), (160,), (158,), (133,), (153,), (144,), (362,), (385,), (387,), (263,), (373,), (380,)),  # eyes
-    *((61,), (40,), (37,), (0,), (267,), (270,), (291,), (321,), (405,), (17,), (181,), (91,)),  # outer lips
-    *((78,), (81,), (13,), (311,), (308,), (402,), (14,), (178,)),  # inner lips
-)
-
-
-def ibug_from_dense(dense: np.ndarray) -> np.ndarray:
-    """(…, 468, D) → (…, 68, D)."""
-    return np.stack([dense[..., list(ids), :].mean(axis=-2) for ids in _IBUG], axis=-2)
 
 
 class MediaPipeDetector(Detector):
