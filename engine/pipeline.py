@@ -124,7 +124,7 @@ def _player(system: System, driving: MotionSource | None) -> Player | None:
     if not isinstance(driving, Footage):
         raise EngineError(
             "no_footage",
-            f"The system {system.name} reads the driver's own pixels, and and there is no footage.",
+            f"The system {system.name} reads the driver's own pixels, and there is no footage.",
             "Choose the movie or the image sequence itself.",
         )
     return Player(driving.source)
@@ -164,8 +164,9 @@ def _inputs(
     models = []
     if detector is not None:
         from engine.face import model as face_model
+        from engine.tracking import networks
 
-        models = [face_model.load().path, *detector.weights]
+        models = [face_model.load().path, *detector.weights, networks.FOLDER / "selfie_segmentation.onnx"]  # the matte
     return inputs + [("weights", path) for path in (*models, *system.weights)]
 
 

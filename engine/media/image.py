@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np  # noqa: E402
 from engine.errors import EngineError  # noqa: E402
 from engine.media import colour_profile  # noqa: E402
 
+_MAX_BYTES = 1 << 31
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".tga", ".psd"})
 # On photographs as small as zlib's level 3 and twice as fast: run lengths catch the flat parts, the filter the rest.
 _PNG = [
@@ -44,6 +46,9 @@ def read_image(path: Path) -> np.ndarray:
 
     try:
         # The bytes are read here and not by OpenCV, which cannot open every Unicode path on Windows.
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > _MAX_BYTES:  # a pipe or a device may never end
+            raise refused("is larger than 2 GiB, or not a plain file")
         data = path.read_bytes()
     except OSError as fault:
         raise refused(f"cannot be read ({fault.strerror or fault})") from fault

@@ -112,3 +112,9 @@ def test_one_distribution_owns_onnxruntime():
     from importlib.metadata import packages_distributions
 
     assert packages_distributions()["onnxruntime"] == ["onnxruntime"]
+
+
+def test_a_run_of_all_tests_that_would_run_none_is_refused() -> None:
+    command = [sys.executable, ROOT / "scripts" / "test", "--only", "training", "--without-training"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert done.returncode == 2 and "nothing" in done.stderr

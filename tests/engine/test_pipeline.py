@@ -82,7 +82,8 @@ def test_the_take_is_whole_and_its_record_complete(take: tuple, desk: Path) -> N
     ]
     for _, path, sha256 in used:
         assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert len(used) > 3 and {role for role, _, _ in used[3:]} == {"weights"}, "the detector's networks"
+    assert {role for role, _, _ in used[3:]} == {"weights"}
+    assert {path.name for _, path, _ in used[3:]} >= {"face_mesh.onnx", "selfie_segmentation.onnx"}
     assert 8 <= record["notes"]["neutral_frame"] <= 14
     assert {"portraits", "prepare", "analyse", "draw", "write"} <= set(record["seconds"])
     phases = [(m["phase"], m["done"], m["total"]) for m in messages if m["type"] == "progress"]

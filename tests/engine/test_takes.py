@@ -24,6 +24,7 @@ from engine.takes import fingerprint
 from engine.takes import take as takes
 from engine.takes.fingerprint import Fingerprint, fingerprint_of
 from engine.takes.record import Record, read_records
+from engine.takes.sidecar import merge
 from engine.takes.writer import TakeWriter
 from engine.timings import Timings
 
@@ -195,6 +196,15 @@ def test_a_record_is_read_back_as_it_was_and_a_damaged_one_is_named(folder: Path
         record.file(folder).write_text(json.dumps(record.to_json() | damage))
         records, [fault] = read_records(folder)
         assert not records and record.file(folder).name in fault
+
+
+def test_a_take_whose_networks_ran_differently_says_so(folder: Path, record: Record) -> None:
+    take = make(folder, "new", record)
+    for name, networks in (("a", "OpenVINO, cpu, bf16"), ("b", "OpenVINO, cpu, bf16"), ("c", "OpenVINO, cpu, fp32")):
+        assert not merge(take)["warnings"]
+        replace(record, name=name, notes={"networks": networks}).save(take.records)
+    [warning] = merge(take)["warnings"]
+    assert warning["code"] == "mixed_networks" and "bf16" in warning["text"] and "fp32" in warning["text"]
 
 
 def test_a_writer_whose_process_is_gone_is_interrupted(folder: Path, record: Record) -> None:
