@@ -181,7 +181,8 @@ def _release() -> None:
     global current, _timer
     current = None
     if _timer is not None:
-        bpy.context.window_manager.event_timer_remove(_timer)
+        context: Context = bpy.context
+        context.window_manager.event_timer_remove(_timer)
         _timer = None
 
 
