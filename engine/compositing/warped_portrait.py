@@ -1,4 +1,4 @@
-"""A portrait moved by geometry alone: its own pixels, with eyes and mouth painted by the face model."""
+"""A portrait moved by geometry alone: its own pixels, with eyes painted by the face model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from engine.compositing.eyes import Eyes
-from engine.compositing.mouth import Mouth
 from engine.compositing.plate import Plate
 from engine.geometry.flow import GeometryFlow
 from engine.geometry.source_geometry import SourceGeometry
@@ -20,14 +19,12 @@ class WarpedPortrait:
         self._size = (rgb.shape[1], rgb.shape[0])
         self._plate = Plate(rgb, matte, source.solid)
         self._eyes = Eyes(rgb, source)
-        self._mouth = Mouth(rgb, source)
 
     def draw(self, flow: GeometryFlow, vertices: np.ndarray, gaze_turn: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8: the head ``vertices`` (N, 3) whose ``flow`` this is, its eyes turned by ``gaze_turn`` (2, 2)
         radians away from the portrait's gaze."""
         frame = self._plate.compose(*(self._full(image) for image in (flow.source, flow.hidden, flow.vacated)))
         self._eyes.paint(frame, flow, vertices, gaze_turn)
-        self._mouth.paint(frame, flow, vertices)
         return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
 
     def _full(self, image: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from engine.compositing.mouth.paint import Mouth, PaintedMouth
+from engine.compositing.shut_lids import ShutLids
 from engine.compositing.warped_portrait import WarpedPortrait
 from engine.face.camera import Pose
 from engine.face.model import Anchors
@@ -165,6 +167,14 @@ class PortraitInputs(_Arrays):
         return WarpedPortrait(self.rgb, self.matte, self.geometry)
 
     @cached_property
+    def mouth(self) -> Mouth:
+        return Mouth(self.rgb, self.geometry)
+
+    @cached_property
+    def shut_lids(self) -> ShutLids:
+        return ShutLids(self.rgb, self.geometry, self.square)
+
+    @cached_property
     def scale(self) -> tuple[float, float]:
         """Flow pixels a portrait pixel, in x and y."""
         height, width = self.build.shape
@@ -310,6 +320,15 @@ class FrameInputs(_Arrays):
         """How the portrait's pixels move, at flow resolution."""
         return self.portrait.build.flow(self._head)
 
+    def paint_mouth(self, frame: np.ndarray) -> None:
+        """Draw the mouth's inside into ``frame`` (H, W, 3) uint8, in place: last, sharper than networks do."""
+        if self._mouth is not None:
+            self._mouth.onto(frame)
+
+    @cached_property
+    def _mouth(self) -> PaintedMouth | None:
+        return self.portrait.mouth.painted(self.geometry, self._head.vertices, self.pose, self.motion)
+
     @cached_property
     def _head(self) -> PosedHead:
         return self.portrait.head(self.motion, self.motion.identity)
@@ -343,7 +362,10 @@ class FrameInputs(_Arrays):
                 return self._cut(cv2.remap(portrait.matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
             case "frame":
                 turn = self.motion.gaze - portrait.face.gaze
-                return portrait.drawing.draw(self.geometry, self._head.vertices, turn)
+                frame = portrait.drawing.draw(self.geometry, self._head.vertices, turn)
+                portrait.shut_lids.mend(frame, self._head.camera_points, self.pose, lambda: self._made_once("lids"))
+                self.paint_mouth(frame)
+                return frame
             case "warped":
                 return portrait.picture(self._made_once("frame"))
             case "driver_image":

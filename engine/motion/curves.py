@@ -25,8 +25,8 @@ from engine.face.maths import rotation_from_vector
 from engine.face.subject import FaceFit
 from engine.motion import format as motion_format
 from engine.motion.analyse import eyes_shut, fit_frames, neutral_frame, stacked
-from engine.motion.mouth_sight import CURVES
 from engine.motion.motion import Motion, array_of, names_of, refused
+from engine.motion.mouth_sight import CURVES
 from engine.motion.smoothing import fill_gaps
 from engine.motion.source import MotionSource
 from engine.progress import Emit

@@ -74,9 +74,7 @@ class SeenMouth:
         flesh = self.flesh[:, _middle(0.3)].mean(axis=1)
         share = float(flesh[between].mean()) if between.any() else 0.0
         # The tongue begins at the first flesh below which flesh prevails.
-        begins = (
-            down[k] for k in np.flatnonzero(between & (flesh > 0.5)) if flesh[k:][between[k:]].mean() > 0.5
-        )
+        begins = (down[k] for k in np.flatnonzero(between & (flesh > 0.5)) if flesh[k:][between[k:]].mean() > 0.5)
         top = next(begins, upper if share > 0.5 else 1.0)
         shown = np.broadcast_to(between[:, None], self.dark.shape)
         return np.array(

@@ -13,7 +13,6 @@ import numpy as np
 
 from engine import runtime, weights
 from engine.compositing.native import Canvas, head_share, modelled, movement, paintable, tempered
-from engine.compositing.shut_lids import ShutLids
 from engine.errors import EngineError
 from engine.geometry.frame_inputs import EYE, MOUTH, SKIN, FrameInputs, PortraitInputs
 from engine.systems.base import Subject, System, WarpedSubject
@@ -76,7 +75,6 @@ class MendedPortrait(Subject):
         self._pncc = "pncc" if own_pncc else "driver_pncc"
         self._canvas = Canvas(portrait.square, portrait.side)
         self._knows_warp = "warped" in self._session.inputs
-        self._lids = ShutLids(portrait.rgb, portrait.geometry, portrait.square) if self._knows_warp else None
         self._known = self._remembered(source)
         for name, shape in self._session.inputs.items():
             if name not in _FRAME_INPUTS and (name not in self._known or self._known[name].shape[1:] != shape):
@@ -90,8 +88,7 @@ class MendedPortrait(Subject):
         share = head_share(self._portrait.square, self._portrait.side, self._portrait.face.camera, inputs.pose)
         share = share * movement(inputs["flow"], inputs["parts"])
         frame = self._mended(inputs, share) if share.any() else inputs["frame"].copy()
-        if self._lids is not None:
-            self._lids.mend(frame, inputs["mesh"], inputs.pose, inputs["lids"])
+        inputs.paint_mouth(frame)
         return frame
 
     def _mended(self, inputs: FrameInputs, share: np.ndarray) -> np.ndarray:
