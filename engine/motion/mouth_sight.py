@@ -37,6 +37,7 @@ _SOFT_DIAGONAL, _SOFT = 200, 2.0  # px: the face's diagonal, and the blur, at wh
 _ROW = 0.45  # paleness from which samples belong to a row of teeth
 _MEET = 0.8  # rows that both cover more than this touch, and where is not to be seen …
 _MEET_UPPER = 0.6  # … so the upper row takes this share
+_CROWN = 0.048  # height of the upper row, a share of the face's diagonal
 _FEW = 12  # samples: fewer have no colour
 _MEDIAN, _SIGMA = 5, 0.8  # frames
 
@@ -96,6 +97,10 @@ class SeenMouth:
         lower = _row_end(np.percentile(self.tooth[::-1, _middle(0.2)], 45, axis=1), 0.33)
         if upper >= _MEET and lower >= _MEET:
             return _MEET_UPPER, 1 - _MEET_UPPER
+        longest = _CROWN / self.gap
+        if upper > max(longest, 0.5):  # no upper row is so high: below it the lower one begins
+            lower = 1 - longest if upper >= _MEET else lower
+            upper = longest
         if upper < 0.5 or lower < 0.5:
             lower = min(lower, 0.45)
         return upper, min(lower, 1 - upper)

@@ -12,7 +12,7 @@ from engine.tracking.detector import Observation
 _COLOURLESS = 0.12  # saturation of a skin below which the photograph has less colour than people have
 _LEAST_GAP, _LEAST_TEETH = 0.02, 0.1  # lip gap, and share of it, from which the portrait's own teeth have a colour
 _BRIGHTEST = 240.0
-_ENAMEL = 1.13  # of a light skin's brightness …
+_ENAMEL = 1.05  # of a light skin's brightness …
 _DARK_SKIN, _LIGHTER = 0.39, 2.5  # … and more from this redness (log R/G) of the skin on, a unit of it
 _EYE_WHITE = 1.1  # enamel is at least so much brighter than it
 _RED, _SKIN_RED = 0.19, 0.3  # log R/G of enamel, and of a skin from which on the light is white

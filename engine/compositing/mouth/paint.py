@@ -24,7 +24,7 @@ _TONGUE_UP, _FLESH = 0.45, 0.5  # where nothing is known of the driver's
 _RESTS = 0.006  # of the face's diagonal: change of lips and rows over which the portrait's own mouth gives way
 _SHADOW, _CORNERS = 0.42, 0.45  # how much the lips shade what is behind them, and their corners
 _REACH, _REACH_GAP = 0.018, 0.22  # of that shade: share of the diagonal, and of the gap at most
-_EDGE = 0.0028  # of the diagonal, sigma of the lips' edge
+_EDGE = 0.0035  # of the diagonal, sigma of the lips' edge
 
 
 @dataclass(frozen=True)
