@@ -15,6 +15,7 @@ _BRIGHTEST = 240.0
 _ENAMEL = 1.05  # of a light skin's brightness …
 _DARK_SKIN, _LIGHTER = 0.39, 2.5  # … and more from this redness (log R/G) of the skin on, a unit of it
 _EYE_WHITE = 1.1  # enamel is at least so much brighter than it
+_FLESH_RED = 0.4  # log R/G of tongues
 _RED, _SKIN_RED = 0.19, 0.3  # log R/G of enamel, and of a skin from which on the light is white
 
 
@@ -27,16 +28,23 @@ class Colours:
         brightest = max(float(mouth.skin.max()), 1.0)
         self._vivid = min(float(np.ptp(mouth.skin)) / brightest / _COLOURLESS, 1.0)
         self.lip = mouth.lip
+        flesh = self._flesh()
         own = mouth.enamel if mouth.gap > _LEAST_GAP and mouth.tooth.mean() > _LEAST_TEETH else None
         self.enamel = np.minimum(self._likely_enamel(rgb, seen, mouth.skin) if own is None else own, _BRIGHTEST)
-        self.dark = self.lip * self.toned([1.08, 0.98, 0.94])
-        self.tongue = self.lip * self.toned([0.97, 0.96, 1.02])
+        self.dark = flesh * self.toned([1.08, 0.98, 0.94])
+        self.tongue = flesh * self.toned([0.97, 0.96, 1.02])
         self.parts = {
             "gums_upper": self.lip * self.toned([1.0, 1.0, 1.02]),
             "teeth_upper": self.enamel,
             "gums_lower": self.lip * self.toned([0.95, 0.95, 1.0]),
             "teeth_lower": self.enamel * self.toned([0.94, 0.92, 0.9]),
         }
+
+    def _flesh(self) -> np.ndarray:
+        """The lips' colour, but no paler than what is inside a mouth."""
+        red, green, blue = self.lip
+        paler = min(1.0, np.exp(np.log(max(red, 1) / max(green, 1)) - _FLESH_RED * self._vivid))
+        return np.array([red, green * paler, blue * paler])
 
     def toned(self, factors: list[float]) -> np.ndarray:
         """Factors (3,) as far as the portrait has colours at all, and is not a photograph in black and white."""

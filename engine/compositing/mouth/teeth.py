@@ -21,6 +21,7 @@ _ARCH = 0.96, 0.86  # of the model's rows: its six front teeth are 42 and 38 mm 
 _FRONT, _EDGE = 0.8, 0.06  # nominal cm: beside the middle, and from the edge, where a row's edge is measured
 _AWAY = 0.12  # nominal cm behind the lip, of a row that is not in view
 _BACK, _FADES = 0.6, 0.3  # nominal cm behind the front teeth from which light fades, and how much a cm
+_LIFT = 0.12  # cm a cm from there: molars stand back from the opening
 _SIDE, _SIDE_SHADE = 0.62, 0.22  # of a tooth's half width from which it is shaded towards its neighbour, and how much
 _GAP = 0.14  # nominal cm: narrower gaps between teeth are shaded enamel, not holes
 _GAP_LIGHT = 0.78
@@ -61,6 +62,7 @@ class Teeth:
                 shown[row] = 0.0
                 continue
             placed[jaw, 0] *= arch
+            placed[jaw, 1] += sign * _LIFT * unit * np.maximum(self._behind(placed, row) - _BACK, 0)
             edge = self._project(placed[self._edges[row]], pose).mean(axis=0)
             covers, wanted = float(sign * (edge - lip) @ down) / gap, shares[row]
             if wanted is None:
@@ -107,9 +109,13 @@ class Teeth:
         behind = np.zeros(len(placed), np.float32)
         for row, jaw in self._jaws.items():
             if len(self._edges[row]):
-                front = placed[self._edges[row], 2].max()
-                behind[jaw] = np.maximum(front - placed[jaw, 2], 0) / self._source.anatomy.unit
+                behind[jaw] = self._behind(placed, row)
         return np.column_stack([facing, behind, self._to_side]).astype(np.float32)
+
+    def _behind(self, placed: np.ndarray, row: str) -> np.ndarray:
+        """Nominal cm from the front of a row back to each vertex of its jaw."""
+        depth = placed[self._edges[row], 2].max() - placed[self._jaws[row], 2]
+        return np.maximum(depth, 0) / self._source.anatomy.unit
 
     def _lit(self, colour: np.ndarray, light: np.ndarray, gum: np.ndarray) -> np.ndarray:
         facing, behind, side = light.T
