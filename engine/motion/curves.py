@@ -4,10 +4,11 @@ The file is described in :mod:`engine.motion.format`; its name ends in ``.curves
 portrait that will move, so it becomes motion only once that portrait is fitted.
 
 ``samples`` of a channel named like an expression of the face model are its weight, 0…1; the ``eyeLook`` expressions
-turn the eyes, and channels of :data:`engine.motion.mouth_sight.CURVES` say what is seen between the lips. ``head.pitch`` (chin down), ``head.yaw`` (towards image right) and ``head.roll`` (towards the subject's
-right shoulder) are degrees away from the portrait's pose, ``head.x``, ``head.y`` and ``head.z`` (right, up, towards
-the camera) centimetres away from its place. ``landmarks68`` are points in iBUG order in pixels of the portrait, whose
-``size`` is [W, H], with pixel centres at +.5.
+turn the eyes; those of :data:`engine.motion.mouth_sight.CURVES` say what is seen between the lips. ``head.pitch`` (chin
+down), ``head.yaw`` (towards image right) and ``head.roll`` (towards the subject's right shoulder) are degrees away from
+the portrait's pose, ``head.x``, ``head.y`` and ``head.z`` (right, up, towards the camera) centimetres away from its
+place. ``landmarks68`` are points in iBUG order in pixels of the portrait, whose ``size`` is [W, H], with pixel centres
+at +.5.
 """
 
 from __future__ import annotations

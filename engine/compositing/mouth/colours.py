@@ -30,7 +30,8 @@ class Colours:
         self.lip = mouth.lip
         flesh = self._flesh()
         own = mouth.enamel if mouth.gap > _LEAST_GAP and mouth.tooth.mean() > _LEAST_TEETH else None
-        self.enamel = np.minimum(self._likely_enamel(rgb, seen, mouth.skin) if own is None else own, _BRIGHTEST)
+        enamel = self._likely_enamel(rgb, seen, mouth.skin) if own is None else own
+        self.enamel = enamel * min(1.0, _BRIGHTEST / float(enamel.max()))
         self.dark = flesh * self.toned([1.08, 0.98, 0.94])
         self.tongue = flesh * self.toned([0.97, 0.96, 1.02])
         self.parts = {

@@ -55,8 +55,8 @@ class Opening:
     """A box of the frame around ``lips``, sampled (h, w) ``fine`` times in a pixel each way.
 
     ``places`` (h, w, 2) of the samples in frame pixels, centres at +.5; ``mask`` (h, w) 1 between the lips; ``along``
-    from corner to corner 0…1; ``aside`` 0 in the middle, 1 in the corners; ``below`` and ``height`` px under the upper
-    lip, and from lip to lip; ``down`` 0 at the upper lip, 1 at the lower; ``axes`` (2, 2) unit vectors along and across.
+    from corner to corner 0…1; ``aside`` 0 in the middle, 1 in the corners; ``down`` 0 at the upper lip, 1 at the lower;
+    ``axes`` (2, 2) unit vectors along and across.
     """
 
     def __init__(self, lips: Lips, box: tuple[slice, slice], fine: int) -> None:
@@ -74,8 +74,8 @@ class Opening:
         self.along = away[..., 0] / np.float32(width)
         upper, lower = ((rim - left) @ self.axes.T for rim in (lips.upper, lips.lower))
         top, bottom = (np.interp(self.along * width, rim[:, 0], rim[:, 1]) for rim in (upper, lower))
-        self.below, self.height = away[..., 1] - top, np.maximum(bottom - top, 1e-3)
-        self.down, self.aside = self.below / self.height, np.abs(2 * self.along - 1)
+        self.down = ((away[..., 1] - top) / np.maximum(bottom - top, 1e-3)).astype(np.float32)
+        self.aside = np.abs(2 * self.along - 1)
         self.mask = np.zeros(self.shape, np.float32)
         outline = np.concatenate([lips.upper, lips.lower[-2:0:-1]])
         cv2.fillPoly(self.mask, [np.round(self.sampled(outline) * 16 - 8).astype(np.int32)], 1, shift=4)

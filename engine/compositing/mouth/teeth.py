@@ -74,7 +74,7 @@ class Teeth:
         return placed, shown
 
     def draw(self, picture: np.ndarray, placed: np.ndarray, pose: Pose, opening: Opening, rows: list[str]) -> None:
-        """Paint the ``rows`` of the head ``placed`` into ``picture`` (h, w, 3), the samples of ``opening``, in place."""
+        """Paint the ``rows`` of the head ``placed`` into ``picture`` (h, w, 3), in place: samples of ``opening``."""
         names = [f"{kind}_{row}" for row in rows for kind in ("gums", "teeth")]
         if not names:
             return
