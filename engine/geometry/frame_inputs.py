@@ -320,8 +320,13 @@ class FrameInputs(_Arrays):
         """How the portrait's pixels move, at flow resolution."""
         return self.portrait.build.flow(self._head)
 
-    def paint_mouth(self, frame: np.ndarray) -> None:
-        """Draw the mouth's inside into ``frame`` (H, W, 3) uint8, in place: last, sharper than networks do."""
+    def finish(self, frame: np.ndarray) -> None:
+        """Draw shut lids and the mouth's inside into ``frame`` (H, W, 3) uint8, in place.
+
+        The array ``frame`` has them. A network that changes it draws them coarser, so they are drawn again after it.
+        """
+        head = self._head
+        self.portrait.shut_lids.mend(frame, head.camera_points, self.pose, lambda: self._made_once("lids"))
         if self._mouth is not None:
             self._mouth.onto(frame)
 
@@ -363,8 +368,7 @@ class FrameInputs(_Arrays):
             case "frame":
                 turn = self.motion.gaze - portrait.face.gaze
                 frame = portrait.drawing.draw(self.geometry, self._head.vertices, turn)
-                portrait.shut_lids.mend(frame, self._head.camera_points, self.pose, lambda: self._made_once("lids"))
-                self.paint_mouth(frame)
+                self.finish(frame)
                 return frame
             case "warped":
                 return portrait.picture(self._made_once("frame"))

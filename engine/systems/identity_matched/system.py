@@ -88,7 +88,7 @@ class MendedPortrait(Subject):
         share = head_share(self._portrait.square, self._portrait.side, self._portrait.face.camera, inputs.pose)
         share = share * movement(inputs["flow"], inputs["parts"])
         frame = self._mended(inputs, share) if share.any() else inputs["frame"].copy()
-        inputs.paint_mouth(frame)
+        inputs.finish(frame)
         return frame
 
     def _mended(self, inputs: FrameInputs, share: np.ndarray) -> np.ndarray:
