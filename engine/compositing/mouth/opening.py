@@ -81,14 +81,14 @@ class Opening:
         cv2.fillPoly(self.mask, [np.round(self.sampled(outline) * 16 - 8).astype(np.int32)], 1, shift=4)
 
     @classmethod
-    def between(cls, lips: Lips, size: tuple[int, int]) -> Opening | None:
-        """In a frame of ``size`` (height, width); None where too little of it is inside to be seen."""
+    def between(cls, lips: Lips, size: tuple[int, int], fine: int = _FINE) -> Opening | None:
+        """In a frame of ``size`` (height, width), at most ``fine``; None where too little is inside to be seen."""
         outline = np.concatenate([lips.upper, lips.lower])
         low = np.maximum(np.floor(outline.min(axis=0)).astype(int) - _MARGIN, 0)
         high = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + _MARGIN + 1, size[::-1])
         if min(high - low) < 3:
             return None
-        fine = int(np.clip(_WIDEST // (high - low).max(), 1, _FINE))
+        fine = int(np.clip(_WIDEST // (high - low).max(), 1, fine))
         return cls(lips, (slice(low[1], high[1]), slice(low[0], high[0])), fine)
 
     def sampled(self, pixels: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ class Mouth:
         self._draw_tongue(picture, opening, shows)
         wanted = {row: shows.get(f"teeth{row.capitalize()}") for row in ("upper", "lower")}
         placed, shares = self._teeth.seated(vertices, pose, opening, wanted)
-        self._teeth.draw(picture, placed, pose, opening, [row for row, share in shares.items() if share > SHOWN])
+        self._teeth.draw(picture, placed, pose, opening, shares)
         lips = opening.lips
         reach = min(_REACH, _REACH_GAP * lips.gap) * lips.diagonal * opening.fine
         light = 1 - _SHADOW * (1 - rim_light(opening.mask, max(1.5, reach), 1))

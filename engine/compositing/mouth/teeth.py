@@ -21,6 +21,8 @@ _ARCH = 0.96, 0.86  # of the model's rows: its six front teeth are 42 and 38 mm 
 _FRONT, _EDGE = 0.8, 0.06  # nominal cm: beside the middle, and from the edge, where a row's edge is measured
 _AWAY = 0.12  # nominal cm behind the lip, of a row that is not in view
 _BACK, _FADES = 0.6, 0.3  # nominal cm behind the front teeth from which light fades, and how much a cm
+_ENDS = {"upper": (1.3, 2.1), "lower": (1.0, 1.8)}  # likewise, where cheeks and tongue begin and end to hide a row …
+_APART = 0.3  # … whose distance from the other is this share of the gap or more
 _LIFT = 0.12  # cm a cm from there: molars stand back from the opening
 _SIDE, _SIDE_SHADE = 0.62, 0.22  # of a tooth's half width from which it is shaded towards its neighbour, and how much
 _GAP = 0.14  # nominal cm: narrower gaps between teeth are shaded enamel, not holes
@@ -68,13 +70,17 @@ class Teeth:
             if wanted is None:
                 shown[row] = float(np.clip(covers, 0, 1))
                 continue
-            beyond = _AWAY * unit * scale / gap * (1 - smoothstep(np.asarray(wanted / SHOWN)))
+            beyond = _AWAY * unit * scale / gap * (1 - float(smoothstep(np.asarray(wanted / SHOWN))))
             placed[jaw, 1] += sign * (covers - wanted + beyond) * gap / scale
             shown[row] = wanted
         return placed, shown
 
-    def draw(self, picture: np.ndarray, placed: np.ndarray, pose: Pose, opening: Opening, rows: list[str]) -> None:
-        """Paint the ``rows`` of the head ``placed`` into ``picture`` (h, w, 3), in place: samples of ``opening``."""
+    def draw(
+        self, picture: np.ndarray, placed: np.ndarray, pose: Pose, opening: Opening, shares: dict[str, float]
+    ) -> None:
+        """Paint the rows of the head ``placed`` that cover their ``shares`` of the gap into ``picture`` (h, w, 3), the
+        samples of ``opening``, in place."""
+        rows = [row for row, share in shares.items() if share > SHOWN]
         names = [f"{kind}_{row}" for row in rows for kind in ("gums", "teeth")]
         if not names:
             return
@@ -89,7 +95,9 @@ class Teeth:
         gum = np.array([name.startswith("gums") for name in names])[which]
         colour = np.stack([self._colours.parts[name] for name in names])[which]
         lit = fragments.image(self._lit(colour, light, gum).astype(np.float32))
-        mask = fragments.image(np.ones(len(which), np.float32))
+        ends = np.array([_ENDS[name.removeprefix("gums_").removeprefix("teeth_")] for name in names])[which]
+        apart = smoothstep(np.asarray((1 - sum(shares.values())) / _APART))
+        mask = fragments.image((1 - apart * _ramp(light[:, 1], *ends.T)).astype(np.float32))
         unit = self._source.anatomy.unit * self._down(placed, pose)[1] * opening.fine
         _close_gaps(lit, mask, max(3, int(_GAP * unit)) | 1)
         shade = cv2.GaussianBlur(mask, (0, 0), max(1.0, _CAST_REACH * unit))
@@ -121,7 +129,7 @@ class Teeth:
         facing, behind, side = light.T
         share = np.where(gum, 0.75 + 0.3 * facing, 0.76 + 0.27 * np.maximum(facing, 0) ** 1.5)
         share = share * np.exp(-_FADES * np.maximum(behind - _BACK, 0))
-        share = np.where(gum, share, share * (1 - _SIDE_SHADE * smoothstep((side - _SIDE) / (1 - _SIDE))))
+        share = np.where(gum, share, share * (1 - _SIDE_SHADE * _ramp(side, _SIDE, 1.0)))
         return self._colours.shaded(colour, share, (1.25, 1.3))
 
     def _down(self, vertices: np.ndarray, pose: Pose) -> tuple[np.ndarray, float]:
@@ -166,10 +174,14 @@ class Teeth:
         return out
 
 
+def _ramp(value: np.ndarray, begin: np.ndarray | float, end: np.ndarray | float) -> np.ndarray:
+    return smoothstep((value - begin) / (end - begin))
+
+
 def _close_gaps(lit: np.ndarray, mask: np.ndarray, width: int) -> None:
     """Fill narrow gaps of ``mask`` (h, w) and of its colours ``lit`` (h, w, 3), in place."""
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, width), np.uint8))
     around = cv2.blur(lit, (width, width)) / np.maximum(cv2.blur(mask, (width, width)), 1e-4)[..., None]
-    gap = (closed > 0.5) & (mask < 0.5)
+    gap = (closed > 0.5) & (mask == 0)
     lit[gap] = _GAP_LIGHT * around[gap]
-    mask[gap] = 1
+    mask[gap] = closed[gap]
