@@ -160,7 +160,8 @@ class MotionFrame:
     add to the subject's own landmark offsets; ``status`` is ``ok``, ``held`` or ``reference``. ``driver`` (K,) is the
     identity of the driver where it is known: only what is not to be matched to the subject may use it. ``identity``
     (K,) is that of the head that moves, None for the subject's own. ``mouth`` has what the driver shows between the
-    lips, by the names of :data:`engine.motion.mouth_sight.CURVES`; ``lip_gap`` is how far the subject's are to be
+    lips, by the names of :data:`engine.motion.mouth_sight.CURVES`, and ``mouth_at_rest`` what the driver showed when at
+    rest like the subject, empty where expressions are copied; ``lip_gap`` is how far the subject's lips are to be
     apart, a share of the face's diagonal, None where the mesh alone says so.
     """
 
@@ -173,6 +174,7 @@ class MotionFrame:
     driver: np.ndarray | None = None
     identity: np.ndarray | None = None
     mouth: Mapping[str, float] = field(default_factory=dict)
+    mouth_at_rest: Mapping[str, float] = field(default_factory=dict)
     lip_gap: float | None = None
 
     def neutral(self, face: FaceFit) -> np.ndarray:

@@ -111,9 +111,13 @@ class Retargeter:
             status=status,
             driver=self._driver,
             identity=self._moves,
-            mouth={name: float(curve[i]) for name, curve in motion.mouth.items()},
+            mouth=self._mouth(i),
+            mouth_at_rest=self._mouth(rest) if self.modes["expression"] == "relative" else {},
             lip_gap=self._lip_gap(i, rest),
         )
+
+    def _mouth(self, i: int) -> dict[str, float]:
+        return {name: float(curve[i]) for name, curve in self.motion.mouth.items()}
 
     def _lip_gap(self, i: int, rest: int) -> float | None:
         """Absolute or relative like the expression."""

@@ -193,6 +193,8 @@ def test_lips_part_as_the_driver_s_or_as_far_more_than_at_rest(motion: Motion, s
     at = SPEAKS - motion.start
     assert frame.lip_gap == pytest.approx(gap[at] if modes == "absolute" else own + gap[at] - gap[rest])
     assert frame.mouth == {name: curve[at] for name, curve in motion.mouth.items()}
+    at_rest = {name: curve[rest] for name, curve in motion.mouth.items()}
+    assert frame.mouth_at_rest == (at_rest if modes == "relative" else {})
 
 
 def test_a_motion_that_says_nothing_of_the_mouth_leaves_it_to_the_lips(motion: Motion, smiling: FaceFit) -> None:

@@ -66,15 +66,14 @@ class Opening:
         self.origin = np.array([columns.start, rows.start])
         y, x = np.indices(self.shape, np.float32)
         self.places = np.stack([x + 0.5, y + 0.5], axis=-1) / np.float32(fine) + self.origin.astype(np.float32)
-        left, right = ((lips.upper[k] + lips.lower[k]) / 2 for k in (0, -1))
-        width = max(float(np.linalg.norm(right - left)), 1.0)
-        along = (right - left) / width
+        self._corner, right = ((lips.upper[k] + lips.lower[k]) / 2 for k in (0, -1))
+        self._width = max(float(np.linalg.norm(right - self._corner)), 1.0)
+        along = (right - self._corner) / self._width
         self.axes = np.stack([along, [-along[1], along[0]]])
-        away = (self.places - left.astype(np.float32)) @ self.axes.T.astype(np.float32)
-        self.along = away[..., 0] / np.float32(width)
-        upper, lower = ((rim - left) @ self.axes.T for rim in (lips.upper, lips.lower))
-        top, bottom = (np.interp(self.along * width, rim[:, 0], rim[:, 1]) for rim in (upper, lower))
-        self.down = ((away[..., 1] - top) / np.maximum(bottom - top, 1e-3)).astype(np.float32)
+        away = (self.places - self._corner.astype(np.float32)) @ self.axes.T.astype(np.float32)
+        self.along = away[..., 0] / np.float32(self._width)
+        top, height = self._column(self.along)
+        self.down = ((away[..., 1] - top) / height).astype(np.float32)
         self.aside = np.abs(2 * self.along - 1)
         self.mask = np.zeros(self.shape, np.float32)
         outline = np.concatenate([lips.upper, lips.lower[-2:0:-1]])
@@ -90,6 +89,18 @@ class Opening:
             return None
         fine = int(np.clip(_WIDEST // (high - low).max(), 1, fine))
         return cls(lips, (slice(low[1], high[1]), slice(low[0], high[0])), fine)
+
+    def _column(self, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the upper lip is across the mouth, and px from it to the lower one."""
+        upper, lower = ((rim - self._corner) @ self.axes.T for rim in (self.lips.upper, self.lips.lower))
+        top, bottom = (np.interp(along * self._width, rim[:, 0], rim[:, 1]) for rim in (upper, lower))
+        return top, np.maximum(bottom - top, 1.0)
+
+    def at(self, along: np.ndarray, down: np.ndarray) -> np.ndarray:
+        """Frame pixels (…, 2) of places between these lips."""
+        top, height = self._column(along)
+        away = np.stack([along * self._width, top + down * height], axis=-1)
+        return self._corner + away @ self.axes
 
     def sampled(self, pixels: np.ndarray) -> np.ndarray:
         """Frame pixels (…, 2) in samples."""

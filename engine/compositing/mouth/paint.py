@@ -20,8 +20,10 @@ from engine.geometry.source_geometry import SourceGeometry
 from engine.motion.motion import MotionFrame
 from engine.motion.mouth_sight import CURVES, DARK, TONGUE_LIGHT, SeenMouth
 
+_ROWS = "teethUpper", "teethLower"
 _TONGUE_UP, _FLESH = 0.45, 0.5  # where nothing is known of the driver's
 _RESTS = 0.006  # of the face's diagonal: change of lips and rows over which the portrait's own mouth gives way
+_RIM = 0.006  # of the diagonal: so much of the lips belongs to the portrait's own mouth
 _SHADOW, _CORNERS = 0.42, 0.45  # how much the lips shade what is behind them, and their corners
 _REACH, _REACH_GAP = 0.018, 0.22  # of that shade: share of the diagonal, and of the gap at most
 _EDGE = 0.0035  # of the diagonal, sigma of the lips' edge
@@ -50,7 +52,8 @@ class Mouth:
         self._source, seen = source, source.face.observation
         model = source.face.model
         self._skin = model.parts["skin"]
-        self._at_rest = self._lips(source.vertices, source.face.pose)
+        self._rgb, self._at_rest = rgb, self._lips(source.vertices, source.face.pose)
+        self._opening = Opening.between(self._at_rest, rgb.shape[:2], fine=1)
         dense = model.dense.at(source.camera.project(source.face.pose.apply(source.vertices))[0])
         mouth = SeenMouth(rgb, dense if seen.dense is None else seen.dense)
         self._own = dict(zip(CURVES, mouth.curves().tolist(), strict=True))
@@ -59,23 +62,33 @@ class Mouth:
         self._own_teeth = OwnTeeth.shown(rgb, seen.dense, mouth, self._own["teethUpper"])
 
     def painted(self, flow: GeometryFlow, vertices: np.ndarray, pose: Pose, motion: MotionFrame) -> PaintedMouth | None:
-        """The mouth of the head ``vertices`` (N, 3) in its ``pose``, whose ``flow`` this is; None where it is shut or
-        is the portrait's own."""
+        """The mouth of the head ``vertices`` (N, 3) in its ``pose``, whose ``flow`` this is; None where it is shut."""
         lips = self._lips(vertices, pose)
         mesh_gap, own_gap = lips.gap, self._own["lipGap"] if motion.lip_gap is not None else self._at_rest.gap
         gap = mesh_gap if motion.lip_gap is None else motion.lip_gap
         opens, opened = parted(gap), parted(own_gap)
-        shows = self._shows(motion.mouth, opened)
-        strength = opens - min(opens, opened) * self._rests(gap, own_gap, shows)
         size = (self._source.camera.height, self._source.camera.width)
-        opening = Opening.between(lips.closed(opens), size) if strength > 1 / 255 else None
+        opening = Opening.between(lips.closed(opens), size) if opens > 1 / 255 else None
         if opening is None:
             return None
+        shows = self._shows(motion.mouth, opened)
+        rests = min(1.0, opened / opens) * self._rests(gap, own_gap, shows, motion)
         opening.hide(flow, self._skin)
+        area = opening.mask
         picture = self._painted(opening, vertices, pose, shows)
+        if self._opening is not None and rests > 1 / 255:
+            rim = 2 * round(_RIM * lips.diagonal * opening.fine) + 1
+            area = np.maximum(area, np.float32(rests) * cv2.dilate(area, np.ones((rim, rim), np.uint8)))
+            own = 1 - opening.mask * np.float32(1 - rests)
+            picture += own[..., None] * (self._own_pixels(self._opening, opening) - picture)
         soft = max(0.6, _EDGE * lips.diagonal)
-        share = cv2.GaussianBlur(opening.averaged(opening.mask), (0, 0), soft) * np.float32(strength)
+        share = cv2.GaussianBlur(opening.averaged(area), (0, 0), soft) * np.float32(opens)
         return PaintedMouth(opening.box, opening.averaged(picture), share[..., None])
+
+    def _own_pixels(self, own: Opening, opening: Opening) -> np.ndarray:
+        """The inside of the portrait's mouth, and the rims of its lips, drawn out to another ``opening``."""
+        x, y = np.moveaxis((own.at(opening.along, opening.down) - 0.5).astype(np.float32), -1, 0)
+        return cv2.remap(self._rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     def _painted(self, opening: Opening, vertices: np.ndarray, pose: Pose, shows: Mapping[str, float]) -> np.ndarray:
         """(h, w, 3) float32 of the opening's samples, from the throat outwards."""
@@ -85,7 +98,7 @@ class Mouth:
         picture = np.empty((*opening.shape, 3), np.float32)
         picture[:] = dark
         self._draw_tongue(picture, opening, shows)
-        wanted = {row: shows.get(f"teeth{row.capitalize()}") for row in ("upper", "lower")}
+        wanted = {row: shows.get(name) for row, name in zip(("upper", "lower"), _ROWS, strict=True)}
         placed, shares = self._teeth.seated(vertices, pose, opening, wanted)
         self._teeth.draw(picture, placed, pose, opening, shares)
         lips = opening.lips
@@ -117,12 +130,13 @@ class Mouth:
         known = max(parted(driver["lipGap"]) if "lipGap" in driver else 1.0, 1 - opened)
         return {name: self._own[name] + known * (value - self._own[name]) for name, value in driver.items()}
 
-    def _rests(self, gap: float, own_gap: float, shows: Mapping[str, float]) -> float:
+    def _rests(self, gap: float, own_gap: float, shows: Mapping[str, float], motion: MotionFrame) -> float:
         """1 where the mouth is the portrait's own, 0 where it is another: by lips and by the edges of both rows."""
+        now, then = (gap, shows), (own_gap, self._own)
+        if motion.mouth_at_rest:
+            now, then = ((mouth.get("lipGap", 0.0), mouth) for mouth in (motion.mouth, motion.mouth_at_rest))
         moved = [gap - own_gap]
-        for row in ("teethUpper", "teethLower"):
-            if row in shows:
-                moved.append(shows[row] * gap - self._own[row] * own_gap)
+        moved += [now[1][row] * now[0] - then[1][row] * then[0] for row in _ROWS if row in now[1]]
         return float(np.exp(-np.square(np.array(moved) / _RESTS).sum()))
 
     def _lips(self, vertices: np.ndarray, pose: Pose) -> Lips:
