@@ -74,20 +74,21 @@ class Mouth:
         shows = self._shows(motion.mouth, opened)
         rests = min(1.0, opened / opens) * self._rests(gap, own_gap, shows, motion)
         opening.hide(flow, self._skin)
-        area = opening.mask
-        picture = self._painted(opening, vertices, pose, shows)
+        inside = opening.averaged(opening.mask)
+        picture = opening.averaged(self._painted(opening, vertices, pose, shows))
+        area = inside
         if self._opening is not None and rests > 1 / 255:
-            rim = 2 * round(_RIM * lips.diagonal * opening.fine) + 1
+            rim = 2 * round(_RIM * lips.diagonal) + 1
             area = np.maximum(area, np.float32(rests) * cv2.dilate(area, np.ones((rim, rim), np.uint8)))
-            own = 1 - opening.mask * np.float32(1 - rests)
+            own = 1 - inside * np.float32(1 - rests)
             picture += own[..., None] * (self._own_pixels(self._opening, opening) - picture)
-        soft = max(0.6, _EDGE * lips.diagonal)
-        share = cv2.GaussianBlur(opening.averaged(area), (0, 0), soft) * np.float32(opens)
-        return PaintedMouth(opening.box, opening.averaged(picture), share[..., None])
+        share = cv2.GaussianBlur(area, (0, 0), max(0.6, _EDGE * lips.diagonal)) * np.float32(opens)
+        return PaintedMouth(opening.box, picture, share[..., None])
 
     def _own_pixels(self, own: Opening, opening: Opening) -> np.ndarray:
-        """The inside of the portrait's mouth, and the rims of its lips, drawn out to another ``opening``."""
-        x, y = np.moveaxis((own.at(opening.along, opening.down) - 0.5).astype(np.float32), -1, 0)
+        """The inside of the portrait's mouth, and the rims of its lips, drawn out to another ``opening``'s pixels."""
+        places = own.at(*(opening.averaged(coordinate) for coordinate in (opening.along, opening.down)))
+        x, y = np.moveaxis((places - 0.5).astype(np.float32), -1, 0)
         return cv2.remap(self._rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     def _painted(self, opening: Opening, vertices: np.ndarray, pose: Pose, shows: Mapping[str, float]) -> np.ndarray:
