@@ -56,7 +56,7 @@ class Mouth:
         self._opening = Opening.between(self._at_rest, rgb.shape[:2], fine=1)
         dense = model.dense.at(source.camera.project(source.face.pose.apply(source.vertices))[0])
         mouth = SeenMouth(rgb, dense if seen.dense is None else seen.dense)
-        self._own = dict(zip(CURVES, mouth.curves().tolist(), strict=True))
+        self._own: Mapping[str, float] = dict(zip(CURVES, mouth.curves().tolist(), strict=True))
         self._colours = Colours(rgb, seen, mouth)
         self._teeth = Teeth(source, self._colours)
         self._own_teeth = OwnTeeth.shown(rgb, seen.dense, mouth, self._own["teethUpper"])
@@ -133,11 +133,12 @@ class Mouth:
 
     def _rests(self, gap: float, own_gap: float, shows: Mapping[str, float], motion: MotionFrame) -> float:
         """1 where the mouth is the portrait's own, 0 where it is another: by lips and by the edges of both rows."""
-        now, then = (gap, shows), (own_gap, self._own)
+        now, then, gaps = shows, self._own, (gap, own_gap)
         if motion.mouth_at_rest:
-            now, then = ((mouth.get("lipGap", 0.0), mouth) for mouth in (motion.mouth, motion.mouth_at_rest))
+            now, then = motion.mouth, motion.mouth_at_rest
+            gaps = now.get("lipGap", 0.0), then.get("lipGap", 0.0)
         moved = [gap - own_gap]
-        moved += [now[1][row] * now[0] - then[1][row] * then[0] for row in _ROWS if row in now[1]]
+        moved += [now[row] * gaps[0] - then[row] * gaps[1] for row in _ROWS if row in now]
         return float(np.exp(-np.square(np.array(moved) / _RESTS).sum()))
 
     def _lips(self, vertices: np.ndarray, pose: Pose) -> Lips:
