@@ -116,7 +116,7 @@ class Opening:
         near &= (fragments.columns >= columns.start) & (fragments.columns < columns.stop)
         depth = np.full((rows.stop - rows.start, columns.stop - columns.start), np.inf, np.float32)
         depth[fragments.rows[near] - rows.start, fragments.columns[near] - columns.start] = fragments.depth[near]
-        at = self.places * np.float32(flow.scale) - np.float32([columns.start + 0.5, rows.start + 0.5])
+        at = self.places * np.float32(flow.scale) - np.array([columns.start + 0.5, rows.start + 0.5], np.float32)
         before = cv2.remap(depth, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
         lips = np.interp(self.along, np.linspace(0, 1, len(self.lips.depth)), self.lips.depth)
         self.mask[before < lips - _IN_FRONT] = 0
