@@ -14,10 +14,11 @@ from engine.face.camera import Camera
 from engine.face.fitting import Fitter, FrameFit
 from engine.face.gaze import gaze_angles
 from engine.motion.motion import Motion, Tracked
+from engine.motion.mouth_sight import SeenMouth, filtered
 from engine.motion.smoothing import fill_gaps, interpolate, smooth, smooth_pose
 from engine.tracking.detector import Detector, Observation
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever the same footage gives other motion: when decoding, a detector, the fitter or this file changes."""
 
 _KEY_FRAMES = 10  # enough for an identity; more cost time and change nothing
@@ -50,7 +51,7 @@ def analyse(
     ``name`` is the footage's, for errors. ``on_frame`` hears how many frames are done (a detected frame counts half
     until it is fitted) and may raise to cancel. Raises EngineError ``no_face`` when no frame shows one.
     """
-    observations, start, camera = _observe(frames, detector, on_frame)
+    observations, mouths, start, camera = _observe(frames, detector, on_frame)
     seen = [o for o in observations if o is not None]
     if camera is None or not seen:
         raise EngineError(
@@ -69,24 +70,28 @@ def analyse(
             f"What the detector found in {name} does not fit a face in any frame.",
             "Choose footage in which one face is large, lit and not covered.",
         )
-    return _smoothed(fitter, identity, fits, start, rate, detector.name)
+    return _smoothed(fitter, identity, fits, mouths, start, rate, detector.name)
 
 
 def _observe(
     frames: Iterable[tuple[int, np.ndarray]], detector: Detector, on_frame: OnFrame
-) -> tuple[list[Observation | None], int, Camera | None]:
-    """What the detector sees in every frame, the number of the first frame, and the camera of its picture."""
+) -> tuple[list[Observation | None], list[np.ndarray | None], int, Camera | None]:
+    """What the detector sees in every frame and what the mouth shows (:meth:`SeenMouth.curves`), the number of the
+    first frame, and the camera of its picture."""
     detector.restart()
     observations: list[Observation | None] = []
+    mouths: list[np.ndarray | None] = []
     start, camera = 0, None
     for index, rgb in frames:
         if camera is None:
             start, camera = index, Camera(rgb.shape[1], rgb.shape[0])
             for _ in range(_WARM_UP):
                 detector.track(rgb)
-        observations.append(detector.track(rgb))
+        seen = detector.track(rgb)
+        observations.append(seen)
+        mouths.append(None if seen is None or seen.dense is None else SeenMouth(rgb, seen.dense).curves())
         on_frame(len(observations) / 2)
-    return observations, start, camera
+    return observations, mouths, start, camera
 
 
 def fit_frames(
@@ -124,6 +129,7 @@ def _smoothed(
     fitter: Fitter,
     identity: np.ndarray,
     fits: Sequence[FittedFrame | None],
+    mouths: Sequence[np.ndarray | None],
     start: int,
     rate: Fraction,
     detector: str,
@@ -148,6 +154,7 @@ def _smoothed(
         start=start,
         rate=rate,
         neutral=start + neutral_frame(expression, rotation, residual, valid, shut),
+        mouth=filtered(mouths, valid),
         tracked=Tracked(
             offsets=smooth(fill_gaps(stacked(fits, lambda f: f.offsets), valid), 0.5),
             residual=residual,

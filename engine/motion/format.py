@@ -5,8 +5,10 @@ Blender's Python can run this file by itself. The archive holds ``header.json`` 
 
 ``understudy-motion`` 1
     header: ``frames`` T, ``start`` (number of the first frame, from 0), ``rate`` [numerator, denominator],
-    ``neutral_frame``, ``expressions`` (E names), ``tracked`` (null for motion that comes from no footage)
-    arrays: ``expression`` (T, E), ``rotation`` (T, 3, 3), ``translation`` (T, 3), ``gaze`` (T, 2, 2), ``valid`` (T,)
+    ``neutral_frame``, ``expressions`` (E names), ``mouth`` (M names, may be missing), ``tracked`` (null for motion that
+    comes from no footage)
+    arrays: ``expression`` (T, E), ``rotation`` (T, 3, 3), ``translation`` (T, 3), ``gaze`` (T, 2, 2), ``valid`` (T,),
+    and, where M is not 0, ``mouth`` (T, M)
 
 ``understudy-curves`` 1
     header: ``frames``, ``start``, ``rate``, ``neutral_frame`` (or null), and ``channels`` (C names) or ``size`` [W, H]

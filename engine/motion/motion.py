@@ -6,9 +6,9 @@ Tracked out of footage once, or made by a rig, and rendered many times. The file
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import index
 from pathlib import Path
@@ -55,7 +55,8 @@ class Motion:
     ``expression`` (T, E) weights of ``expression_names``; ``rotation`` (T, 3, 3) and ``translation`` (T, 3) cm of the
     head before the camera (:mod:`engine.face.camera`); ``gaze`` (T, 2, 2) radians: left and right eye, pitch and yaw in
     the head's frame; ``valid`` (T,) False where no face was found and the last pose is held; ``rate`` frames a second;
-    ``neutral`` the number of the frame in which the face rests.
+    ``neutral`` the number of the frame in which the face rests; ``mouth`` curves (T,) of what is seen between the lips,
+    by name, any of :data:`engine.motion.mouth_sight.CURVES`: where one is missing, the lips alone decide.
     """
 
     expression_names: tuple[str, ...]
@@ -68,6 +69,7 @@ class Motion:
     rate: Fraction
     neutral: int
     tracked: Tracked | None = None
+    mouth: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -85,9 +87,12 @@ class Motion:
             "neutral_frame": self.neutral,
             "frames_without_face": int((~self.valid).sum()),
             "expressions": list(self.expression_names),
+            "mouth": list(self.mouth),
             "tracked": None,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.mouth:
+            arrays["mouth"] = np.stack(list(self.mouth.values()), axis=1)
         if self.tracked:
             header["tracked"] = {
                 "detector": self.tracked.detector,
@@ -120,7 +125,8 @@ class Motion:
         }
         found = {name: array_of(arrays, name, shape) for name, shape in shapes.items()}
         found["valid"] = found["valid"] != 0
-        tracked = header["tracked"]
+        curves, tracked = names_of(header.get("mouth", [])), header["tracked"]
+        mouth = array_of(arrays, "mouth", (count, len(curves))).T if curves else ()
         return cls(
             names,
             **found,
@@ -128,6 +134,7 @@ class Motion:
             rate=Fraction(*map(index, header["rate"])),
             neutral=index(header["neutral_frame"]),
             tracked=None if tracked is None else _tracked(tracked, arrays, count),
+            mouth=dict(zip(curves, mouth, strict=True)),
         )
 
     def check(self) -> None:
@@ -151,8 +158,11 @@ class MotionFrame:
 
     ``expression`` (E,), ``rotation`` (3, 3), ``translation`` (3,) cm, ``gaze`` (2, 2) radians, ``offsets`` (P, 3) cm to
     add to the subject's own landmark offsets; ``status`` is ``ok``, ``held`` or ``reference``. ``driver`` (K,) is the
-    identity of the driver where it is known, for inputs that show the driver's own head. ``identity`` (K,) is that of
-    the head that moves, None for the subject's own.
+    identity of the driver where it is known: for inputs that show the driver's own head. ``identity``
+    (K,) is that of the head that moves, None for the subject's own. ``mouth`` has what the driver shows between the
+    lips, by the names of :data:`engine.motion.mouth_sight.CURVES`, and ``mouth_at_rest`` what the driver showed when at
+    rest like the subject, empty where expressions are copied; ``lip_gap`` is how far the subject's lips are to be
+    apart, a share of the face's diagonal, None where the mesh alone says so.
     """
 
     expression: np.ndarray
@@ -163,6 +173,9 @@ class MotionFrame:
     status: str
     driver: np.ndarray | None = None
     identity: np.ndarray | None = None
+    mouth: Mapping[str, float] = field(default_factory=dict)
+    mouth_at_rest: Mapping[str, float] = field(default_factory=dict)
+    lip_gap: float | None = None
 
     def neutral(self, face: FaceFit) -> np.ndarray:
         """The expressionless head that moves where the subject is ``face``, (N, 3) cm."""

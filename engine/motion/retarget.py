@@ -107,11 +107,34 @@ class Retargeter:
             rotation=self._rotation(i, rest),
             translation=self._translation(i, rest),
             gaze=self._gaze(i, rest),
-            offsets=self.offset_gain * (self._offsets[i] - self._offsets[rest]),
+            offsets=self.offset_gain * (self._offsets[i] - self._resting_offsets(rest)),
             status=status,
             driver=self._driver,
             identity=self._moves,
+            mouth=self._mouth(i),
+            mouth_at_rest=self._mouth(rest) if self.modes["expression"] == "relative" else {},
+            lip_gap=self._lip_gap(i, rest),
         )
+
+    def _mouth(self, i: int) -> dict[str, float]:
+        return {name: float(curve[i]) for name, curve in self.motion.mouth.items()}
+
+    def _lip_gap(self, i: int, rest: int) -> float | None:
+        """Absolute or relative like the expression."""
+        driver, own = self.motion.mouth.get("lipGap"), self.face.observation.lip_gap
+        if driver is None or own is None:
+            return None
+        if self.modes["expression"] == "absolute":
+            return float(driver[i])
+        return float(own + driver[i] - driver[rest])
+
+    def _resting_offsets(self, rest: int) -> np.ndarray:
+        """What the driver's offsets are measured from: the subject's own where both are one person whose expression is
+        copied, so that the portrait's frame gives the portrait; else the driver's at rest."""
+        resting = self._offsets[rest]
+        if self._driver is None or self.modes["expression"] != "absolute":
+            return resting
+        return resting + _alike(self._driver, self.face.identity) * (self.face.offsets - resting)
 
     def _expression(self, i: int, rest: int) -> np.ndarray:
         driver = self._expressions
@@ -158,9 +181,13 @@ def _by_name(motion: Motion, names: Sequence[str]) -> np.ndarray:
 def _offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
     """How much of the ``driver``'s offsets a ``subject`` takes over, identities (K,): all on the same face, less on an
     unlike one."""
+    return _CROSS_GAIN + (1 - _CROSS_GAIN) * _alike(driver, subject)
+
+
+def _alike(driver: np.ndarray, subject: np.ndarray) -> float:
+    """1 for two fits of one person's identity (K,), 0 for strangers."""
     distance = float(np.linalg.norm(driver - subject))
-    alike = float(smoothstep(np.asarray((_UNLIKE - distance) / (_UNLIKE - _ALIKE))))
-    return _CROSS_GAIN + (1 - _CROSS_GAIN) * alike
+    return float(smoothstep(np.asarray((_UNLIKE - distance) / (_UNLIKE - _ALIKE))))
 
 
 def _modes(modes: str | dict[str, str], face: FaceFit) -> dict[str, str]:

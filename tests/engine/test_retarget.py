@@ -168,10 +168,38 @@ def test_unexplained_motion_is_passed_on_whole_to_the_same_face_and_in_part_to_a
 ) -> None:
     change = change_of_offsets(motion)
     twin = replace(smiling, identity=tracked_of(motion).identity)
-    assert np.allclose(Retargeter(motion, [twin]).frame(SPEAKS).offsets, change)
+    assert np.allclose(Retargeter(motion, [twin], "relative").frame(SPEAKS).offsets, change)
     other = replace(smiling, identity=tracked_of(motion).identity + 1)
     passed = Retargeter(motion, [other]).frame(SPEAKS).offsets
     assert 0.3 < np.linalg.norm(passed) / np.linalg.norm(change) < 0.9
+
+
+def test_the_same_person_s_frame_is_the_portrait_s_own_when_it_is_copied(motion: Motion, smiling: FaceFit) -> None:
+    """As the neutral frame has other offsets than the portrait, so would every frame relative to it."""
+    own = replace(smiling, identity=tracked_of(motion).identity)
+    at = SPEAKS - motion.start
+    alike = replace(own, offsets=tracked_of(motion).offsets[at])
+    assert np.allclose(Retargeter(motion, [alike], "absolute").frame(SPEAKS).offsets, 0)
+    stranger = replace(alike, identity=own.identity + 1)
+    assert not np.allclose(Retargeter(motion, [stranger], "absolute").frame(SPEAKS).offsets, 0)
+
+
+@pytest.mark.parametrize("modes", ["absolute", "relative"])
+def test_lips_part_as_the_driver_s_or_as_far_more_than_at_rest(motion: Motion, smiling: FaceFit, modes: str) -> None:
+    gap, rest = motion.mouth["lipGap"], motion.neutral - motion.start
+    own = smiling.observation.lip_gap
+    assert own is not None
+    frame = Retargeter(motion, [smiling], modes).frame(SPEAKS)
+    at = SPEAKS - motion.start
+    assert frame.lip_gap == pytest.approx(gap[at] if modes == "absolute" else own + gap[at] - gap[rest])
+    assert frame.mouth == {name: curve[at] for name, curve in motion.mouth.items()}
+    at_rest = {name: curve[rest] for name, curve in motion.mouth.items()}
+    assert frame.mouth_at_rest == (at_rest if modes == "relative" else {})
+
+
+def test_a_motion_that_says_nothing_of_the_mouth_leaves_it_to_the_lips(motion: Motion, smiling: FaceFit) -> None:
+    frame = Retargeter(replace(motion, mouth={}), [smiling]).frame(SPEAKS)
+    assert not frame.mouth and frame.lip_gap is None
 
 
 @pytest.mark.parametrize("modes", ["absolute", "relative", "mixed"])
