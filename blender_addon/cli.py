@@ -18,10 +18,10 @@ from .tool.scene import scene_named
 FAILED, NOT_SAVED, SIGNALLED = 1, 3, 128
 EXIT_CODES = """\
 exit code 0: every frame asked for is on disk and whole
-          1: it is not, and the message says why; finished frames stay, and --take goes on from there
+          1: an error; finished frames stay, and --take continues from there
           2: the command line is wrong
           3: every frame is there, but the .blend could not be saved, or was saved by another process meanwhile
-        130: stopped by Ctrl-C (143: by a request to end); finished frames stay"""
+        130: interrupted by Ctrl-C (143: by a termination signal); finished frames stay"""
 
 _command: Any = None
 
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     verb.add_argument(
         "--take",
         default="new",
-        help="new (default), or the take that gets the frames it lacks: latest, or a version such as v003",
+        help="new (default), or the take that receives its missing frames: latest, or a version such as v003",
     )
     verb.add_argument("--strict", action="store_true", help="refuse frames outside the driving strip (default: skip)")
     verb.add_argument("--save", action="store_true", help="save the .blend with the take's strip in it")

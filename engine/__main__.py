@@ -6,19 +6,19 @@ import os
 import sys
 
 # The matrices here are small: sharing them between threads costs more than it gains, and several times as much while
-# anything else runs on the machine. NumPy reads this when it is first imported, which is not before a verb is.
+# anything else runs on the machine. NumPy reads this when it is first imported, which a verb does.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 USAGE = """usage: python -m engine VERB …
 
   render    make a take without Blender, or finish one
-  verify    merge the records of a take's writers, and list what is missing
-  analyse   track the motion in footage, once, into a file
+  verify    check a take: list missing and damaged frames
+  analyse   track the motion in footage and write a motion file
   doctor    say what this engine can do here, and what is missing
   systems   print the systems with their options, and the detectors
   serve     speak the protocol on stdin and stdout (for Blender)
   evaluate  measure the systems on footage
-  train     make the weights
+  train     train the networks and the face model
 
 python -m engine VERB --help says more."""
 

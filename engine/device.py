@@ -1,4 +1,4 @@
-"""The processor. What networks run on is said by :mod:`engine.runtime`."""
+"""The processor. :mod:`engine.runtime` says what networks run on."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class EngineError(Exception):
         self.remedy = remedy
 
     def __reduce__(self) -> tuple[type[EngineError], tuple[str, str, str]]:
-        """It crosses from a worker process whole."""
+        """Keeps all three parts on the way from a worker process."""
         return type(self), (self.code, self.text, self.remedy)
 
 

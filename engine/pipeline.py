@@ -1,8 +1,9 @@
-"""The one place where a frame's whole way can be read, top to bottom."""
+"""How a take is made, top to bottom."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from engine.progress import Emit, Progress
 from engine.protocol import Job, frame_name
 from engine.systems import create
 from engine.systems.base import Portrait, Subject, System
-from engine.takes.fingerprint import fingerprint_of
+from engine.takes.fingerprint import content_hash, fingerprint_of
 from engine.takes.frame import KEYWORD
 from engine.takes.take import prepare_output
 from engine.takes.writer import TakeWriter
@@ -51,7 +52,7 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             raise Cancelled
 
     try:
-        # What can be refused is refused first, before anything slow and before there is a take.
+        # Refuse what can be refused before anything slow, and before there is a take.
         prepare_output(Path(job.output))
         system = create(job.system, job.options)
         driving = _open_driving(job, system)
@@ -71,7 +72,8 @@ def render(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> bool:
             with timings.stage("analyse"):
                 motion = _perform(job, driving, portraits, detector, emit, check)
         hashes = Hashes(_inputs(job, system, driving, detector))  # the analysis has hashed the footage already
-        fingerprint = fingerprint_of(job, system, detector and detector.name, motion, hashes, check)
+        pictures = [portrait.rgb for portrait in portraits]
+        fingerprint = fingerprint_of(job, system, pictures, detector and detector.name, motion, hashes, check)
         with TakeWriter(job, fingerprint, hashes, timings, check) as take:
             emit(_take_message(take.folder, subject, len(job.frames)))
             for remark in driving.remarks if driving else ():
@@ -122,7 +124,7 @@ def _player(system: System, driving: MotionSource | None) -> Player | None:
     if not isinstance(driving, Footage):
         raise EngineError(
             "no_footage",
-            f"The system {system.name} reads the driver's own pixels, and this driving has none.",
+            f"The system {system.name} reads the driver's own pixels, and there is no footage.",
             "Choose the movie or the image sequence itself.",
         )
     return Player(driving.source)
@@ -144,7 +146,7 @@ def fitted(portraits: list[Portrait], detector: Detector) -> list[Portrait]:
 
 
 def forget() -> None:
-    """Let go of what this process remembers of earlier takes: faces of portraits and open networks."""
+    """Free what this process keeps of earlier takes: faces of portraits and open networks."""
     from engine.face import portrait_fits
 
     portrait_fits.forget()
@@ -162,8 +164,9 @@ def _inputs(
     models = []
     if detector is not None:
         from engine.face import model as face_model
+        from engine.tracking import networks
 
-        models = [face_model.load().path, *detector.weights]
+        models = [face_model.load().path, *detector.weights, networks.FOLDER / "selfie_segmentation.onnx"]  # the matte
     return inputs + [("weights", path) for path in (*models, *system.weights)]
 
 
@@ -236,12 +239,15 @@ def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit:
 
 
 def _stored(motion: Motion, take: TakeWriter) -> Motion:
-    """The motion as the take's own file has it, so that this file draws the same take again."""
+    """The motion in the precision of the take's own file, so that this file draws the same take again."""
     from engine.motion.motion import SUFFIX
 
     file = take.folder / f"{take.name}{SUFFIX}"
-    if not file.is_file():
-        motion.save(file)
+    with suppress(EngineError):  # missing, or damaged
+        stored = motion.load(file)
+        if content_hash(stored) == content_hash(motion):
+            return stored
+    motion.save(file)
     return motion.load(file)
 
 

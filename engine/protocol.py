@@ -4,7 +4,7 @@ To the engine (stdin):    ``job`` (a :class:`Job`), ``cancel``, ``exit``. End of
 From the engine (stdout) for one job::
 
     hello     protocol, version, python, pid              once, before anything is read
-    take      folder, name, width, height, total          after the analysis; a take without a frame goes again
+    take      folder, name, width, height, total          after the analysis; a take without frames is removed
     progress  phase (wait|analyse|render), done, total, fps, seconds_left (null while unknown);
               ``wait`` while another process analyses the same footage
     frame     frame (output number), file (name), status  the file is whole on disk; ``kept``: it was there before
@@ -38,7 +38,7 @@ _TAKE = re.compile(r"(?P<shot>[A-Za-z0-9._-]+)_understudy_v(?P<version>\d{3,})")
 
 
 class ProtocolError(ValueError):
-    """A line, or a job in it, that the other side should never have sent."""
+    """An invalid line, or an invalid job in it."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Driving:
 class Job:
     """Everything one take is made from; its JSON form goes into the sidecar and can replay the take.
 
-    ``frames`` is the whole truth about time: pairs (output frame number, source frame counted from 0), in output
-    order. ``fps`` is a rational. ``output`` is the folder that receives the take's own versioned folder.
-    ``motion`` is a preset or {expression|rotation|translation: absolute|relative}; ``expression`` may be a number too,
-    from 0 (relative) to 1 (absolute). ``neutral_frame`` is a source frame, None for the engine's choice. ``identity``
-    says whose head moves so: the ``portrait``'s, or the ``driver``'s as the footage shows it. ``analysed`` is the range
+    ``frames`` alone decides the timing: pairs (output frame number, source frame counted from 0), in output order.
+    ``fps`` is a rational. ``output`` is the folder that receives the take's own versioned folder. ``motion`` is a
+    preset or {expression|rotation|translation: absolute|relative}; ``expression`` may be a number too, from 0
+    (relative) to 1 (absolute). ``neutral_frame`` is a source frame, None for the engine's choice. ``identity`` says
+    whose head moves: the ``portrait``'s, or the ``driver``'s as the footage shows it. ``analysed`` is the range
     [start, stop) of source frames that is analysed whatever ``frames`` asks for, so that every part of a take moves
     alike; None is the whole driver. ``take`` is ``new``, ``latest`` or a version such as ``v003``: the take that
     receives the frames.
@@ -111,7 +111,7 @@ class Job:
                 shot=_text(data, "shot"),
                 motion=data.get("motion", "mixed"),
                 neutral_frame=data.get("neutral_frame"),
-                detector=data.get("detector", "builtin"),
+                detector=_text({"detector": "builtin", **data}, "detector"),
                 no_face=data.get("no_face", "hold"),
                 identity=data.get("identity", "portrait"),
                 options=data.get("options", {}),
@@ -149,7 +149,7 @@ class Job:
         if self.identity not in IDENTITIES:
             raise ProtocolError(f"identity: {self.identity!r} is not one of {', '.join(IDENTITIES)}")
         if self.identity == "driver" and self.driving.kind == "none":
-            raise ProtocolError("identity: nobody drives, so there is no driver's head to move")
+            raise ProtocolError("identity: there is no driver, so its head cannot move")
         if self.neutral_frame is not None and (type(self.neutral_frame) is not int or self.neutral_frame < 0):
             raise ProtocolError("neutral_frame: a source frame counted from 0, or null")
         if self.take not in (NEW, LATEST) and not _VERSION.fullmatch(self.take):

@@ -28,7 +28,7 @@ log = logging.getLogger("understudy")
 def serve(log_file: Path | None) -> int:
     """Say hello, then do what stdin says until ``exit`` or end of file. Returns the exit status."""
     wire = Wire(_take_stdout())
-    # Before anything slow is imported: the other side learns at once whether the two fit together.
+    # Before anything slow is imported: the other side learns at once whether the versions match.
     wire.send(
         {
             "type": "hello",
@@ -72,7 +72,7 @@ def _run(message: dict[str, Any], wire: Wire, cancelled: threading.Event, log_fi
 
 
 def _close_if_slow(folder: Path, cancelled: threading.Event, over: threading.Event) -> None:
-    """Write down that a cancelled job has ended, if it has not by itself: its process is about to be killed."""
+    """Record that a cancelled job has ended if it has not done so itself: its process is about to be killed."""
     from engine.takes.take import Take
     from engine.takes.writer import close_records
 
@@ -89,7 +89,7 @@ def error_message(fault: Exception, log_file: Path | None) -> dict[str, str]:
         return {"type": "error", "code": fault.code, "text": fault.text, "remedy": fault.remedy}
     if isinstance(fault, protocol.ProtocolError):
         log.error("protocol: %s", fault)
-        remedy = "Update the add-on and the engine together; they speak different versions."
+        remedy = "Update the add-on and the engine together; their protocol versions differ."
         return {"type": "error", "code": "protocol", "text": str(fault), "remedy": remedy}
     log.error("internal error", exc_info=fault)
     if isinstance(fault, ModuleNotFoundError):
@@ -175,7 +175,7 @@ def _take_stdout() -> TextIO:
 
 
 def _exit_after(seconds: float) -> None:
-    """End the process if a job hangs although nobody waits for it; frames on disk are whole at every moment."""
+    """End the process if a job hangs after the other side has gone; frames on disk are always whole."""
 
     def end() -> None:
         log.error("the job did not end within %.0f seconds; this process exits", seconds)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 MANIFEST = FOLDER / "manifest.toml"
-JUDGE = "judge"  # the folder within of what scores takes and never renders
+JUDGE = "judge"  # subfolder of networks that score takes and never render
 
 
 @dataclass(frozen=True)
 class Weights:
     """One table of the manifest, named after its file: ``["face_model.safetensors"]`` with ``size`` and ``sha256``.
-    Files whose ``use`` is ``training`` do not travel with the extension: training or the judge reads them, nothing that
-    renders does."""
+    Files whose ``use`` is ``training`` are not in the extension: only training and evaluation read them."""
 
     path: Path
     size: int

@@ -243,7 +243,7 @@ def delete(strip: Any) -> None:
 
 def listed() -> list[Any]:
     """The takes that the panel lists."""
-    return list(bpy.context.window_manager.understudy.takes)
+    return import_module(f"{MODULE}.blender_addon.ui.takes").of_scene(scene())
 
 
 def say(what: str, value: str) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from .fault import Fault
 from .lock import locked
-from .process import run_lines
+from .process import kill_tree, popen, run_lines
 
-VERSION = (3, 11)  # mediapipe 0.10.21 has no wheel after 3.12, the lock's numpy none before 3.11
+VERSIONS = ((3, 11), (3, 12), (3, 13))  # those for which every package of the lock has wheels
 VARIABLE = "UNDERSTUDY_ENGINE_PYTHON"
+ASK_SECONDS = 30.0  # for a Python to say its version
 STAMP = "understudy-lock.sha256"  # written last: an environment without it was never finished
 
 Report = Callable[[str], None]
@@ -54,30 +55,31 @@ def find_engine_python(preference: str, environ: Mapping[str, str], managed: Pat
 
 
 def find_base_python(preference: str = "") -> Path:
-    """A Python 3.11 to make the environment from: ``preference`` if given, else one found on this machine.
+    """The Python to make the environment from: ``preference`` if given, else Blender's own, else one of this machine.
 
     Raises :class:`Fault` ``base_python``.
     """
+    wanted = f"Python {'.'.join(map(str, VERSIONS[0]))} to {'.'.join(map(str, VERSIONS[-1]))}"
     remedy = (
-        "Install Python 3.11 (python.org for Windows and macOS; python3.11 and python3.11-venv on Debian and Ubuntu), "
-        "then press Install Engine again, or name its executable in the add-on's preferences."
+        f"Install {wanted} (python.org for Windows and macOS; python3 and python3-venv on Debian and Ubuntu), then "
+        "press Install Engine again, or name its executable in the add-on's preferences."
     )
     if preference:
         version = python_version(Path(preference))
-        if version != VERSION:
+        if version not in VERSIONS:
             found = "is not a Python" if version is None else f"is Python {version[0]}.{version[1]}"
-            raise Fault("base_python", f"{preference} {found}; the engine needs Python 3.11.", remedy)
+            raise Fault("base_python", f"{preference} {found}; the engine needs {wanted}.", remedy)
         return Path(preference)
-    # Blender's own comes last: it goes when that Blender is removed, but 4.2 to 5.0 always have it.
-    for name in ("python3.11", "python3", "python", sys.executable):
+    names = [f"python{major}.{minor}" for major, minor in reversed(VERSIONS)]
+    for name in (sys.executable, *names, "python3", "python"):  # the first is the one that Blender itself runs
         path = shutil.which(name)
-        if path and python_version(Path(path)) == VERSION:
+        if path and python_version(Path(path)) in VERSIONS:
             return Path(path)
     if sys.platform == "win32" and (launcher := shutil.which("py")):
-        path = _ask([launcher, "-3.11", "-I", "-c", "import sys; print(sys.executable)"])
-        if path:
-            return Path(path)
-    raise Fault("base_python", "No Python 3.11 was found on this machine, and the engine needs one.", remedy)
+        for major, minor in reversed(VERSIONS):
+            if path := _ask([launcher, f"-{major}.{minor}", "-I", "-c", "import sys; print(sys.executable)"]):
+                return Path(path)
+    raise Fault("base_python", f"No {wanted} was found on this machine, and the engine needs one.", remedy)
 
 
 def create_managed(
@@ -119,7 +121,7 @@ def _install(
     for lock in locks:
         report(f"Installing {lock.name}")
         pip = [str(python_of(folder)), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-        # --no-deps: the lock is complete, and the resolver would refuse mediapipe beside OpenCV 5.
+        # --no-deps: the lock is complete.
         pip += ["--progress-bar", "off", "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(lock)]
         _run(pip, report, cancelled)
     stamp.write_text(fingerprint(locks), "ascii")
@@ -138,7 +140,7 @@ def fingerprint(locks: Sequence[Path]) -> str:
 
 
 def python_version(python: Path) -> tuple[int, int] | None:
-    """(major, minor) of ``python``, asked of it; None when it is no Python."""
+    """(major, minor) of ``python``, by asking it; None if it is not a Python."""
     answer = _ask([str(python), "-I", "-c", "import sys; print(*sys.version_info[:2])"])
     try:
         major, minor = map(int, answer.split())
@@ -148,11 +150,18 @@ def python_version(python: Path) -> tuple[int, int] | None:
 
 
 def _ask(command: list[str]) -> str:
+    """What ``command`` prints; empty if it fails or takes longer than ``ASK_SECONDS``."""
     try:
-        answer = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, text=True)
-    except (OSError, subprocess.TimeoutExpired):
+        process = popen(command, subprocess.DEVNULL, subprocess.PIPE, subprocess.DEVNULL)
+    except OSError:
         return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+    with process:
+        try:
+            answer, _ = process.communicate(timeout=ASK_SECONDS)
+        except subprocess.TimeoutExpired:
+            kill_tree(process)
+            return ""
+    return answer.decode("utf-8", "replace").strip() if process.returncode == 0 else ""
 
 
 def _run(command: list[str], report: Report, cancelled: threading.Event | None) -> None:

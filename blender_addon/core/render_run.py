@@ -1,4 +1,4 @@
-"""One take being made: the engine's messages become a state that anyone can look at, blocking or by ticks."""
+"""One take being made: turns the engine's messages into a state, blocking or by ticks."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class RenderRun:
             fault = self._check.fault or Fault(
                 "frames_missing",
                 f"{len(missing)} of {len(asked)} frames are missing or broken in {where}, the first is {missing[0]}.",
-                "See that the disk is neither full nor disconnected, then resume the take.",
+                "Check that the disk is neither full nor disconnected, then resume the take.",
             )
         self.state, self.fault = state, fault if state is State.FAILED else None
         return True

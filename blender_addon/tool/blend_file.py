@@ -33,7 +33,7 @@ def save(folder: Path) -> None:
         if _known != (str(path), _stamp(path)):
             raise Fault(
                 "file_changed",
-                f"{path.name} was saved by someone else since it was opened, so it is not saved again.",
+                f"{path.name} was saved by another process since it was opened, so it is not saved again.",
                 f"The frames are in {folder}. Open the file and press Add to Timeline in the panel, under Takes.",
             )
         try:

@@ -33,6 +33,11 @@ def sequencer_scene(context: Context) -> Scene:
     return getattr(context, "sequencer_scene", None) or context.scene
 
 
+def shows_scene(context: Context) -> bool:
+    """Whether the sequencer shows a scene: from 5.0 on it has none until one is chosen."""
+    return getattr(context, "sequencer_scene", context.scene) is not None
+
+
 def content_start(strip: Strip) -> float:
     """The scene frame of the content's first frame, wherever the handles are."""
     return strip.content_start if _NEW_TIMES else strip.frame_start

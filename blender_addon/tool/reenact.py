@@ -1,4 +1,4 @@
-"""One press of Reenact: from the scene to a job, from the job's run to a strip. Every way in comes through here."""
+"""One press of Reenact: from the scene to a job, from the job's run to a strip. Panel, command and scripts use it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ class Reenactment:
     """A run and the place in the sequencer where its take belongs; no bpy reference is kept between the two."""
 
     def __init__(self, scene: Scene, frames: str = "", take: str = protocol.NEW, strict: bool = False) -> None:
-        """Start a take of ``scene``, or go on with one: ``take`` is ``new``, ``latest`` or a version such as ``v003``.
+        """Start a take of ``scene``, or resume one: ``take`` is ``new``, ``latest`` or a version such as ``v003``.
 
         ``frames`` is a range of scene frames such as ``1001-1100x2``, else the settings'. It is clipped to the driving
         strip with a warning, or refused if ``strict``. Raises :class:`Fault`, before anything is written, for whatever
         stands in the way.
         """
         driver = sequencer.driving_strip(scene)
+        driving = sequencer.footage(driver)  # first: what is missing cannot be timed
         timing = sequencer.timing(scene, driver)
         wanted, warnings = frames_to_render(scene, timing, frames, strict)
-        job = _job(scene, driver, timing, wanted, take)
+        job = _job(scene, driver, driving, timing, wanted, take)
         if take == protocol.NEW:  # another take may have its strip already
             free_channel(scene, driver.channel, wanted[0], wanted[-1] + 1)
         self.scene_uid: int = scene.session_uid
@@ -89,7 +90,7 @@ class Reenactment:
             return None
 
     def _take_driver(self, scene: Scene) -> Strip | None:
-        """The driving strip, wherever it is and whatever it is called by now; its mark is removed."""
+        """The driving strip, even if it was moved or renamed; its mark is removed."""
         strips = list(compat.strips(scene))
         marked = [strip for strip in strips if strip.get(MARK) == self._token]
         for strip in marked:
@@ -116,7 +117,7 @@ def frames_to_render(
         try:
             asked = protocol.parse_frames(frames)
         except ValueError as error:
-            raise Fault("frames", f"{error}.", "Frames are scene frames.") from error
+            raise Fault("frames", f"{error}.", "Write scene frames.") from error
         wanted = [frame for frame in asked if timing.left <= frame < timing.right]
         if len(wanted) < len(asked):
             first = next(frame for frame in asked if not timing.left <= frame < timing.right)
@@ -142,13 +143,14 @@ def shot_name(scene: Scene) -> str:
     return protocol.clean_shot(scene.understudy.shot or Path(bpy.data.filepath).stem)
 
 
-def _job(scene: Scene, driver: Strip, timing: StripTiming, wanted: list[int], take: str) -> protocol.Job:
+def _job(
+    scene: Scene, driver: Strip, driving: protocol.Driving, timing: StripTiming, wanted: list[int], take: str
+) -> protocol.Job:
     settings = scene.understudy
     for setting, what in (("system", "system"), ("detector", "face detector")):
         if not getattr(settings, setting):  # Blender's answer where a file's choice is not among those offered
-            text = f"The {what} that the scene {scene.name} was saved with is not offered here."
+            text = f"The {what} that the scene {scene.name} was saved with is not available here."
             raise Fault(f"no_{setting}", text, "Choose another in the panel, under System.")
-    driving = sequencer.footage(driver)
     pairs = frame_map(timing, wanted)
     # Whatever part of the strip is asked for, all of it is analysed, so that parts made apart join without a seam.
     start, stop = timing.sources()

@@ -24,13 +24,18 @@ from . import compat, engine, options
 from .compat import Context, Scene
 
 MOTIONS = (
-    ("mixed", "Mixed", "The head turns as the driver's does; the rest is relative to the neutral frame"),
-    ("relative", "Relative", "Everything moves from the portrait's own pose, as far as the driver does"),
+    (
+        "mixed",
+        "Mixed",
+        "The head turns as the driver's does; its position and expression start from the portrait's own. "
+        "A smiling portrait takes over the driver's expression as it is",
+    ),
+    ("relative", "Relative", "Everything starts from the portrait's own pose and expression, and moves as the driver"),
     ("absolute", "Absolute", "Everything is as in the driver, whatever the portrait's own pose and expression"),
 )
 IDENTITIES = (
     ("portrait", "Portrait", "The portrait's own head takes the driver's pose and expression"),
-    ("driver", "Driver", "The driver's head shape comes along with pose and expression, to compare with"),
+    ("driver", "Driver", "The driver's head shape is transferred with pose and expression, for comparison"),
 )
 RANGES = (
     ("STRIP", "Strip", "Every frame on which the driving strip is shown"),
@@ -38,7 +43,7 @@ RANGES = (
 )
 NO_FACE = (
     ("hold", "Hold", "Keep the last pose; the take's JSON file lists these frames"),
-    ("reference", "Reference", "Show the portrait as it is"),
+    ("reference", "Portrait", "Show the portrait as it is"),
     ("fail", "Fail", "Stop with an error"),
 )
 
@@ -85,15 +90,15 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     )
     system: EnumProperty(
         name="System",
-        description="What draws the frames",
+        description="The method that draws the frames",
         items=choices(catalog.systems(engine.WEIGHTS)),
         default="mesh_warp",
     )
     options: PointerProperty(type=options.UNDERSTUDY_PG_options)
     motion: EnumProperty(
-        name="Motion", description="How the driver's motion is taken over", items=MOTIONS, default="mixed"
+        name="Motion", description="How the driver's motion is applied to the portrait", items=MOTIONS, default="mixed"
     )
-    identity: EnumProperty(name="Identity", description="Whose head shape moves", items=IDENTITIES, default="portrait")
+    identity: EnumProperty(name="Head Shape", description="Whose head moves", items=IDENTITIES, default="portrait")
     use_neutral_frame: BoolProperty(
         name="Neutral Frame",
         description="Name the frame on which the driver looks neutral. Off: the least expressive good one is found",
@@ -103,11 +108,11 @@ class UNDERSTUDY_PG_settings(bpy.types.PropertyGroup):
     )
     detector: EnumProperty(
         name="Face Detector",
-        description="What finds the face",
+        description="The method that finds the driver's face",
         items=choices(catalog.detectors(engine.WEIGHTS)),
         default="builtin",
     )
-    no_face: EnumProperty(name="No Face", description="What a frame without a face becomes", items=NO_FACE)
+    no_face: EnumProperty(name="No Face Found", description="What is drawn in a frame without a face", items=NO_FACE)
 
 
 def absolute_path(path: str, what: str) -> Path:
@@ -123,16 +128,21 @@ def absolute_path(path: str, what: str) -> Path:
     return Path(os.path.abspath(bpy.path.abspath(path)))
 
 
+def relative_path(path: Path) -> str:
+    """``path`` with Blender's ``//``, or as it is where that is not possible: on another drive of Windows."""
+    try:
+        return bpy.path.relpath(str(path))
+    except ValueError:
+        return str(path)
+
+
 def add_portrait(scene: Scene, path: Path) -> None:
     """Append ``path`` to the portraits, relative to the .blend file where Blender's preferences ask for it."""
     portraits = scene.understudy.portraits
     item = portraits.add()
     context: Context = bpy.context
     relative = bpy.data.filepath and context.preferences.filepaths.use_relative_paths
-    try:
-        item.path = bpy.path.relpath(str(path)) if relative else str(path)
-    except ValueError:
-        item.path = str(path)  # another drive on Windows
+    item.path = relative_path(path) if relative else str(path)
     scene.understudy.portrait_index = len(portraits) - 1
 
 

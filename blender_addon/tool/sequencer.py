@@ -23,7 +23,7 @@ def is_footage(strip: Strip) -> bool:
 def driving_strip(scene: Scene) -> Strip:
     """The strip named in the settings, else the active one, else the only footage there is.
 
-    Takes of ours count only when named. Raises :class:`Fault` ``no_driver``.
+    Our own takes count only when named. Raises :class:`Fault` ``no_driver``.
     """
     name = scene.understudy.driving
     strips = compat.strips(scene)
@@ -69,7 +69,7 @@ def check_images(strip: Strip, driving: Driving, sources: Iterable[int]) -> None
 def timing(scene: Scene, strip: Strip) -> StripTiming:
     """Which source frame ``strip`` shows when.
 
-    Raises :class:`Fault` ``retimed`` where Blender does not let us know, ``footage_unreadable`` where it does not.
+    Raises :class:`Fault` ``retimed`` where Blender does not tell, ``footage_unreadable`` where it does not.
     """
     if len(getattr(strip, "retiming_keys", ())) > 0:
         raise _retimed(strip, "has retiming keys", "Remove them (Strip ▸ Retiming ▸ Reset)")
@@ -84,7 +84,7 @@ def timing(scene: Scene, strip: Strip) -> StripTiming:
     else:
         if strip.fps <= 0.0:
             text = f"Blender cannot read the footage of the strip {strip.name!r}: {strip.filepath}."
-            raise Fault("footage_unreadable", text, "See whether the file is damaged, or convert it.")
+            raise Fault("footage_unreadable", text, "Check whether the file is damaged, or convert it.")
         length = compat.content_frames(strip)
         numerator, denominator = scene_fps(scene)
         own = strip.fps * denominator / numerator

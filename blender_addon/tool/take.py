@@ -13,6 +13,7 @@ from ..core.fault import Fault
 from ..core.takes import TakeFolder
 from . import compat
 from .compat import Scene, Strip
+from .scene import relative_path
 
 
 def lay_take(scene: Scene, take: TakeFolder, *, above: int, shift: int, note: dict[str, Any], relative: bool) -> Strip:
@@ -22,7 +23,12 @@ def lay_take(scene: Scene, take: TakeFolder, *, above: int, shift: int, note: di
     first channel over ``above`` that is free there, moved by ``shift`` scene frames from the frames' own numbers.
     ``note`` becomes its property ``understudy``. Raises :class:`Fault` ``no_frames`` or ``no_channel``.
     """
-    frames = take.frames()
+    try:
+        frames = take.frames()
+    except OSError as error:
+        raise Fault(
+            "no_frames", f"{take.folder} cannot be read: {error}.", "Check the disk, and refresh the list."
+        ) from error
     if not frames:
         raise Fault("no_frames", f"There is no frame in {take.folder}.", "Resume the take.")
     strips = strips_of(scene, take)
@@ -34,9 +40,9 @@ def lay_take(scene: Scene, take: TakeFolder, *, above: int, shift: int, note: di
         channel = free_channel(scene, above, start, end)
         collection = getattr(scene.sequence_editor, compat.STRIPS)
         strip = collection.new_image(take.name, str(take.frame(frames[0])), channel, start, fit_method="FIT")
-        _append(strip, take, frames)
+        _show(strip, take, frames)
         if relative:
-            strip.directory = bpy.path.relpath(str(take.folder)) + "/"
+            strip.directory = relative_path(take.folder) + "/"
         strip.blend_type = "REPLACE"
         strip.colorspace_settings.name = "sRGB"
         strips = [strip]
@@ -77,12 +83,17 @@ def strips_of(scene: Scene, take: TakeFolder) -> list[Strip]:
     return found
 
 
-def _append(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
-    """Add an element for each frame after the first; one that is missing shows the frame before it."""
-    present, shown = set(frames), frames[0]
-    for frame in range(frames[0] + 1, frames[-1] + 1):
-        shown = frame if frame in present else shown
-        strip.elements.append(take.frame(shown).name)
+def _show(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
+    """Make the strip's elements these frames; one that is missing shows the frame before it."""
+    present, names = set(frames), []
+    for frame in range(frames[0], frames[-1] + 1):
+        names.append(take.frame(frame).name if frame in present else names[-1])
+    while len(strip.elements) > len(names):
+        strip.elements.pop(len(strip.elements) - 1)
+    for element, name in zip(strip.elements, names, strict=False):
+        element.filename = name
+    for name in names[len(strip.elements) :]:
+        strip.elements.append(name)
 
 
 def _update(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
@@ -95,10 +106,7 @@ def _update(strip: Strip, take: TakeFolder, frames: Sequence[int]) -> None:
     before = next((frame for frame in frames if take.frame(frame).name == old), frames[0])
     start = compat.content_start(strip) + frames[0] - before
     (left, right), (left_moved, right_moved) = compat.handles(strip), compat.handle_offsets(strip)
-    while len(strip.elements) > 1:
-        strip.elements.pop(len(strip.elements) - 1)
-    strip.elements[0].filename = take.frame(frames[0]).name
-    _append(strip, take, frames)
+    _show(strip, take, frames)
     compat.set_content_start(strip, start)
     if not left_moved:
         left = round(start)

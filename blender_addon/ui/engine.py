@@ -132,7 +132,7 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     base_python: StringProperty(
-        name="Python 3.11",
+        name="Base Python",
         description="The Python that Install Engine starts from. Empty: one is looked for",
         subtype="FILE_PATH",
     )
@@ -160,7 +160,7 @@ class UNDERSTUDY_AP_preferences(bpy.types.AddonPreferences):
 
 
 def close() -> None:
-    """Have the installation or the check end; returns at once."""
+    """Cancel the installation or the check; returns at once."""
     if current is not None:
         current.cancel()
 
@@ -174,8 +174,10 @@ CLASSES = (
 
 
 def unregister() -> None:
+    global current
     close()
     if current is not None:
         current.wait(CLOSE_SECONDS)  # pip must not outlive Blender: the next one would install into the same folder
+        current = None  # nothing watches it from now on
     if bpy.app.timers.is_registered(_watch):
         bpy.app.timers.unregister(_watch)

@@ -26,6 +26,10 @@ class _Panel:
     bl_region_type = "UI"
     bl_category = "Understudy"
 
+    @classmethod
+    def poll(cls, context: Context):
+        return compat.shows_scene(context)
+
     def begin(self, context: Context):
         """The panel's layout and the scene's settings."""
         self.layout.use_property_split = True
@@ -76,6 +80,18 @@ class UNDERSTUDY_PT_reenact(_Panel, bpy.types.Panel):
             _draw_text(context, column, *render.outcome)
 
 
+class UNDERSTUDY_PT_no_scene(_Panel, bpy.types.Panel):
+    bl_label = "Understudy"
+
+    @classmethod
+    def poll(cls, context: Context):
+        return not compat.shows_scene(context)
+
+    def draw(self, context: Context):
+        text = "The sequencer shows no scene. Choose one, or press New, in the sequencer's header."
+        _draw_text(context, self.layout, "INFO", text)
+
+
 class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
     bl_label = "Takes"
     bl_parent_id = "UNDERSTUDY_PT_reenact"
@@ -85,6 +101,11 @@ class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
         scene = compat.sequencer_scene(context)
         layout.prop(settings, "shot", placeholder=shot_name(scene))
         takes.keep_up(scene)
+        if not takes.of_scene(scene):
+            row = layout.row()
+            row.label(text="None in the output folder yet", icon="INFO")
+            row.operator("understudy.refresh_takes", icon="FILE_REFRESH", text="")
+            return
         listed = context.window_manager.understudy
         row = layout.row()
         row.template_list(takes.UNDERSTUDY_UL_takes.__name__, "", listed, "takes", listed, "index", rows=3)
@@ -94,7 +115,7 @@ class UNDERSTUDY_PT_takes(_Panel, bpy.types.Panel):
             return
         row = layout.row(align=True)
         resume = row.row(align=True)
-        resume.enabled = take.shot == shot_name(scene) and take.done < take.total
+        resume.enabled = take.shot == shot_name(scene) and take.done < take.total and _summary(scene)[0]
         resume.operator("understudy.render", text="Resume", icon="PLAY").take = f"v{take.version:03d}"
         row.operator("understudy.add_take", text="Add to Timeline", icon="SEQ_SEQUENCER")
         row.operator("understudy.open_take", text="", icon="FILE_FOLDER")
@@ -119,7 +140,7 @@ class UNDERSTUDY_PT_advanced(_Panel, bpy.types.Panel):
     @classmethod
     def poll(cls, context: Context):
         info = catalog.SYSTEMS_BY_NAME.get(compat.sequencer_scene(context).understudy.system)
-        return info is not None and any(option.advanced for option in info.options)
+        return compat.shows_scene(context) and info is not None and any(option.advanced for option in info.options)
 
     def draw(self, context: Context):
         layout, settings = self.begin(context)
@@ -212,6 +233,7 @@ def _clock(seconds: float) -> str:
 
 
 CLASSES = (
+    UNDERSTUDY_PT_no_scene,
     UNDERSTUDY_PT_reenact,
     UNDERSTUDY_PT_takes,
     UNDERSTUDY_PT_system,

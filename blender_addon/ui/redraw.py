@@ -1,4 +1,4 @@
-"""Having editors drawn again when something changed that Blender does not know of."""
+"""Redraws editors after changes that Blender does not notice."""
 
 import bpy
 

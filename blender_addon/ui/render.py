@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.app.handlers import persistent
 from bpy.props import BoolProperty, StringProperty
@@ -19,6 +21,7 @@ from .redraw import redraw
 INTERVAL = 0.1
 
 current: Reenactment | None = None  # at most one take is made at a time
+_timer: Any = None  # what wakes its operator
 outcome: tuple[str, str] | None = None  # (icon, text) of the latest take, for the panel
 engine_missing = False  # the latest take failed because there is no engine: the panel offers to install it
 
@@ -28,7 +31,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
 
     bl_idname = "understudy.render"
     bl_label = "Reenact"
-    bl_description = "Make a new take: the portrait plays the performance in the driving strip"
+    bl_description = "Make a new take: the portrait moves as the face in the driving strip"
     bl_options = {"UNDO"}
 
     scene: StringProperty(name="Scene", description="Empty: the sequencer's scene", options={"HIDDEN", "SKIP_SAVE"})
@@ -53,7 +56,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
     def description(cls, context: Context, properties) -> str:
         if properties.take == protocol.NEW:
             return cls.bl_description
-        return "Draw the frames that this take lacks, with the panel's settings, which must be those it was made with"
+        return "Draw the missing frames of this take. The panel's settings must be those that it was made with"
 
     @classmethod
     def poll(cls, context: Context):
@@ -71,7 +74,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
             return self._refuse(fault)
 
     def invoke(self, context: Context, event):
-        global current, outcome, engine_missing
+        global current, _timer, outcome, engine_missing
         if bpy.app.background or context.window is None:
             return self.execute(context)
         try:
@@ -79,7 +82,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         except Fault as fault:
             return self._refuse(fault)
         outcome, engine_missing = None, False
-        self._timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
+        _timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
         context.window_manager.modal_handler_add(self)
         redraw("SEQUENCE_EDITOR")
         return {"RUNNING_MODAL"}
@@ -92,7 +95,7 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
             redraw("SEQUENCE_EDITOR")
         if not run.over:
             return {"PASS_THROUGH"}
-        self._release(context)
+        self._release()
         try:
             return self._conclude(self._reenactment, push_undo=True)
         except Fault as fault:
@@ -101,17 +104,15 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
     def cancel(self, context: Context):
         """Blender calls this when it closes the window or the file."""
         self._reenactment.run.close()
-        self._release(context)
+        self._release()
 
     def _start(self, context: Context) -> Reenactment:
         scene = scene_named(self.scene) if self.scene else compat.sequencer_scene(context)
         return Reenactment(scene, self.frames, self.take, self.strict)
 
-    def _release(self, context: Context) -> None:
-        global current
-        context.window_manager.event_timer_remove(self._timer)
-        if current is self._reenactment:
-            current = None
+    def _release(self) -> None:
+        if current is self._reenactment:  # not so after close()
+            _release()
 
     def _conclude(self, reenactment: Reenactment, push_undo: bool = False) -> set[str]:
         """Add the strip and say how it went; {'FINISHED'} only when every frame asked for is on disk and whole."""
@@ -132,12 +133,12 @@ class UNDERSTUDY_OT_render(bpy.types.Operator):
         if run.state is State.CANCELLED:
             outcome = (
                 "CANCEL",
-                f"Cancelled, {kept} kept; Resume draws the rest" if strip else "Cancelled before the first frame",
+                f"Cancelled, {kept} kept; Resume draws the rest" if run.frames else "Cancelled before the first frame",
             )
             self.report({"WARNING"}, outcome[1])
             return {"CANCELLED"}
         fault = run.fault or Fault("internal", "The take failed for an unknown reason.")
-        if strip:
+        if run.frames:
             fault = Fault(fault.code, f"{fault.text} {kept} are kept.", fault.remedy)
         return self._refuse(fault)
 
@@ -171,10 +172,18 @@ class UNDERSTUDY_OT_cancel(bpy.types.Operator):
 
 def close() -> None:
     """End the take that is being made, at once; its frames stay, without a strip."""
-    global current
     if current is not None:
         current.run.close()
-        current = None
+        _release()
+
+
+def _release() -> None:
+    global current, _timer
+    current = None
+    if _timer is not None:
+        context: Context = bpy.context
+        context.window_manager.event_timer_remove(_timer)
+        _timer = None
 
 
 @persistent

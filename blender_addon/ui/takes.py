@@ -1,4 +1,4 @@
-"""The list of takes in the output folder, as found on disk: nothing of it is kept in the .blend."""
+"""The takes found on disk; none of it is kept in the .blend. Editors may show several scenes: each lists its own."""
 
 from __future__ import annotations
 
@@ -21,24 +21,22 @@ from ..tool.sequencer import driving_strip
 from .redraw import redraw
 
 INTERVAL = 0.1
-PAUSE = 2.0
 
-_search: _Search | None = None  # a look at the disk that is going on
-_shown: tuple[str, str] = ("", "")  # the output folder and the shot that the list shows
-_filled = float("-inf")  # when it was filled last
+_search: _Search | None = None  # the search that is running
+_looked_at: set[str] = set()  # the output folders whose takes are known
 
 
 class _Search(Background):
     """Lists the takes of an output folder on a thread: the folder may be on a slow disk."""
 
-    def __init__(self, output: Path | None, shot: str, select: str) -> None:
-        self.key = (str(output or ""), shot)
+    def __init__(self, output: str, shot: str, select: str) -> None:
+        self.output = output
+        self.shot = shot
         self.select = select
         self.found: list[TakeStatus] = []
 
         def look(report, cancelled) -> None:
-            found = find_takes(output) if output else []
-            self.found = sorted(found, key=lambda status: status.shot != shot)  # the scene's own first
+            self.found = find_takes(Path(output)) if output else []
 
         super().__init__(look)
 
@@ -46,6 +44,7 @@ class _Search(Background):
 class UNDERSTUDY_PG_take(bpy.types.PropertyGroup):
     """One take on disk; ``name`` is its folder's, ``changed`` a date for people."""
 
+    output: StringProperty()
     folder: StringProperty()
     shot: StringProperty()
     version: IntProperty()
@@ -60,6 +59,15 @@ class UNDERSTUDY_PG_takes(bpy.types.PropertyGroup):
 
 
 class UNDERSTUDY_UL_takes(bpy.types.UIList):
+    def filter_items(self, context, data, property):
+        """Only the takes in the scene's output folder, those of its shot first."""
+        scene, items = compat.sequencer_scene(context), getattr(data, property)
+        output, shot, text = _output(scene), shot_name(scene), self.filter_name.lower()
+        shown = (item.output == output and text in item.name.lower() for item in items)
+        order = sorted(range(len(items)), key=lambda index: items[index].shot != shot)
+        places = {index: place for place, index in enumerate(order)}
+        return [self.bitflag_filter_item * flag for flag in shown], [places[index] for index in range(len(items))]
+
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
         scene = compat.sequencer_scene(context)
         whole = item.done == item.total > 0
@@ -73,7 +81,7 @@ class UNDERSTUDY_UL_takes(bpy.types.UIList):
 class UNDERSTUDY_OT_refresh_takes(bpy.types.Operator):
     bl_idname = "understudy.refresh_takes"
     bl_label = "Refresh Takes"
-    bl_description = "Look again which takes are in the output folder, and how many of their frames"
+    bl_description = "Read the takes in the output folder again"
     bl_options = {"INTERNAL"}
 
     def execute(self, context: Context):
@@ -108,7 +116,7 @@ class UNDERSTUDY_OT_add_take(_TakeOperator, bpy.types.Operator):
         try:
             take = TakeFolder(Path(item.folder))
             add_to_timeline(scene, take, driving=name, above=channel, complete=item.done == item.total)
-        except (Fault, OSError) as fault:
+        except Fault as fault:
             self.report({"ERROR"}, str(fault))
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -123,18 +131,24 @@ class UNDERSTUDY_OT_open_take(_TakeOperator, bpy.types.Operator):
         return bpy.ops.wm.path_open(filepath=active(context).folder)
 
 
+def of_scene(scene: Scene) -> list[Any]:
+    """The takes that are listed for ``scene``, those of its shot first."""
+    output, shot = _output(scene), shot_name(scene)
+    context: Context = bpy.context
+    found = [take for take in context.window_manager.understudy.takes if take.output == output]
+    return sorted(found, key=lambda take: take.shot != shot)
+
+
 def active(context: Context) -> Any:
-    """The take that is chosen in the list, or None."""
+    """The take that is chosen in the list, if it is one of the scene's; else None."""
     listed = context.window_manager.understudy
-    return listed.takes[listed.index] if listed.index < len(listed.takes) else None
+    take = listed.takes[listed.index] if listed.index < len(listed.takes) else None
+    return take if take is not None and take.output == _output(compat.sequencer_scene(context)) else None
 
 
 def keep_up(scene: Scene) -> None:
-    """Called while drawing: have the list refreshed if it shows another folder or shot than the scene's.
-
-    Not at once again: two editors may show two scenes, and each would have the list of the other replaced.
-    """
-    if _search is None and _key(scene) != _shown and time.monotonic() > _filled + PAUSE:
+    """Called while drawing: have the takes in the scene's output folder listed if they are not."""
+    if _search is None and _output(scene) not in _looked_at:
         refresh(scene)
 
 
@@ -154,39 +168,41 @@ def refresh(scene: Scene, select: str = "") -> None:
 
 def _watch() -> float | None:
     """Fill the list once the search is over; returns the seconds until it wants to be called again."""
-    global _search, _shown, _filled
+    global _search
     if _search is None:
         return None
     if not _search.over:
         return INTERVAL
     search, _search = _search, None
-    _shown, _filled = search.key, time.monotonic()
+    _looked_at.add(search.output)
     context: Context = bpy.context
     listed = context.window_manager.understudy
-    select = search.select or getattr(active(context), "name", "")
-    listed.takes.clear()
+    chosen = str(Path(search.output) / search.select) if search.select else ""
+    if not chosen and listed.index < len(listed.takes):
+        chosen = listed.takes[listed.index].folder
+    for index in reversed(range(len(listed.takes))):
+        if listed.takes[index].output == search.output:
+            listed.takes.remove(index)
     for status in search.found:
         item = listed.takes.add()
-        item.name, item.folder = status.take.name, str(status.take.folder)
+        item.name, item.output, item.folder = status.take.name, search.output, str(status.take.folder)
         item.shot, item.version = status.shot, status.version
         item.done, item.total = status.done, status.total
         item.changed = time.strftime("%d %b %H:%M", time.localtime(status.changed))
-    names = [item.name for item in listed.takes]
-    last = max(len(names) - 1, 0)
-    listed.index = names.index(select) if select in names else min(listed.index, last)
+    here = [index for index, take in enumerate(listed.takes) if take.output == search.output]
+    here.sort(key=lambda index: (listed.takes[index].folder != chosen, listed.takes[index].shot != search.shot))
+    if here:  # otherwise what another scene's list has chosen stays so
+        listed.index = here[0]
     redraw("SEQUENCE_EDITOR")
     return None
 
 
-def _output(scene: Scene) -> Path | None:
+def _output(scene: Scene) -> str:
+    """The scene's output folder; empty while there is none."""
     try:
-        return output_folder(scene)
+        return str(output_folder(scene))
     except Fault:
-        return None  # no folder yet
-
-
-def _key(scene: Scene) -> tuple[str, str]:
-    return str(_output(scene) or ""), shot_name(scene)
+        return ""
 
 
 @persistent
@@ -196,9 +212,8 @@ def _show_again(*_) -> None:
 
 @persistent
 def _clear(*_) -> None:
-    """The list leaves no trace in a saved file, and a file that is opened has a list of its own."""
-    global _shown, _filled
-    _shown, _filled = ("", ""), float("-inf")
+    """The list is not saved with a file, and a file that is opened gets a list of its own."""
+    _looked_at.clear()
     context: Context = bpy.context
     context.window_manager.understudy.takes.clear()
 
@@ -224,6 +239,7 @@ def register() -> None:
 def unregister() -> None:
     global _search
     _search = None
+    _looked_at.clear()
     bpy.app.handlers.save_pre.remove(_clear)
     bpy.app.handlers.save_post.remove(_show_again)
     bpy.app.handlers.load_post.remove(_clear)

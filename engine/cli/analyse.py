@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from engine.cli.console import Console, reported
-from engine.cli.footage import driving_from, rate, source_frames
+from engine.cli.footage import driving_from, frame_range, rate
 from engine.errors import EngineError
 from engine.media.image import write_fault
 from engine.media.source import open_source
@@ -20,11 +20,15 @@ from engine.tracking.registry import terms
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "python -m engine analyse",
-        description="Track the motion of a face in footage, once, into a file that `render --driving` takes.",
+        description="Track the motion of a face in footage and write it as a motion file for `render --driving`.",
     )
     parser.add_argument("footage", type=Path, metavar="V", help="a movie or a folder of images")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=f"V{SUFFIX}")
-    parser.add_argument("--frames", help="source frames like 0-99, counted from 0 (default: all)")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help=f"the motion file; its name ends in {SUFFIX}"
+    )
+    parser.add_argument(
+        "--frames", type=frame_range, metavar="A-B", help="source frames like 0-99, counted from 0 (default: all)"
+    )
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
     parser.add_argument("--detector", default="builtin", help=f"{terms()} (default: %(default)s)")
     arguments = parser.parse_args(argv)
@@ -38,18 +42,16 @@ def _analyse(arguments: argparse.Namespace) -> int:
         arguments.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise write_fault(arguments.out.parent, fault) from fault
-    source = open_source(driving_from(arguments.footage), arguments.fps)
-    wanted = source_frames(arguments.frames, source.count)
-    source.check(wanted)
-    start, stop = wanted[0], wanted[-1] + 1
-
     from engine.motion.analyse import analyse
+    from engine.motion.footage import Footage
     from engine.tracking.registry import create
 
-    progress = Progress(Console(stop - start), "analyse", stop - start)
-    with closing(create(arguments.detector)) as detector, closing(source.frames(start, stop)) as frames:
-        motion = analyse(frames, source.fps, detector, str(source.path), lambda done: progress.update(int(done)))
-    progress.update(stop - start)
+    footage = Footage(open_source(driving_from(arguments.footage), arguments.fps), arguments.frames)
+    total, extent = footage.stop - footage.start, (footage.start, footage.stop)
+    progress = Progress(Console(total), "analyse", total)
+    with closing(create(arguments.detector)) as detector, closing(footage.source.frames(*extent)) as frames:
+        motion = analyse(frames, footage.rate, detector, str(footage.path), lambda done: progress.update(int(done)))
+    progress.update(total)
     motion.save(arguments.out)
     print(arguments.out)
     return 0

@@ -101,7 +101,7 @@ class Interrupt:
 
 
 def reported(verb: Callable[[], int]) -> int:
-    """Run ``verb``; an EngineError becomes two lines for a person and exit status 1, Ctrl-C one and 130."""
+    """Run ``verb``; an EngineError is printed and gives exit status 1, Ctrl-C gives 130."""
     try:
         return verb()
     except EngineError as fault:

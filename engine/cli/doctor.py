@@ -25,7 +25,7 @@ OPTIONAL = {"face_alignment": "face-alignment"}
 def main(argv: list[str]) -> int:
     """Exit status 1 when something needed is missing or damaged."""
     argparse.ArgumentParser(
-        "python -m engine doctor", description="Say what this engine can do here, and what is missing."
+        "python -m engine doctor", description="List packages, runtimes, systems and weights, and what is missing."
     ).parse_args(argv)
     print(f"understudy {protocol.VERSION}, protocol {protocol.PROTOCOL}")
     print(f"python     {platform.python_version()}  {sys.executable}")

@@ -7,7 +7,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-# What takes long to import is imported once Ctrl-C is heard.
+# Slow imports come after Ctrl-C is handled.
 from engine.cli.console import INTERRUPTED, Console, Interrupt, reported
 from engine.errors import EngineError
 from engine.protocol import (
@@ -27,8 +27,8 @@ DESCRIPTION = """Make a take: OUT/SHOT_understudy_vNNN/SHOT_understudy_vNNN.1001
 --frames are source frames, counted from 0. The first one becomes output frame 1001 (--first-frame), and the others
 keep their distance from it: --frames 10-20x5 gives 1001, 1006, 1011.
 
---take v003 or latest adds to a take, or begins it: frames that it has already are skipped, and several processes and
-hosts may share the work. With --frames and --first-frame each of them draws its part.
+--take v003 or latest resumes a take, or begins it: frames that it has already are skipped, and several processes and
+hosts may share the work. Each draws its part, given by --frames and --first-frame.
 
 --job takes everything from the sidecar of a take and makes the take again."""
 
@@ -52,7 +52,7 @@ def _render(arguments: argparse.Namespace, console: Console, interrupt: Interrup
 
 
 def _close(folder: str) -> None:
-    """The sidecar must tell the truth about a take whose process ends at once."""
+    """Record in the sidecar that this process ends."""
     if folder:
         from engine.takes.take import Take
         from engine.takes.writer import close_records
@@ -81,13 +81,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "--take", default=NEW, help="new, latest, or a version like v003: the take that receives the frames"
     )
     parser.add_argument("--job", type=Path, metavar="JSON", help="make the take of this sidecar again")
-    parser.add_argument("--shot", help="the name in front (default: the driving's)")
+    parser.add_argument("--shot", help="the first part of the take's name (default: that of the driving file)")
     parser.add_argument("--frames", help="source frames like 0-99, 0-99x2 or 3,7 (default: all)")
     parser.add_argument(
         "--analyse",
         type=frame_range,
         metavar="A-B",
-        help="source frames to analyse, whichever are drawn; parts of one shot must agree (default: all footage)",
+        help="source frames to analyse, whichever are drawn; the same for all chunks of a take (default: all footage)",
     )
     parser.add_argument("--first-frame", type=int, default=FIRST_FRAME, help="(default: %(default)s)")
     parser.add_argument("--fps", type=rate, default=Fraction(24), help="rate of an image sequence (default: 24)")
@@ -102,8 +102,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         default=IDENTITIES[0],
         help="whose head moves: the portrait's own, or the driver's, to compare with (default: %(default)s)",
     )
-    parser.add_argument("--neutral", type=int, metavar="N", help="source frame of the driver's rest (default: found)")
-    parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="hold", help="for frames without a face")
+    parser.add_argument("--neutral", type=int, metavar="N", help="source frame with a neutral face (default: found)")
+    parser.add_argument(
+        "--no-face",
+        choices=NO_FACE_POLICIES,
+        default="hold",
+        help="for frames without a face (default: %(default)s)",
+    )
     parser.add_argument("--detector", default="builtin", help=f"{terms()} (default: %(default)s)")
     arguments = parser.parse_args(argv)
     if arguments.job:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from engine.cli.console import reported
 
-DESCRIPTION = """Merge the records of all who rendered a take into its sidecar, read every frame, and list what is
-missing, torn (not a whole PNG) or foreign (not drawn for this take), and frames where the driver shows no face.
+DESCRIPTION = """Merge the records of all processes that rendered a take into its sidecar, read every frame, and list
+what is missing, torn (not a whole PNG) or foreign (not drawn for this take), and frames where the driver shows no face.
 
-Exit status 0 only when every frame that any of them was asked for is there and whole, 1 when not, 2 when there is no
-take."""
+Exit status 0 when every frame that any process was asked for is whole, 1 when not, 2 when there is no take."""
 
 
 def main(argv: list[str]) -> int:

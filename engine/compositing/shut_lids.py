@@ -7,6 +7,8 @@ sides, and over it the colour of the portrait's upper rim.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -45,14 +47,14 @@ class ShutLids:
         self._open = [eye.apart for eye in seen]
         self._lashes = [_lashes(rgb, eye) for eye in seen]
 
-    def mend(self, frame: np.ndarray, mesh: np.ndarray, pose: Pose, lids: np.ndarray) -> None:
+    def mend(self, frame: np.ndarray, mesh: np.ndarray, pose: Pose, lids: Callable[[], np.ndarray]) -> None:
         """Draw shut lids into ``frame`` (H, W, 3) uint8, in place, as far as they are in view. ``mesh`` (N, 3) is the
-        head in camera space, ``pose`` its pose, ``lids`` (S, S) bool the frame's array of that name."""
+        head in camera space, ``pose`` its pose; ``lids`` gives the frame's array of that name, (S, S) bool."""
         for eye, was, lashes in zip(self._eyes(mesh, pose), self._open, self._lashes):
             shut = 1 - _ramp(eye.apart, _SHUT, _AJAR)
             shut *= _ramp(was - eye.apart, _STILL, _CLOSED) * _ramp(eye.facing, _AWAY, _FACING)
             if shut > 0:
-                self._draw(frame, eye, lashes, shut, lids)
+                self._draw(frame, eye, lashes, shut, lids())
 
     def _eyes(self, head: np.ndarray, pose: Pose) -> list[_Eye]:
         """Both, of a ``head`` (N, 3) in the camera's space, cm."""

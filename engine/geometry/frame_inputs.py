@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 
 from engine.compositing.layers.outline import HeadOutline, fit_outline
+from engine.compositing.mouth.paint import Mouth, PaintedMouth
+from engine.compositing.shut_lids import ShutLids
 from engine.compositing.warped_portrait import WarpedPortrait
 from engine.face.camera import Pose
 from engine.face.model import Anchors
@@ -178,6 +180,14 @@ class PortraitInputs(_Arrays):
         return WarpedPortrait(self.rgb, self.build, self._outlined[1])
 
     @cached_property
+    def mouth(self) -> Mouth:
+        return Mouth(self.rgb, self.geometry)
+
+    @cached_property
+    def shut_lids(self) -> ShutLids:
+        return ShutLids(self.rgb, self.geometry, self.square)
+
+    @cached_property
     def scale(self) -> tuple[float, float]:
         """Flow pixels a portrait pixel, in x and y."""
         height, width = self.build.shape
@@ -324,6 +334,20 @@ class FrameInputs(_Arrays):
         """How the portrait's pixels move, at flow resolution."""
         return self.portrait.build.flow(self._head)
 
+    def finish(self, frame: np.ndarray) -> None:
+        """Draw shut lids and the mouth's inside into ``frame`` (H, W, 3) uint8, in place.
+
+        The array ``frame`` has them. A network that changes it draws them coarser, so they are drawn again after it.
+        """
+        head = self._head
+        self.portrait.shut_lids.mend(frame, head.camera_points, self.pose, lambda: self._made_once("lids"))
+        if self._mouth is not None:
+            self._mouth.onto(frame)
+
+    @cached_property
+    def _mouth(self) -> PaintedMouth | None:
+        return self.portrait.mouth.painted(self.geometry, self._head.vertices, self.pose, self.motion)
+
     @cached_property
     def _head(self) -> PosedHead:
         return self.portrait.head(self.motion)
@@ -357,7 +381,9 @@ class FrameInputs(_Arrays):
                 return self._cut(cv2.remap(portrait.matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
             case "frame":
                 turn = self.motion.gaze - portrait.face.gaze
-                return portrait.drawing.draw(self._head, self.geometry, turn)
+                frame = portrait.drawing.draw(self._head, self.geometry, turn)
+                self.finish(frame)
+                return frame
             case "warped":
                 return portrait.picture(self._made_once("frame"))
             case "driver_image":

@@ -44,7 +44,7 @@ class FrameSource(ABC):
     def frames(self, start: int, stop: int) -> Generator[tuple[int, np.ndarray], None, None]:
         """Yield (index, (H, W, 3) uint8 sRGB) for every source frame of [start, stop), in order, each decoded once.
 
-        Raises EngineError when a frame cannot be had, after all good frames before it.
+        Raises EngineError when a frame cannot be read, after all good frames before it.
         """
 
     @abstractmethod

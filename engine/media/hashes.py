@@ -43,10 +43,7 @@ def file_hashes(paths: Sequence[Path], memory: Path, check: Callable[[], None] =
                     changed = True
                 _remember(name, state, known[name][-1])
             except OSError as fault:
-                reason = fault.strerror or fault
-                raise EngineError(
-                    "missing_file", f"{path} cannot be read ({reason}).", "Find the file, or relink it."
-                ) from fault
+                raise _unreadable(path, fault.strerror or fault) from fault
             hashes.append(known[name][-1])
     finally:
         if changed:
@@ -57,7 +54,7 @@ def file_hashes(paths: Sequence[Path], memory: Path, check: Callable[[], None] =
 
 
 def _state(stat: os.stat_result) -> list[int]:
-    """Size, time of change of the content, and on POSIX of the entry, which no one can set back."""
+    """Size, time of change of the content, and on POSIX of the entry, which cannot be set back."""
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
@@ -67,22 +64,26 @@ def sha256(path: Path, check: Callable[[], None] = lambda: None) -> str:
     ``check`` may raise to cancel. Raises OSError.
     """
     name, state = str(path.absolute()), _state(os.stat(path))
-    if (name, *state) not in _known:
+    digest = _known.get((name, *state))
+    if digest is None:
         digest = _read(path, check)
-        if max(state[1:]) > (time.time() - _SETTLED) * 1e9:
-            return digest
-        _remember(name, state, digest)
-    return _known[(name, *state)]
+        if max(state[1:]) < (time.time() - _SETTLED) * 1e9:
+            _remember(name, state, digest)
+    return digest
 
 
 class Hashes:
     """Size and SHA-256 of the inputs of a take, computed on a thread. Footage, which may be large, comes last."""
 
     def __init__(self, inputs: list[tuple[str, Path]]) -> None:
-        """``inputs`` are pairs (role, file), each file known to exist."""
-        self._entries: list[dict[str, Any]] = [
-            {"role": role, "path": str(path), "size": path.stat().st_size, "sha256": None} for role, path in inputs
-        ]
+        """``inputs`` are pairs (role, file); raises EngineError ``missing_file`` where one has gone."""
+        self._entries: list[dict[str, Any]] = []
+        for role, path in inputs:
+            try:
+                size = path.stat().st_size
+            except OSError as fault:
+                raise _unreadable(path, fault.strerror or fault) from fault
+            self._entries.append({"role": role, "path": str(path), "size": size, "sha256": None})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -102,9 +103,7 @@ class Hashes:
             time.sleep(_POLL)
         for entry in entries:
             if "fault" in entry:
-                raise EngineError(
-                    "missing_file", f"{entry['path']} cannot be read ({entry['fault']}).", "Put the file back."
-                )
+                raise _unreadable(entry["path"], entry["fault"])
         return entries
 
     def finish(self, seconds: float, cancelled: Callable[[], bool]) -> None:
@@ -121,14 +120,18 @@ class Hashes:
         for entry in sorted(self._entries, key=lambda entry: entry["role"] == "driving"):
             try:
                 entry["sha256"] = sha256(Path(entry["path"]), self._check)
-            except OSError as fault:
-                entry["fault"] = fault.strerror or str(fault)
             except Cancelled:
                 return
+            except Exception as fault:  # whatever it is, nobody may wait for this thread in vain
+                entry["fault"] = str(fault)
 
     def _check(self) -> None:
         if self._stop.is_set():
             raise Cancelled
+
+
+def _unreadable(path: Path | str, reason: object) -> EngineError:
+    return EngineError("missing_file", f"{path} cannot be read ({reason}).", "Find the file, or relink it.")
 
 
 def _remember(name: str, state: list[int], digest: str) -> None:

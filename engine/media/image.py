@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +24,7 @@ import numpy as np  # noqa: E402
 from engine.errors import EngineError  # noqa: E402
 from engine.media import colour_profile  # noqa: E402
 
+_MAX_BYTES = 1 << 31
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".tga", ".psd"})
 # On photographs as small as zlib's level 3 and twice as fast: run lengths catch the flat parts, the filter the rest.
 _PNG = [
@@ -43,6 +46,9 @@ def read_image(path: Path) -> np.ndarray:
 
     try:
         # The bytes are read here and not by OpenCV, which cannot open every Unicode path on Windows.
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > _MAX_BYTES:  # a pipe or a device may never end
+            raise refused("is larger than 2 GiB, or not a plain file")
         data = path.read_bytes()
     except OSError as fault:
         raise refused(f"cannot be read ({fault.strerror or fault})") from fault
@@ -104,7 +110,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            retried(lambda: os.replace(temporary, path))
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -112,6 +118,19 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as fault:
         raise write_fault(path.parent, fault) from fault
     _sync_folder(path.parent)
+
+
+def retried(action: Callable[[], None]) -> None:
+    """Do what Windows refuses while another process has the file open: replace, rename or remove it.
+
+    Readers, virus scanners and indexers close it soon. Raises what ``action`` raises.
+    """
+    for pause in (0.05, 0.2, 0.5):
+        try:
+            return action()
+        except PermissionError:
+            time.sleep(pause)
+    action()
 
 
 def write_fault(folder: Path, fault: OSError) -> EngineError:

@@ -152,7 +152,7 @@ class MovieSource(FrameSource):
             yield from _pulled(graph)
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        """Every picture in order, up to the first that is damaged: where it ends is for the caller to judge."""
+        """Every picture in order, up to the first damaged one; the caller judges whether that is the end."""
         with contextlib.suppress(FFmpegError):
             for packet in container.demux(stream):
                 if packet.is_corrupt:
@@ -189,12 +189,12 @@ class MovieSource(FrameSource):
                 Remark(
                     "hdr_tone_mapped",
                     f"{self.path.name} is HDR; it is tone-mapped to sRGB.",
-                    "Nothing need be done. To choose the look yourself, grade it to Rec. 709 first.",
+                    "No action is needed. To choose the look yourself, grade it to Rec. 709 first.",
                 )
             )
         if first.interlaced_frame:
             remarks.append(
-                Remark("deinterlaced", f"{self.path.name} is interlaced; it is deinterlaced.", "Nothing need be done.")
+                Remark("deinterlaced", f"{self.path.name} is interlaced; it is deinterlaced.", "No action is needed.")
             )
         return tuple(remarks)
 

@@ -29,7 +29,7 @@ def read_text(path: Path, keyword: str, to_end: bool) -> tuple[str | None, bool]
             return None, False
         while (chunk := _chunk(file)) is not None:
             kind, data = chunk
-            if kind == b"tEXt" and text is None and data.startswith(wanted) and len(data) <= _MAX_TEXT:
+            if kind == b"tEXt" and text is None and data.startswith(wanted):
                 text = data[len(wanted) :].decode("latin-1")
                 if not to_end:
                     return text, True
@@ -39,9 +39,16 @@ def read_text(path: Path, keyword: str, to_end: bool) -> tuple[str | None, bool]
 
 
 def _chunk(file: BinaryIO) -> tuple[bytes, bytes] | None:
-    """Kind and data of the next chunk; None where the file is cut or damaged."""
-    length = int.from_bytes(file.read(4), "big")
-    body = file.read(4 + length)  # a length that lies gives the rest of the file, which is too short
-    if len(body) != 4 + length or file.read(4) != zlib.crc32(body).to_bytes(4, "big"):
+    """Kind of the next chunk, and its data unless that is too long for a text; None where the file is cut or damaged.
+
+    The stated length may lie: no more than a block is read at once.
+    """
+    length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+    data = block = file.read(min(length, _MAX_TEXT))
+    checksum, left = zlib.crc32(block, zlib.crc32(kind)), length - len(block)
+    while block and left:
+        block = file.read(min(left, _MAX_TEXT))
+        checksum, left = zlib.crc32(block, checksum), left - len(block)
+    if left or file.read(4) != checksum.to_bytes(4, "big"):
         return None
-    return body[:4], body[4:]
+    return kind, data if length <= _MAX_TEXT else b""

@@ -52,7 +52,7 @@ class Timeline:
 def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
     """The timeline of a movie that has just been opened.
 
-    MP4 and MOV list every picture, and their word is taken. Other files are read through without decoding, which
+    MP4 and MOV list every picture, and are trusted. Other files are read through without decoding, which
     leaves the container at its end.
     """
     rate = Fraction(stream.guessed_rate or stream.average_rate or 0)
@@ -72,7 +72,7 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
         return Timeline(rate or _DEFAULT, base, ticks[0] if ticks else 0, packets, timed)
     timeline = Timeline(_checked(rate, ticks, base), base, ticks[0], 0)
     counted = timeline.index(ticks[-1]) + timeline.frames(duration)
-    # Matroska that states more than there is was cut short; who reads to the end is told.
+    # Matroska that states more than there is was cut short; reading to the end reports it.
     return replace(timeline, count=max(counted, timeline.frames(_stated(stream, base) - ticks[0])))
 
 

@@ -15,10 +15,11 @@ from engine.face.fitting import Fitter, FrameFit
 from engine.face.gaze import gaze_angles
 from engine.motion.follower import Follower
 from engine.motion.motion import Motion, Shot, Tracked
+from engine.motion.mouth_sight import CURVES, SeenMouth, filtered
 from engine.motion.smoothing import fill_gaps, interpolate, runs, smooth, smooth_pose
 from engine.tracking.detector import Detector, Observation
 
-VERSION = 3
+VERSION = 4
 """Raise it whenever the same footage gives other motion: when decoding, a detector, the fitter or this file changes."""
 
 _KEY_FRAMES = 10  # enough for an identity; more cost time and change nothing
@@ -53,7 +54,7 @@ def analyse(
     until it is fitted) and may raise to cancel. Raises EngineError ``no_face`` when no frame shows one.
     """
     follower = Follower(detector)
-    observations, start, camera = _observe(frames, follower, on_frame)
+    observations, mouths, start, camera = _observe(frames, follower, on_frame)
     seen = [o for o in observations if o is not None]
     if camera is None or not seen:
         raise EngineError(
@@ -80,7 +81,7 @@ def analyse(
             f"What the detector found in {name} does not fit a face in any frame.",
             "Choose footage in which one face is large, lit and not covered.",
         )
-    motion = _smoothed(fitter, shots, identities, fits, start, rate, detector.name)
+    motion = _smoothed(fitter, shots, identities, fits, mouths, start, rate, detector.name)
     if not follower.others:
         return motion
     assert motion.tracked
@@ -100,16 +101,20 @@ def _shots(observations: Sequence[Observation | None], cuts: Sequence[int]) -> l
 
 def _observe(
     frames: Iterable[tuple[int, np.ndarray]], follower: Follower, on_frame: OnFrame
-) -> tuple[list[Observation | None], int, Camera | None]:
-    """The person's face in every frame, the number of the first frame, and the camera of its picture."""
+) -> tuple[list[Observation | None], list[np.ndarray | None], int, Camera | None]:
+    """The person's face in every frame and what its mouth shows (:meth:`SeenMouth.curves`), the number of the first
+    frame, and the camera of its picture."""
     observations: list[Observation | None] = []
+    mouths: list[np.ndarray | None] = []
     start, camera = 0, None
     for index, rgb in frames:
         if camera is None:
             start, camera = index, Camera(rgb.shape[1], rgb.shape[0])
-        observations.append(follower.look(rgb))
+        seen = follower.look(rgb)
+        observations.append(seen)
+        mouths.append(None if seen is None or seen.dense is None else SeenMouth(rgb, seen.dense).curves())
         on_frame(len(observations) / 2)
-    return observations, start, camera
+    return observations, mouths, start, camera
 
 
 def fit_frames(
@@ -154,6 +159,7 @@ def _smoothed(
     shots: Sequence[slice],
     identities: Sequence[np.ndarray],
     fits: Sequence[FittedFrame | None],
+    mouths: Sequence[np.ndarray | None],
     start: int,
     rate: Fraction,
     detector: str,
@@ -166,6 +172,8 @@ def _smoothed(
     gaze = stacked(fits, lambda f: f.gaze)
     offsets = stacked(fits, lambda f: f.offsets)
     residual = stacked(fits, lambda f: f.fit.residual)
+    measured = all(mouth is not None for mouth, found in zip(mouths, valid, strict=True) if found)
+    mouth = np.stack([np.zeros(len(CURVES)) if curves is None else curves for curves in mouths])
     names = fitter.model.expression_names
     shut = eyes_shut(names, expression)
     for shot in shots:
@@ -175,7 +183,8 @@ def _smoothed(
             expression[run] = smooth(expression[run], 0.5)
             gaze[run] = smooth(interpolate(gaze[run], shut[run] < _SHUT), 0.7)
             offsets[run] = smooth(offsets[run], 0.5)
-    for values in (expression, rotation, translation, gaze, offsets):
+            mouth[run] = filtered(mouth[run])
+    for values in (expression, rotation, translation, gaze, offsets, mouth):
         _hold(values, valid, shots)
     judged = (expression, rotation, residual, valid, shut)
     found = []
@@ -194,6 +203,7 @@ def _smoothed(
         rate=rate,
         neutral=found[0].neutral,
         shots=(replace(found[0], start=start), *found[1:]) if len(found) > 1 else (),
+        mouth=dict(zip(CURVES, mouth.T, strict=True)) if measured else {},
         tracked=Tracked(
             offsets=offsets,
             residual=residual,

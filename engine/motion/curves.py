@@ -4,10 +4,11 @@ The file is described in :mod:`engine.motion.format`; its name ends in ``.curves
 portrait that will move, so it becomes motion only once that portrait is fitted.
 
 ``samples`` of a channel named like an expression of the face model are its weight, 0…1; the ``eyeLook`` expressions
-turn the eyes. ``head.pitch`` (chin down), ``head.yaw`` (towards image right) and ``head.roll`` (towards the subject's
-right shoulder) are degrees away from the portrait's pose, ``head.x``, ``head.y`` and ``head.z`` (right, up, towards
-the camera) centimetres away from its place. ``landmarks68`` are points in iBUG order in pixels of the portrait, whose
-``size`` is [W, H], with pixel centres at +.5.
+turn the eyes; those of :data:`engine.motion.mouth_sight.CURVES` say what is seen between the lips. ``head.pitch`` (chin
+down), ``head.yaw`` (towards image right) and ``head.roll`` (towards the subject's right shoulder) are degrees away from
+the portrait's pose, ``head.x``, ``head.y`` and ``head.z`` (right, up, towards the camera) centimetres away from its
+place. ``landmarks68`` are points in iBUG order in pixels of the portrait, whose ``size`` is [W, H], with pixel centres
+at +.5.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from engine.face.subject import FaceFit
 from engine.motion import format as motion_format
 from engine.motion.analyse import eyes_shut, fit_frames, neutral_frame, stacked
 from engine.motion.motion import Motion, array_of, names_of, refused
+from engine.motion.mouth_sight import CURVES
 from engine.motion.smoothing import fill_gaps
 from engine.motion.source import MotionSource
 from engine.progress import Emit
@@ -51,7 +53,7 @@ class Curves(MotionSource):
             self._neutral = None if neutral is None else index(neutral)
             self._landmarks = self._channels = None
             if "landmarks68" in arrays:
-                self._size = tuple(map(index, header["size"]))
+                self._width, self._height = map(index, header["size"])
                 self._landmarks = array_of(arrays, "landmarks68", (self._count, 68, 2))
             else:
                 names = names_of(header["channels"])
@@ -74,7 +76,7 @@ class Curves(MotionSource):
         def channel(name: str) -> np.ndarray:
             return channels.get(name, np.zeros(self._count))
 
-        names = tuple(name for name in channels if name not in _HEAD + _LOOK)
+        names = tuple(name for name in channels if name not in _HEAD + _LOOK + CURVES)
         head = np.stack([channel(name) for name in _HEAD], axis=1)
         up, down, inwards, outwards = (
             np.stack([channel(f"eyeLook{way}_{side}") for side in "LR"], axis=1) for way in ("Up", "Down", "In", "Out")
@@ -88,17 +90,17 @@ class Curves(MotionSource):
             face.pose.translation + head[:, 3:],
             face.gaze + gaze,
             np.ones(self._count, bool),
+            {name: samples for name, samples in channels.items() if name in CURVES},
         )
 
     def _fitted(self, face: FaceFit, landmarks: np.ndarray, check: Callable[[], None]) -> Motion:
         """What the portrait's own head does to put its landmarks there; what it cannot do is left out."""
         camera = face.camera
-        if self._size != (camera.width, camera.height):
-            width, height = self._size
+        if (self._width, self._height) != (camera.width, camera.height):
             raise EngineError(
                 "motion",
-                f"The landmarks of {self.path} are for a portrait of {width}×{height} pixels, the first portrait has "
-                f"{camera.width}×{camera.height}.",
+                f"The landmarks of {self.path} are for a portrait of {self._width}×{self._height} pixels, the first "
+                f"portrait has {camera.width}×{camera.height}.",
                 "Choose the portrait that they were placed on.",
             )
         observations = [Observation(points, None, None, 1.0) for points in landmarks]
@@ -106,7 +108,7 @@ class Curves(MotionSource):
         fits = fit_frames(fitter, face.identity, observations, lambda done: check())
         if not any(fits):
             raise EngineError(
-                "motion", f"The landmarks of {self.path} are no face in any frame.", "Export the curves again."
+                "motion", f"The landmarks of {self.path} do not fit a face in any frame.", "Export the curves again."
             )
         valid = np.array([fit is not None for fit in fits])
         return self._motion(
@@ -126,13 +128,18 @@ class Curves(MotionSource):
         translation: np.ndarray,
         gaze: np.ndarray,
         valid: np.ndarray,
+        mouth: dict[str, np.ndarray] | None = None,
     ) -> Motion:
         neutral = self._neutral
         if neutral is None:
             shut = eyes_shut(names, expression)
             neutral = self.start + neutral_frame(expression, rotation, np.zeros(self._count), valid, shut)
         motion = Motion(
-            names, expression, rotation, translation, gaze, valid, start=self.start, rate=self.rate, neutral=neutral
+            *(names, expression, rotation, translation, gaze, valid),
+            start=self.start,
+            rate=self.rate,
+            neutral=neutral,
+            mouth=mouth or {},
         )
         with refused(self.path, "Export the curves again."):
             motion.check()

@@ -39,7 +39,7 @@ class Footage(MotionSource):
             raise EngineError(
                 "too_many_frames",
                 f"{self.path} has {self.stop - self.start} frames, at most {MAX_FRAMES} can be analysed together.",
-                "State the range of source frames to analyse.",
+                "Name the range of source frames to analyse.",
             )
 
     def files(self, frames: Sequence[int]) -> list[Path]:
@@ -58,7 +58,7 @@ class Footage(MotionSource):
         except EngineError as fault:
             if fault.code not in ("missing_frame", "truncated_movie", "frame_out_of_range"):
                 raise
-            analysed = f"Source frames {self.start} to {self.stop - 1} are analysed; another range can be stated."
+            analysed = f"Source frames {self.start} to {self.stop - 1} are analysed; another range can be named."
             raise EngineError(fault.code, fault.text, f"{fault.remedy} {analysed}") from fault
 
 
@@ -109,7 +109,7 @@ class CachedAnalysis:
             Progress(emit, "analyse", total).update(total)
             return known
         try:
-            # The one who held the lock before may have finished since.
+            # The lock's last owner may have finished it meanwhile.
             return self._find() or self._analysed(Progress(emit, "analyse", total), total)
         finally:
             lock.release()

@@ -5,9 +5,11 @@ Blender's Python can run this file by itself. The archive holds ``header.json`` 
 
 ``understudy-motion`` 1
     header: ``frames`` T, ``start`` (number of the first frame, from 0), ``rate`` [numerator, denominator],
-    ``neutral_frame``, ``expressions`` (E names), ``tracked`` (null for motion that comes from no footage)
+    ``neutral_frame``, ``expressions`` (E names), ``mouth`` (M names, may be missing), ``tracked`` (null for motion that
+    comes from no footage)
     header, if the footage is cut: ``shots`` ([start, neutral frame] each)
-    arrays: ``expression`` (T, E), ``rotation`` (T, 3, 3), ``translation`` (T, 3), ``gaze`` (T, 2, 2), ``valid`` (T,)
+    arrays: ``expression`` (T, E), ``rotation`` (T, 3, 3), ``translation`` (T, 3), ``gaze`` (T, 2, 2), ``valid`` (T,),
+    and, where M is not 0, ``mouth`` (T, M)
 
 ``understudy-curves`` 1
     header: ``frames``, ``start``, ``rate``, ``neutral_frame`` (or null), and ``channels`` (C names) or ``size`` [W, H]
@@ -37,8 +39,8 @@ MAX_BYTES = 1 << 31  # of one file, unpacked
 _HEADER = "header.json"
 _MAX_HEADER = 1 << 20
 _MAX_MEMBERS = 32
-_MAX_PER_FRAME = 1 << 16  # bytes: what an honest file never reaches
-_PLAIN = ("<f4", "<f8", "|u1")
+_MAX_PER_FRAME = 1 << 16  # bytes: no valid file reaches this
+_FLOAT, _FLAG = ("<f4", "<f8"), "|u1"
 _EARLIER = b"UNDERSTUDY PERFORMANCE"
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -74,7 +76,7 @@ def unpack(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]
             _check_header(header, kind)
             if size > _MAX_PER_FRAME * (header["frames"] + 1):
                 raise ValueError("it holds more than its header says")
-            return header, {name.removesuffix(".npy"): _array(archive, name) for name in names}
+            return header, {name.removesuffix(".npy"): _array(archive, name, header["frames"]) for name in names}
     except zipfile.BadZipFile as fault:
         raise ValueError(f"it is not a motion file, or damaged ({fault})") from fault
     except (RuntimeError, EOFError, LookupError, ArithmeticError, MemoryError, zlib.error, struct.error) as fault:
@@ -108,17 +110,21 @@ def _check_header(header: Any, kind: str) -> None:
         raise ValueError(f"its version is {header['version']}, this engine reads {VERSIONS[kind]}")
     frames = header["frames"]
     if type(frames) is not int or not 0 < frames <= MAX_FRAMES:
-        raise ValueError(f"it states {frames!r} frames, possible are 1 to {MAX_FRAMES}")
+        raise ValueError(f"its header says {frames!r} frames, allowed are 1 to {MAX_FRAMES}")
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """A member as float64; refused are objects, a shape that its bytes do not fill, NaN and infinity."""
+def _array(archive: zipfile.ZipFile, name: str, frames: int) -> np.ndarray:
+    """A member as float64; refused are objects, a shape that its bytes do not fill, NaN and infinity.
+
+    Only one byte a frame may be a whole number: more would take eight times the memory of the file.
+    """
     data = io.BytesIO(archive.read(name))
     if np.lib.format.read_magic(data) != (1, 0):
         raise ValueError(f"its {name} is no plain array")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
     raw = data.getbuffer()[data.tell() :]
-    if fortran or dtype.str not in _PLAIN or math.prod(shape) * dtype.itemsize != len(raw):
+    known = dtype.str in _FLOAT or (dtype.str == _FLAG and shape == (frames,))
+    if fortran or not known or math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"its {name} is no plain array")
     array = np.frombuffer(raw, dtype).reshape(shape).astype(np.float64)
     if not np.isfinite(array).all():

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from engine.media.image import write_fault
+from engine.media.image import retried, write_fault
 from engine.processes import process_exists
 
 HEARTBEAT = 10.0  # seconds between two touches
@@ -35,14 +35,18 @@ class FileLock:
 
     def acquire(self) -> bool:
         """Try once, without waiting; raises EngineError ``not_writable`` or ``disk_full``."""
+        created = False
         try:
             with open(self.path, "x", encoding="utf-8") as file:
+                created = True
                 file.write(self._content)
         except FileExistsError:
             self._remove_if_dead()
             return False
         except OSError as fault:
-            if isinstance(fault, PermissionError) and self.path.exists():
+            if created:  # on a full disk: nobody must wait for a lock without an owner
+                self.path.unlink(missing_ok=True)
+            elif isinstance(fault, PermissionError) and self.path.exists():
                 return False  # Windows refuses so while the old file is being deleted
             raise write_fault(self.path.parent, fault) from fault
         self._released.clear()
@@ -52,7 +56,8 @@ class FileLock:
     def release(self) -> None:
         self._released.set()
         if self._read(self.path) == self._content:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what was done under the lock counts, and the lock goes stale
+                retried(lambda: self.path.unlink(missing_ok=True))
 
     def owner(self) -> str:
         """Who holds the lock, for people."""

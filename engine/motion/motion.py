@@ -1,4 +1,4 @@
-"""The motion of one face over consecutive frames: what is rendered from, whatever it comes from.
+"""The motion of one face over consecutive frames: what takes are rendered from, whatever its source.
 
 Tracked out of footage once, or made by a rig, and rendered many times. The file is described in
 :mod:`engine.motion.format`; its name ends in ``.motion.npz``.
@@ -6,9 +6,9 @@ Tracked out of footage once, or made by a rig, and rendered many times. The file
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import index
 from pathlib import Path
@@ -67,7 +67,9 @@ class Motion:
     head before the camera (:mod:`engine.face.camera`); ``gaze`` (T, 2, 2) radians: left and right eye, pitch and yaw in
     the head's frame; ``valid`` (T,) False where no face was found and the last pose is held; ``rate`` frames a second;
     ``neutral`` the number of the frame in which the face rests. ``shots`` are those of footage with cuts, else
-    empty; ``neutral`` and ``tracked.identity`` are then those of the first.
+    empty; ``neutral`` and ``tracked.identity`` are then those of the first. ``mouth`` has curves (T,) of what is seen
+    between the lips, by name, any of :data:`engine.motion.mouth_sight.CURVES`: where one is missing, the lips alone
+    decide.
     """
 
     expression_names: tuple[str, ...]
@@ -81,6 +83,7 @@ class Motion:
     neutral: int
     tracked: Tracked | None = None
     shots: tuple[Shot, ...] = ()
+    mouth: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -108,9 +111,12 @@ class Motion:
             "neutral_frame": self.neutral,
             "frames_without_face": int((~self.valid).sum()),
             "expressions": list(self.expression_names),
+            "mouth": list(self.mouth),
             "tracked": None,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.mouth:
+            arrays["mouth"] = np.stack(list(self.mouth.values()), axis=1)
         if self.tracked:
             header["tracked"] = {
                 "detector": self.tracked.detector,
@@ -150,7 +156,8 @@ class Motion:
         }
         found = {name: array_of(arrays, name, shape) for name, shape in shapes.items()}
         found["valid"] = found["valid"] != 0
-        tracked = header["tracked"]
+        curves, tracked = names_of(header.get("mouth", [])), header["tracked"]
+        mouth = array_of(arrays, "mouth", (count, len(curves))).T if curves else ()
         return cls(
             names,
             **found,
@@ -159,6 +166,7 @@ class Motion:
             neutral=index(header["neutral_frame"]),
             tracked=None if tracked is None else _tracked(tracked, arrays, count),
             shots=_shots(header.get("shots", []), arrays),
+            mouth=dict(zip(curves, mouth, strict=True)),
         )
 
     def check(self) -> None:
@@ -187,8 +195,11 @@ class MotionFrame:
 
     ``expression`` (E,), ``rotation`` (3, 3), ``translation`` (3,) cm, ``gaze`` (2, 2) radians, ``offsets`` (P, 3) cm to
     add to the subject's own landmark offsets; ``status`` is ``ok``, ``held`` or ``reference``. ``driver`` (K,) is the
-    identity of the driver where it is known: only what is not to be matched to the subject may use it. ``identity``
-    (K,) is that of the head that moves, None for the subject's own.
+    identity of the driver where it is known: for inputs that show the driver's own head. ``identity``
+    (K,) is that of the head that moves, None for the subject's own. ``mouth`` has what the driver shows between the
+    lips, by the names of :data:`engine.motion.mouth_sight.CURVES`, and ``mouth_at_rest`` what the driver showed when at
+    rest like the subject, empty where expressions are copied; ``lip_gap`` is how far the subject's lips are to be
+    apart, a share of the face's diagonal, None where the mesh alone says so.
     """
 
     expression: np.ndarray
@@ -199,6 +210,9 @@ class MotionFrame:
     status: str
     driver: np.ndarray | None = None
     identity: np.ndarray | None = None
+    mouth: Mapping[str, float] = field(default_factory=dict)
+    mouth_at_rest: Mapping[str, float] = field(default_factory=dict)
+    lip_gap: float | None = None
 
     def neutral(self, face: FaceFit) -> np.ndarray:
         """The expressionless head that moves where the subject is ``face``, (N, 3) cm."""

@@ -60,7 +60,7 @@ class Retargeter:
         if identity == "driver" and motion.tracked is None:
             raise EngineError(
                 "no_driver",
-                "The motion was not tracked in footage, so the driver has no head of their own.",
+                "The motion was not tracked in footage, so the driver's head is unknown.",
                 "Move the portrait's own head (identity: portrait).",
             )
         self.neutral_frame = motion.neutral if neutral_frame is None else neutral_frame
@@ -108,7 +108,7 @@ class Retargeter:
             raise EngineError(
                 "no_face",
                 f"Frame {source_frame} of the footage shows no face.",
-                "Choose another range, or the policy that holds the last pose.",
+                "Choose another range, or the no-face policy that holds the last pose.",
             )
         if status == "held" and self.no_face == "reference":
             zero = np.zeros_like(face.offsets)
@@ -119,10 +119,13 @@ class Retargeter:
             rotation=self._rotation(i, rest),
             translation=self._translation(i, rest),
             gaze=self._gaze(i, rest),
-            offsets=self._gain(shot) * (self._offsets[i] - self._offsets[rest]),
+            offsets=self._gain(shot) * (self._offsets[i] - self._resting_offsets(shot, rest)),
             status=status,
             driver=shot.identity,
             identity=shot.identity if self.identity == "driver" else None,
+            mouth=self._mouth(i),
+            mouth_at_rest=self._mouth(rest) if self._mouth_strength(rest) < 0.5 else {},
+            lip_gap=self._lip_gap(i, rest),
         )
 
     def _gain(self, shot: Shot) -> float:
@@ -131,6 +134,28 @@ class Retargeter:
         if shot.identity is None:
             return 0.0
         return _offset_gain(shot.identity, shot.identity if self.identity == "driver" else self.face.identity)
+
+    def _resting_offsets(self, shot: Shot, rest: int) -> np.ndarray:
+        """What the driver's offsets are measured from: the subject's own where both are one person whose expression is
+        copied, so that the portrait's frame gives the portrait; else the driver's at rest."""
+        resting = self._offsets[rest]
+        if shot.identity is None:
+            return resting
+        copied = self.strength(rest).min() * _alike(shot.identity, self.face.identity)
+        return resting + copied * (self.face.offsets - resting)
+
+    def _mouth(self, i: int) -> dict[str, float]:
+        return {name: float(curve[i]) for name, curve in self.motion.mouth.items()}
+
+    def _mouth_strength(self, rest: int) -> float:
+        return float(self.strength(rest)[self.face.model.expression_index("jawOpen")])
+
+    def _lip_gap(self, i: int, rest: int) -> float | None:
+        """As absolute as the expressions of the mouth."""
+        driver, own = self.motion.mouth.get("lipGap"), self.face.observation.lip_gap
+        if driver is None or own is None:
+            return None
+        return float(driver[i] + (1 - self._mouth_strength(rest)) * (own - driver[rest]))
 
     def _expression(self, i: int, rest: int) -> np.ndarray:
         driver, own = self._expressions, self.face.expression
@@ -148,7 +173,7 @@ class Retargeter:
         if mode != "mixed":
             fixed = {"absolute": 1.0, "relative": 0.0}
             return np.full(len(names), fixed[mode] if isinstance(mode, str) else mode)
-        by_part = _restless(names, self.face.expression, _lip_gap(self.face))
+        by_part = _restless(names, self.face.expression, _lips_apart(self.face))
         if not (self._rests_are_chosen and self.motion.shot(rest + self.motion.start).start == self._neutral_shot):
             # A slight smile at rest may be the shape of the driver's mouth.
             of_driver = _restless(names, self._expressions[rest], 0.0) | {"smile": 0.0}
@@ -175,7 +200,7 @@ class Retargeter:
 
 
 def _comparable(tracked: Tracked, face: FaceFit) -> bool:
-    """Whether both speak of the same identities and landmarks."""
+    """Whether both use the same identities and landmarks."""
     return (
         tracked.model == face.model.sha256
         and tracked.identity.shape == face.identity.shape
@@ -193,9 +218,13 @@ def _by_name(motion: Motion, names: Sequence[str]) -> np.ndarray:
 def _offset_gain(driver: np.ndarray, subject: np.ndarray) -> float:
     """How much of the ``driver``'s offsets a ``subject`` takes over, identities (K,): all on the same face, less on an
     unlike one."""
+    return _CROSS_GAIN + (1 - _CROSS_GAIN) * _alike(driver, subject)
+
+
+def _alike(driver: np.ndarray, subject: np.ndarray) -> float:
+    """1 for two fits of one person's identity (K,), 0 for strangers."""
     distance = float(np.linalg.norm(driver - subject))
-    alike = float(smoothstep(np.asarray((_UNLIKE - distance) / (_UNLIKE - _ALIKE))))
-    return _CROSS_GAIN + (1 - _CROSS_GAIN) * alike
+    return float(smoothstep(np.asarray((_UNLIKE - distance) / (_UNLIKE - _ALIKE))))
 
 
 def _modes(modes: str | Mapping[str, str | float]) -> dict[str, str | float]:
@@ -231,7 +260,7 @@ def _between(value: float, limits: tuple[float, float]) -> float:
     return float(smoothstep(np.asarray((value - low) / (high - low))))
 
 
-def _lip_gap(face: FaceFit) -> float:
+def _lips_apart(face: FaceFit) -> float:
     points = face.observation.landmarks68
     return float(np.linalg.norm(points[62] - points[66])) / max(face.observation.diagonal, 1.0)
 

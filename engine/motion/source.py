@@ -1,4 +1,4 @@
-"""What motion comes from: one interface. Footage, motion files and curves have it; the registry opens them."""
+"""The interface of every source of motion: footage, motion files, curves. The registry opens them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MotionSource(ABC):
     """Frames a second, exact."""
     detector: str | None = None
     remarks: tuple[Remark, ...] = ()
-    """What was done to the footage that its user should know."""
+    """What the user should know about how the footage is read."""
 
     @abstractmethod
     def motion(
@@ -40,7 +40,7 @@ class MotionSource(ABC):
     ) -> Motion:
         """The motion of all frames, for a subject whose portraits are fitted in ``faces``.
 
-        ``folder`` keeps what takes long to find; ``emit`` receives progress; ``check`` may raise to cancel. Raises
+        ``folder`` caches what takes long to compute; ``emit`` receives progress; ``check`` may raise to cancel. Raises
         EngineError when the source is damaged or shows no face.
         """
 

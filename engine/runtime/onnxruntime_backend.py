@@ -17,7 +17,7 @@ _BUILDS = ("onnxruntime", "onnxruntime-gpu")
 
 def module() -> Any:
     """The package. Raises :class:`Refused` where there is none, EngineError ``two_onnxruntimes`` where there are two:
-    they lie in one folder, and which of them answers is chance."""
+    they lie in one folder, and either may be imported."""
     if len(builds := installed()) > 1:
         raise EngineError(
             "two_onnxruntimes",

@@ -51,7 +51,7 @@ def open(
     """
     for value, known in ((device, DEVICES), (precision, PRECISIONS), (runtime, RUNTIMES)):
         if value not in known:
-            raise ValueError(f"{value!r} is none of {', '.join(known)}")
+            raise ValueError(f"{value!r} is not one of {', '.join(known)}")
     return Session(network, device, precision, runtime, batch, allow_fallback, warn, threads or machine.thread_count())
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,9 @@ from engine import catalog, protocol
 if TYPE_CHECKING:
     from engine.media.hashes import Hashes
     from engine.systems.base import System
+
+PICTURES = 4
+"""Raise it whenever the same take gets other pictures; tests/engine/test_golden_frames.py asks for it."""
 
 # The fields whose values mean nothing to people, in words.
 _CONTENTS = {
@@ -29,7 +31,7 @@ _CONTENTS = {
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """``fields`` hold JSON values by name; two takes are of one fingerprint when all of them are equal."""
+    """``fields`` hold JSON values by name; two fingerprints are equal when all fields are."""
 
     fields: dict[str, Any]
 
@@ -41,7 +43,7 @@ class Fingerprint:
         return {"sha256": self.sha256, "fields": self.fields}
 
     def differences(self, other: Fingerprint) -> str:
-        """What ``other`` has otherwise, in words; empty when they are equal."""
+        """How ``other`` differs, in words; empty when they are equal."""
         words = []
         for name in sorted({*self.fields, *other.fields}):
             ours, theirs = self.fields.get(name), other.fields.get(name)
@@ -53,18 +55,20 @@ class Fingerprint:
 def fingerprint_of(
     job: protocol.Job,
     system: System,
+    portraits: Sequence[np.ndarray],
     detector: str | None,
     motion: Any,
     hashes: Hashes,
     check: Callable[[], None],
 ) -> Fingerprint:
-    """``motion`` is the dataclass that drives, None without one; ``check`` may raise to end the wait for ``hashes``."""
+    """``portraits`` are the pictures as they were read, since their files may change while footage is analysed;
+    ``motion`` is the dataclass that drives, None without one; ``check`` may raise to end the wait for ``hashes``."""
     info = catalog.SYSTEMS_BY_NAME[job.system]
     kinds = {option.name: option.kind for option in info.options}
     options = {
         name: float(value) if kinds[name] == "number" else value  # 1 and 1.0 are the same option
         for name, value in system.options.items()
-        if kinds[name] != "path"  # the weights' contents count, not where a host keeps them
+        if kinds[name] != "path"  # the weights' contents count, not where a host keeps them or how they are called
     }
     footage = None
     if "driver_image" in info.needs:
@@ -73,10 +77,11 @@ def fingerprint_of(
     return Fingerprint(
         {
             "engine": protocol.VERSION,
+            "pictures": PICTURES,
             "system": job.system,
             "options": options,
-            "portraits": [entry["sha256"] for entry in hashes.wait("portrait", check)],
-            "weights": {Path(entry["path"]).name: entry["sha256"] for entry in hashes.wait("weights", check)},
+            "portraits": [content_hash(rgb) for rgb in portraits],
+            "weights": [entry["sha256"] for entry in hashes.wait("weights", check)],
             "detector": detector,
             "footage": footage,
             "driver": None if motion is None else content_hash(motion),
@@ -88,10 +93,10 @@ def fingerprint_of(
     )
 
 
-def content_hash(motion: Any) -> str:
-    """SHA-256 over all fields of a dataclass, arrays in the precision in which files keep them (float32)."""
+def content_hash(content: Any) -> str:
+    """SHA-256 of an array, or over all fields of a dataclass; floats in the precision of files (float32)."""
     digest = hashlib.sha256()
-    _feed(digest, motion)
+    _feed(digest, content)
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""One frame of a take on disk. Each PNG says itself which take it belongs to and what it was drawn from."""
+"""One frame of a take on disk. A tag in each PNG says which take it belongs to and what it was drawn from."""
 
 from __future__ import annotations
 
@@ -45,12 +45,14 @@ class FrameState:
 def inspect(path: Path, fingerprint: str, source: int, to_end: bool) -> FrameState:
     """What is on disk where a frame of ``fingerprint``, drawn from ``source``, should be.
 
-    ``to_end`` reads the whole file, so that damage anywhere is seen; otherwise only its tag. Raises OSError.
+    ``to_end`` reads the whole file, so that damage anywhere is seen; otherwise only its tag.
     """
     try:
         text, whole = read_text(path, KEYWORD, to_end)
     except FileNotFoundError:
         return FrameState(MISSING)
+    except OSError as fault:
+        return FrameState(FOREIGN, f"it cannot be read ({fault.strerror or fault})")
     tag = None if text is None else FrameTag.parse(text)
     if tag is None:
         return FrameState(FOREIGN, "it carries no tag of this engine") if whole else FrameState(TORN)

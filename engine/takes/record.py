@@ -25,7 +25,7 @@ from engine.takes.frame import DRAWN
 
 FORMAT = 2
 RUNNING, DONE, CANCELLED, FAILED, INTERRUPTED = "running", "done", "cancelled", "failed", "interrupted"
-_STATES = (RUNNING, DONE, CANCELLED, FAILED)  # of a file; ``interrupted`` is concluded by who reads it
+_STATES = (RUNNING, DONE, CANCELLED, FAILED)  # of a file; readers conclude ``interrupted``
 _STALE = 600.0  # seconds without a heartbeat after which a writer counts as gone, wherever it runs
 _PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime")
 _ROWS = ("frames", "inputs", "writers")  # one line for each of their items
@@ -60,7 +60,7 @@ class Record:
 
     def save(self, folder: Path) -> None:
         """Write it whole; raises EngineError ``not_writable`` or ``disk_full``."""
-        write_shared(self.file(folder), layout(self.to_json()))
+        write_atomic(self.file(folder), layout(self.to_json()))
 
     def end(self, state: str, fault: BaseException | None = None) -> None:
         self.state, self.finished, self.error = state, now(), _describe(fault)
@@ -104,8 +104,8 @@ class Record:
             raise ValueError(f"it is malformed: {fault!r}") from fault
         if record.state not in _STATES or not isinstance(record.finished, str | None):
             raise ValueError(f"its state is {record.state!r}, finished {record.finished!r}")
-        if not all(isinstance(item, dict) for item in (*record.inputs, *record.warnings)):
-            raise ValueError("an input or a warning is not an object")
+        if not (_have_texts(record.inputs, "role", "path") and _have_texts(record.warnings, "code", "text", "remedy")):
+            raise ValueError("an input or a warning lacks one of its texts")
         if not all(isinstance(seconds, int | float) for seconds in record.seconds.values()):
             raise ValueError("its seconds are not numbers")
         return record
@@ -140,22 +140,10 @@ def read_records(folder: Path) -> tuple[list[Record], list[str]]:
                 raise ValueError("its name is not its file's")
             records.append(record)
         except FileNotFoundError:
-            continue  # its writer has just taken it back
+            continue  # its writer has just removed it
         except (OSError, ValueError, RecursionError) as fault:
             faults.append(f"The record {path} cannot be used: {fault}.")
     return sorted(records, key=lambda record: (record.started, record.name)), faults
-
-
-def write_shared(path: Path, data: bytes) -> None:
-    """Write a file whole that another process may be reading, during which Windows refuses to replace it."""
-    for pause in (0.05, 0.2, 0.5):
-        try:
-            return write_atomic(path, data)
-        except EngineError as fault:
-            if fault.code != "not_writable" or not path.is_file():
-                raise
-        time.sleep(pause)
-    write_atomic(path, data)
 
 
 def layout(data: dict[str, Any]) -> bytes:
@@ -189,6 +177,10 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def _have_texts(items: list[Any], *names: str) -> bool:
+    return all(isinstance(item, dict) and all(isinstance(item.get(name), str) for name in names) for item in items)
 
 
 def _typed(data: dict[str, Any], name: str, kind: type) -> Any:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from engine.errors import EngineError
-from engine.media.image import write_fault
+from engine.media.image import write_atomic, write_fault
 from engine.takes.frame import DRAWN, MISSING, inspect
-from engine.takes.record import DONE, FORMAT, RUNNING, Record, layout, read_records, write_shared
+from engine.takes.record import DONE, FORMAT, RUNNING, Record, layout, read_records
 from engine.takes.take import Take
 
 INCOMPLETE = "incomplete"  # all writers are done, and frames have gone since
@@ -26,7 +26,7 @@ def merge(take: Take, to_end: bool = False) -> dict[str, Any]:
     while True:
         before = _snapshot(take)
         sidecar = _merged(take, to_end)
-        write_shared(take.sidecar, layout(sidecar))
+        write_atomic(take.sidecar, layout(sidecar))
         if _snapshot(take) == before:  # else a writer has begun or ended, and may have merged before this write
             return sidecar
 
@@ -67,7 +67,8 @@ def _merged(take: Take, to_end: bool) -> dict[str, Any]:
         "frames": frames,
         "writers": [_writer(record, state) for record, state in zip(records, states)],
         "warnings": _each_once([warning for record in records for warning in record.warnings])
-        + [{"code": "bad_record", "text": fault, "remedy": "Delete that file."} for fault in faults],
+        + [{"code": "bad_record", "text": fault, "remedy": "Delete that file."} for fault in faults]
+        + _mixed_networks(records),
         "notes": {name: value for record in records for name, value in record.notes.items()},
         "seconds": {
             name: round(sum(record.seconds.get(name, 0.0) for record in records), 4)
@@ -120,6 +121,15 @@ def _writer(record: Record, state: str) -> dict[str, Any]:
         "asked": len(record.job.frames),
         "error": record.error,
     }
+
+
+def _mixed_networks(records: list[Record]) -> list[dict[str, str]]:
+    """A warning where some frames were drawn in another precision or by another runtime than others."""
+    networks = _each_once([record.notes["networks"] for record in records if "networks" in record.notes])
+    if len(networks) < 2:
+        return []
+    text = f"Its networks ran differently ({' and '.join(map(str, networks))}), so frames may differ slightly."
+    return [{"code": "mixed_networks", "text": text, "remedy": "If it shows, render the take on machines of one kind."}]
 
 
 def _each_once(items: list[Any]) -> list[Any]:

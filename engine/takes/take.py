@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine import protocol
 from engine.errors import EngineError
-from engine.media.image import write_atomic, write_fault
+from engine.media.image import retried, write_atomic, write_fault
 from engine.protocol import LATEST, NEW, Job
 from engine.takes.fingerprint import Fingerprint
 from engine.takes.record import Record, read_records
@@ -46,7 +46,7 @@ def prepare_output(output: Path) -> None:
         raise write_fault(output, fault) from fault
     probe = output / f".understudy-{os.getpid()}"
     write_atomic(probe, b"")
-    probe.unlink(missing_ok=True)
+    retried(lambda: probe.unlink(missing_ok=True))
 
 
 def locate(output: Path, shot: str, which: str) -> Take:
@@ -70,15 +70,15 @@ def locate(output: Path, shot: str, which: str) -> Take:
 def create(take: Take, record: Record) -> bool:
     """Create a take's folder with its first record in it; False when there is one already, or a file of that name.
 
-    The folder is filled beside its place and renamed, which fails where something is: of two processes and hosts that
-    create the same take one succeeds, and there is never a take without a record. Raises EngineError ``not_writable``
-    or ``disk_full``.
+    The folder is filled under a temporary name and renamed, which fails where something exists: when several processes
+    or hosts create the same take, one succeeds, and no take is ever without a record. Raises EngineError
+    ``not_writable`` or ``disk_full``.
     """
     beside = Take(take.folder.with_name(f".{take.name}.{secrets.token_hex(4)}.tmp"))
     try:
         beside.records.mkdir(parents=True)
         record.save(beside.records)
-        os.rename(beside.folder, take.folder)
+        retried(lambda: os.rename(beside.folder, take.folder))
         return True
     except OSError as fault:
         shutil.rmtree(beside.folder, ignore_errors=True)

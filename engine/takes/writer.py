@@ -21,10 +21,12 @@ from engine.takes.take import Take, admit, create, locate, other_frame
 from engine.timings import Timings
 
 _HEARTBEAT = 10.0  # seconds between two
+_REMOVAL = 1.0  # seconds that the removal of an empty take may last
+_POLL = 0.05  # seconds
 
 
 class TakeWriter:
-    """Within its ``with`` block there is the job's take on disk, and ``kept`` holds its frames that need not be drawn.
+    """Within its ``with`` block the job's take exists on disk, and ``kept`` holds its frames that need not be drawn.
 
     Entering raises EngineError when the take is of another fingerprint or holds a frame that this job must not
     overwrite; nothing is changed then. A take that it created and that has no frame when the block ends with a fault
@@ -101,7 +103,7 @@ class TakeWriter:
         return self._find(self._take, frame, source)
 
     def check_complete(self) -> None:
-        """Raise EngineError ``frames_missing`` unless every frame asked for is on disk, whoever else works there."""
+        """Raise EngineError ``frames_missing`` unless every frame asked for is on disk, whoever wrote it."""
         missing = [frame for frame, _ in self.job.frames if not self._take.frame(frame).is_file()]
         if missing:
             raise EngineError(
@@ -120,6 +122,7 @@ class TakeWriter:
                 os.utime(self._record.file(self._take.records))
 
     def _join(self) -> Take:
+        limit = time.monotonic() + _REMOVAL
         while True:
             take = locate(Path(self.job.output), self.job.shot, self.job.take)
             if not take.folder.exists() and create(take, self._record):
@@ -127,13 +130,21 @@ class TakeWriter:
                 return take
             if self.job.take == NEW:  # another process was faster
                 continue
-            admit(take, self.job, self._record.fingerprint)
-            for frame, source in self.job.frames:
-                self._check()
-                if (status := self._find(take, frame, source)) is not None:
-                    self.kept[frame] = status
-            self._record.save(take.records)
-            return take
+            try:
+                self._add_to(take)
+                return take
+            except EngineError:  # unless its creator is just removing it
+                if take.records.is_dir() or time.monotonic() > limit:
+                    raise
+            time.sleep(_POLL)
+
+    def _add_to(self, take: Take) -> None:
+        admit(take, self.job, self._record.fingerprint)
+        for frame, source in self.job.frames:
+            self._check()
+            if (status := self._find(take, frame, source)) is not None:
+                self.kept[frame] = status
+        self._record.save(take.records)
 
     def _find(self, take: Take, frame: int, source: int) -> str | None:
         state = inspect(take.frame(frame), self._fingerprint, source, to_end=True)
@@ -151,13 +162,13 @@ def _removed_empty(take: Take, record: Record) -> bool:
         return False
     for path in take.folder.glob(f"{take.name}.*"):
         path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something of somebody else's lies there
+    with contextlib.suppress(OSError):  # it holds files that are not ours
         take.folder.rmdir()
     return True
 
 
 def close_records(take: Take) -> None:
-    """Record the end of whatever this process still writes into ``take``, because it ends at once."""
+    """Close the records that this process has open in ``take``: the process ends now."""
     for record in read_records(take.records)[0]:
         if record.state == RUNNING and (record.host, record.pid) == (socket.gethostname(), os.getpid()):
             record.end(CANCELLED)

@@ -32,6 +32,13 @@ class Observation:
         points = self.landmarks68 if self.dense is None else self.dense[:, :2]
         return float(np.linalg.norm(np.ptp(points, axis=0)))
 
+    @property
+    def lip_gap(self) -> float | None:
+        """Distance between the middle of the inner lips, a share of the diagonal; None without dense landmarks."""
+        if self.dense is None:
+            return None
+        return float(np.linalg.norm(self.dense[13, :2] - self.dense[14, :2])) / self.diagonal
+
 
 @dataclass(frozen=True)
 class Face:

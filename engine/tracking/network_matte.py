@@ -9,7 +9,7 @@ import numpy as np
 
 from engine import runtime, weights
 
-WEIGHTS = weights.FOLDER / weights.JUDGE / "matting.onnx"  # it is compared, and cuts nothing out as it comes
+WEIGHTS = weights.FOLDER / weights.JUDGE / "matting.onnx"  # only compared so far; no take uses it
 SIZE = 192  # of the network's picture, pixels
 
 

@@ -14,8 +14,8 @@ _STRIDE = 0.5  # of a crop's side, from one crop to the next
 _CANDIDATES = 4  # looked at more closely
 _CLOSER = 2  # times
 _SURE, _FOUND = 0.5, 0.9  # confidence below which a face that was followed is lost, and one that is searched not found
-_STEADY = 0.15  # of a crop's side: by how much the last look may move or resize it, else it was no face it followed
-_AGAIN, _SETTLED = 4, 0.02  # the chosen face is looked at so many times more at most, until a look moves it no further
+_STEADY = 0.15  # of a crop's side: by how much the last look may move or resize it, else it did not follow a face
+_AGAIN, _SETTLED = 4, 0.02  # most further looks at the chosen face; they end when one moves it no further
 
 
 class RegressorDetector(Detector):

@@ -59,7 +59,9 @@ class Open:
         own = bool(self.data.held_out)  # a folder to measure on
         folder = self.data.held_out if self.held_out and own else self.data.path
         if not folder:
-            raise EngineError("no_data", f"This recipe trains on {self.data.source}.", "Say where with --data DIR.")
+            raise EngineError(
+                "no_data", f"This recipe trains on {self.data.source}.", "Name their folder with --data DIR."
+            )
         if self.data.source == "footage":
             from engine.training.footage import FootageSamples
 
@@ -77,8 +79,8 @@ class Open:
 
 
 def _others(source: Any, cut: int) -> int:
-    """How many pairs come before the first of anyone who is seen from number ``cut`` on, as ``StudioSamples.person``
-    counts people; ``cut`` itself where the source tells nothing of sittings, or there is one pool of people only."""
+    """How many pairs show none of the people that pairs from number ``cut`` on show, as ``StudioSamples.person`` counts
+    people; ``cut`` itself where the source does not state its sittings, or there is only one pool of people."""
     from engine.training.studio.dataset import POOL
 
     sittings = source.get("sittings", 1)

@@ -219,7 +219,7 @@ def _kept(motion: Motion, portrait: Portrait) -> list[int]:
     good = motion.valid & (motion.tracked.residual <= _WORST_RESIDUAL) & portrait.inside
     kept = np.flatnonzero(good)
     if not len(kept):
-        raise EngineError("no_face", "In no frame does the fitted face lie on the picture well enough.", "")
+        raise EngineError("no_face", "The fitted face matches the picture well enough in no frame.", "")
     return kept[np.linspace(0, len(kept) - 1, min(_PER_CLIP, len(kept))).astype(int)].tolist()
 
 

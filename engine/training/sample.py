@@ -1,4 +1,4 @@
-"""Training samples, whoever makes them: the studio, a shard of rendered frames, or a user's own clips.
+"""Training samples, whatever their source: the studio, a shard of rendered frames, or a user's own clips.
 
 A :class:`Frame` is a square picture of one face with its labels. A :class:`Pair` holds frames of one person and the
 exact motion between them. A :class:`Samples` gives the same pair for the same number every time, so the position in the

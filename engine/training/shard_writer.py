@@ -64,7 +64,7 @@ def arguments() -> argparse.ArgumentParser:
         "--tracked", metavar="DETECTOR", help="drive --warp by what this detector sees, not by the labels"
     )
     parser.add_argument("--negatives", type=float, default=0.0, metavar="SHARE", help="pairs without a face")
-    parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs that are framed carelessly")
+    parser.add_argument("--loose", type=float, default=0.0, metavar="SHARE", help="pairs with loose framing")
     parser.add_argument("--blinks", type=float, default=0.0, metavar="SHARE", help="pairs that end in a blink")
     parser.add_argument("--sittings", type=int, default=8, metavar="N", help="pairs of a person (default: %(default)s)")
     parser.add_argument("--sources", type=int, default=1, metavar="K", help="source frames a pair (default: 1)")

@@ -73,8 +73,8 @@ class Records:
         if missing:
             raise EngineError(
                 "unfinished_shards",
-                f"{folder} holds {len(self._rows)} of {self.plan.shards} shards: its making was interrupted.",
-                "Run the command that made it again; it goes on where it stopped.",
+                f"{folder} holds {len(self._rows)} of {self.plan.shards} shards: making it was interrupted.",
+                "Run the command that made it again; it continues where it stopped.",
             )
         for shard, (_, size) in self._rows.items():
             self._check_size(self._path(shard), size)

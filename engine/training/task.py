@@ -60,7 +60,7 @@ class Task(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Fill ``networks``, through :meth:`add`; torch is seeded by then."""
+        """Fill ``networks``, through :meth:`add`; torch has been seeded."""
 
     def add(self, name: str, network: N, group: str = "generator", ships: bool = True) -> N:
         """Register ``network`` under ``name`` and return it. Discriminators, and networks added with ``ships`` false,

@@ -104,7 +104,7 @@ def test_a_file_that_another_process_saved_is_left_alone(shot, capfd):
     saved = Path(bpy.data.filepath).read_bytes()
     assert main(["render", "--frames", "1002", "--save"]) == 3
     error = capfd.readouterr().err
-    assert "saved by someone else" in error and "Add to Timeline" in error and "_v002" in error
+    assert "saved by another process" in error and "Add to Timeline" in error and "_v002" in error
     assert Path(bpy.data.filepath).read_bytes() == saved
     assert len(frames()) == 2, "the frames stay"
     bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)

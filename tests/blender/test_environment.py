@@ -22,7 +22,7 @@ Background = addon("core.background").Background
 Fault = addon("core.fault").Fault
 
 BASE = Path(sys.executable)
-pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="needs a Python 3.11 to start from")
+pytestmark = pytest.mark.skipif(sys.version_info[:2] not in environment.VERSIONS, reason="no Python to start from")
 
 
 @pytest.fixture
@@ -118,19 +118,29 @@ def test_the_first_place_that_is_set_counts(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="shell script")
-def test_only_python_3_11_will_do(tmp_path, monkeypatch):
-    other = tmp_path / "python3.11"
-    other.write_text("#!/bin/sh\necho 3 13\n")
+def test_only_a_python_that_has_the_packages_will_do(tmp_path, monkeypatch):
+    other = tmp_path / "python3.13"
+    other.write_text("#!/bin/sh\necho 3 10\n")
     other.chmod(0o755)
-    with pytest.raises(Fault, match=r"is Python 3.13; the engine needs Python 3.11"):
+    with pytest.raises(Fault, match=r"is Python 3.10; the engine needs Python 3.11 to 3.13"):
         environment.find_base_python(str(other))
     with pytest.raises(Fault, match="is not a Python"):
         environment.find_base_python(str(tmp_path / "nowhere"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(other))
-    with pytest.raises(Fault, match="No Python 3.11 was found") as caught:
+    with pytest.raises(Fault, match="No Python 3.11 to 3.13 was found") as caught:
         environment.find_base_python()
     assert "python.org" in caught.value.remedy
+
+
+def test_blender_s_own_python_is_taken_first(tmp_path, monkeypatch):
+    """Blender 5.1 and later have Python 3.13; nobody needs to install another."""
+    for name, version in (("blender-python", "3 13"), ("python3.11", "3 11")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {version}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "blender-python"))
+    assert environment.find_base_python() == tmp_path / "blender-python"
 
 
 def test_slow_work_can_be_watched_and_its_fault_is_kept():

@@ -26,7 +26,10 @@ def test_missing_footage_is_named(shot, media, project):
     shutil.copy(media / "index_24.mp4", copy)
     compat.strips(shot)[0].filepath = str(copy)
     copy.unlink()
-    assert str(copy) in refusal()
+    assert "is missing" in (said := refusal()) and str(copy) in said
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
+    assert "is missing" in refusal(), "Blender knows nothing of the footage now, not even its rate"
 
 
 def test_a_missing_image_of_a_sequence_is_named(scene, media, project):
@@ -47,7 +50,7 @@ def test_a_missing_portrait_is_named(shot, project):
 @pytest.mark.parametrize("setting", ["detector", "system"])
 def test_what_is_not_offered_here_is_refused(shot, setting):
     stored(shot.understudy)[setting] = 99
-    assert "not offered here" in refusal()
+    assert "not available here" in refusal()
 
 
 def test_no_portrait_and_no_driver_are_refused(scene):

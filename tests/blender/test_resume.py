@@ -14,12 +14,13 @@ compat = addon("tool.compat")
 core_takes = addon("core.takes")
 note_of = addon("tool.take").note_of
 main = addon("cli").main
+of_scene = addon("ui.takes").of_scene
 
 
 def listed() -> list[tuple[str, int, int]]:
     """What the panel lists: the take's name, the frames that are there, the frames asked for."""
     bpy.ops.understudy.refresh_takes()
-    return [(take.name, take.done, take.total) for take in bpy.context.window_manager.understudy.takes]
+    return [(take.name, take.done, take.total) for take in of_scene(compat.sequencer_scene(bpy.context))]
 
 
 def output() -> Path:
@@ -33,7 +34,7 @@ def numbers(name: str) -> list[int]:
 def test_a_take_is_listed_after_its_run_and_found_though_nothing_was_saved(shot):
     file = bpy.data.filepath
     bpy.ops.understudy.render(frames="1001-1004")
-    found = [take.name for take in bpy.context.window_manager.understudy.takes]
+    found = [take.name for take in of_scene(compat.sequencer_scene(bpy.context))]
     assert found == ["Einstellung_4_understudy_v001"], "without pressing Refresh"
     bpy.ops.wm.open_mainfile(filepath=file)
     assert not takes(bpy.data.scenes[0])
@@ -68,6 +69,22 @@ def test_the_list_is_not_in_the_file(shot, project):
     bpy.ops.wm.save_mainfile()
     assert not bpy.context.window_manager.understudy.takes
     assert listed() == [("Einstellung_4_understudy_v001", 1, 1)]
+
+
+def test_each_scene_lists_the_takes_in_its_own_output_folder(shot, media, project):
+    bpy.ops.understudy.render(frames="1001")
+    other = bpy.data.scenes.new("Schnitt")
+    other.understudy.output = str(project / "elsewhere")
+    other.understudy.system = "null"
+    addon("tool.scene").add_portrait(other, media / "portrait.png")
+    add_movie(other, media / "index_24.mp4")
+    bpy.ops.understudy.render(scene=other.name, frames="1001-1002")
+    assert [(take.done, take.output) for take in of_scene(shot)] == [(1, str(output()))]
+    assert [(take.done, take.output) for take in of_scene(other)] == [(2, other.understudy.output)]
+    assert not bpy.ops.understudy.add_take.poll(), "what is chosen is another scene's"
+    shot.understudy.shot = "new name"
+    assert listed() == [("Einstellung_4_understudy_v001", 1, 1)]
+    assert bpy.ops.understudy.add_take.poll()
 
 
 def test_without_an_output_folder_the_list_is_empty(shot):

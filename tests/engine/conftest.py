@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -33,6 +34,23 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "Plan 07 – Größe 顔 é"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let a function of ``os`` fail twice, as on Windows where another process has the file open for a moment."""
+
+    def refuse(name: str) -> None:
+        action, refusals = getattr(os, name), [PermissionError(13, "in use")] * 2
+
+        def twice_refused(*arguments: Any, **options: Any) -> None:
+            if refusals:
+                raise refusals.pop()
+            action(*arguments, **options)
+
+        monkeypatch.setattr(os, name, twice_refused)
+
+    return refuse
 
 
 @pytest.fixture

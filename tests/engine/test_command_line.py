@@ -98,6 +98,18 @@ def test_an_error_is_said_in_words_and_fails(
     assert result.returncode == 1 and f"error ({code})" in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("frames", "status", "words"), [("0-8x2", 2, "0-8x2"), ("3,7", 2, "3,7"), ("0-12", 1, "frame_out_of_range")]
+)
+def test_only_a_range_that_the_footage_has_is_analysed(
+    folder: Path, make_movie: Callable[..., Path], frames: str, status: int, words: str
+) -> None:
+    out = folder / "m.motion.npz"
+    result = engine("analyse", make_movie("m.mp4", 12), "--out", out, "--frames", frames)
+    assert result.returncode == status and words in result.stderr and "Traceback" not in result.stderr
+    assert not out.exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupted_render_keeps_its_frames_and_does_not_succeed(folder: Path, portrait: Path) -> None:
     command = [sys.executable, "-m", "engine", "render", "--system", "null", "--portrait", str(portrait)]

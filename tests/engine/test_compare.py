@@ -148,7 +148,7 @@ def test_the_figures_are_those_of_the_frames(compared: tuple[Path, list[dict]]) 
 
 def test_the_table_says_who_scored_what_is_missing_and_what_stands_in(compared: tuple[Path, list[dict]]) -> None:
     text = (compared[0] / "compare.md").read_text(encoding="utf-8")
-    assert "mediapipe, which also drove the systems" in text
+    assert "builtin, which also drove the systems" in text
     assert "JPEG, quality 90" in text
     assert "| akd-mp px ↓ † | AKD |" in text
     assert "difference from null" in text

@@ -107,7 +107,7 @@ def test_landmarks_on_the_portrait_are_fitted(save: Save, face: FaceFit) -> None
     with pytest.raises(EngineError, match="640×480") as fault:
         read(save(arrays={"landmarks68": np.stack(landmarks)}, size=[640, 480]), face)
     assert fault.value.code == "motion"
-    with pytest.raises(EngineError, match="no face") as fault:
+    with pytest.raises(EngineError, match="do not fit a face") as fault:
         noise = np.random.default_rng(0).uniform(0, 300, (3, 68, 2))
         read(save(arrays={"landmarks68": noise}, size=size), face)
     assert fault.value.code == "motion"
@@ -119,6 +119,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "an unknown channel of the eyes": {"channels": {"eyeLookUp": [0, 1, 2]}},
     "samples for another number of frames": {"channels": {"jawOpen": [0, 1]}},
     "no size": {"arrays": {"landmarks68": np.zeros((3, 68, 2))}},
+    "a size of three numbers": {"arrays": {"landmarks68": np.zeros((3, 68, 2))}, "size": [64, 64, 3]},
+    "endless landmarks": {"arrays": {"landmarks68": np.full((3, 68, 2), 1e30)}, "size": [256, 256]},
     "five landmarks": {"arrays": {"landmarks68": np.zeros((3, 5, 2))}, "size": [64, 64]},
     "a neutral frame outside": {"channels": {"jawOpen": [0, 1, 2]}, "neutral_frame": 0},
     "a head behind the camera": {"channels": {"head.z": [0, 0, 1e4]}},

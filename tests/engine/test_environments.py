@@ -27,8 +27,7 @@ loaded = {owner for module in list(sys.modules) for owner in owners.get(module.p
 print(json.dumps({"cv2": sorted(set(owners["cv2"])), "loaded": sorted(loaded)}))
 """
 ENGINE_MODULES = [
-    *("numpy", "scipy.optimize", "scipy.ndimage", "scipy.spatial", "cv2", "av", "safetensors.numpy"),
-    *("mediapipe", "mediapipe.python.solutions", "matplotlib.pyplot"),
+    *("numpy", "scipy.optimize", "scipy.ndimage", "scipy.spatial", "cv2", "av", "safetensors.numpy", "PIL.ImageCms"),
     *("onnxruntime", "openvino"),
 ]
 TRAINING_MODULES = [
@@ -84,7 +83,7 @@ def test_the_engine_lock_is_installed_and_imports_together():
     found = probe(sys.executable, ENGINE_MODULES)
     assert found["cv2"] == ["opencv-python-headless"]
     lock = pinned(ENGINE_LOCK)
-    assert {normal(name) for name in found["loaded"]} - {"setuptools"} == set(lock)
+    assert {normal(name) for name in found["loaded"]} - {"setuptools", "packaging"} == set(lock)
     from importlib.metadata import version
 
     assert {name: version(name) for name in lock} == lock
@@ -100,7 +99,7 @@ def test_the_engine_needs_nothing_beyond_its_lock():
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['-c', *{modules!r}]\n" + PROBE
     run = subprocess.run([sys.executable, "-I", "-c", program], stdout=subprocess.PIPE, check=True, encoding="utf-8")
     loaded = {normal(name) for name in json.loads(run.stdout.splitlines()[-1])["loaded"]}
-    assert loaded - {"setuptools"} <= set(pinned(ENGINE_LOCK))
+    assert loaded - {"setuptools", "packaging"} <= set(pinned(ENGINE_LOCK))
 
 
 @pytest.mark.skipif(not TRAINING.is_file(), reason="made by scripts/setup training")
@@ -113,3 +112,9 @@ def test_one_distribution_owns_onnxruntime():
     from importlib.metadata import packages_distributions
 
     assert packages_distributions()["onnxruntime"] == ["onnxruntime"]
+
+
+def test_a_run_of_all_tests_that_would_run_none_is_refused() -> None:
+    command = [sys.executable, ROOT / "scripts" / "test", "--only", "training", "--without-training"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert done.returncode == 2 and "nothing" in done.stderr

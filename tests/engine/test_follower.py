@@ -40,6 +40,7 @@ def test_a_cut_begins_everything_anew(cut: tuple[Motion, Motion]) -> None:
     assert whole.valid.all()
     for part in ("expression", "rotation", "translation", "gaze"):
         assert np.array_equal(getattr(whole, part)[:CUT], getattr(alone, part)), part
+    assert whole.mouth and all(np.array_equal(whole.mouth[name][:CUT], curve) for name, curve in alone.mouth.items())
     assert whole.neutral == alone.neutral
     first, second = whole.shots
     assert 100 + CUT <= second.neutral < 100 + 2 * CUT
@@ -81,6 +82,9 @@ def test_gaps_are_not_smoothed_over() -> None:
     whole = analysed(sample_frames()[:18])
     assert np.flatnonzero(~gapped.valid).tolist() == list(range(18))[COVERED]
     assert len(before) == COVERED.start
+    for name, curve in before.mouth.items():
+        assert np.array_equal(gapped.mouth[name][: COVERED.start], curve), name
+        assert (gapped.mouth[name][COVERED] == curve[-1]).all(), "held"
     for i in range(COVERED.stop, 18):
         assert degrees_between(gapped.rotation[i], whole.rotation[i]) < 2
 

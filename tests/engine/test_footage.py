@@ -262,6 +262,28 @@ def test_a_lock_has_one_owner(path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_lock_that_cannot_be_written_is_not_left(path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(EngineError, match="cannot be written"):
+            FileLock(path).acquire()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    lock = FileLock(path)
+    assert lock.acquire()
+    lock.release()
+
+
+def test_a_lock_that_somebody_reads_for_a_moment_is_released(path: Path, busy: Callable[[str], None]) -> None:
+    lock = FileLock(path)
+    assert lock.acquire()
+    busy("unlink")
+    lock.release()
+    assert not path.exists()
+
+
 def test_the_lock_of_another_host_lasts_while_it_is_touched(path: Path) -> None:
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "a"}))
     lock = FileLock(path, stale_after=0.6)

@@ -1,7 +1,8 @@
 """The frames of a fixed clip stay what they are: a change of structure must not change a picture.
 
 ``OPENBLAS_NUM_THREADS=1 python -m tests.engine.test_golden_frames`` records them anew, after an intended change of
-pictures. Another processor may round differently; then thumbnails decide. :func:`rounding` tells processors apart.
+pictures that has raised ``PICTURES``: takes that were begun before it must not be finished after it. Another processor
+may round differently; then thumbnails decide, and :func:`rounding` tells processors apart.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from skimage import data
 from engine.media.image import encode_png, read_image
 from engine.pipeline import render
 from engine.protocol import Driving, Job
+from engine.takes.fingerprint import PICTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "data" / "driving_sample.mp4"
@@ -80,6 +82,7 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("case", CASES)
 def test_frames_are_those_recorded(case: str, tmp_path: Path) -> None:
     golden = json.loads(GOLDEN.read_text())
+    assert golden["pictures"] == PICTURES
     frames = drawn(tmp_path, case)
     for frame, kept in zip(frames, golden["cases"][case], strict=True):
         small = np.array(list(bytes.fromhex(kept["thumbnail"])), np.float64).reshape(THUMBNAIL, THUMBNAIL, 3)
@@ -89,12 +92,16 @@ def test_frames_are_those_recorded(case: str, tmp_path: Path) -> None:
 
 
 def record() -> None:
-    cases = {}
+    before, cases = json.loads(GOLDEN.read_text()), {}
     for case in CASES:
         with TemporaryDirectory() as folder:
             frames = drawn(Path(folder), case)
         cases[case] = [{"sha256": sha256(f), "thumbnail": thumbnail(f).tobytes().hex()} for f in frames]
-    GOLDEN.write_text(json.dumps({"rounding": rounding(), "cases": cases}, indent=1) + "\n")
+    changed = [case for case, frames in cases.items() if before["cases"].get(case, frames) != frames]
+    if changed and before["pictures"] == PICTURES and before["rounding"] == rounding():
+        raise SystemExit(f"The pictures of {', '.join(changed)} have changed: raise engine.takes.fingerprint.PICTURES.")
+    golden = {"pictures": PICTURES, "rounding": rounding(), "cases": cases}
+    GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -29,6 +31,26 @@ def refused(path: Path) -> EngineError:
         read_image(path)
     assert fault.value.code == "not_an_image" and str(path) in fault.value.text and fault.value.remedy
     return fault.value
+
+
+def test_a_file_that_somebody_reads_for_a_moment_is_replaced(folder: Path, busy: Callable[[str], None]) -> None:
+    (folder / "a").write_bytes(b"old")
+    busy("replace")
+    write_atomic(folder / "a", b"new")
+    assert (folder / "a").read_bytes() == b"new" and len(list(folder.iterdir())) == 1
+
+
+def test_what_never_ends_is_not_read(folder: Path) -> None:
+    with open(folder / "a.png", "wb") as file:
+        file.truncate((1 << 31) + 1)
+    assert "2 GiB" in str(refused(folder / "a.png"))
+    if os.name == "posix":
+        os.mkfifo(folder / "pipe.png")
+        answers: list[EngineError] = []
+        reader = threading.Thread(target=lambda: answers.append(refused(folder / "pipe.png")), daemon=True)
+        reader.start()
+        reader.join(10)
+        assert answers and "plain file" in str(answers[0])
 
 
 def test_what_is_written_is_read_back_exactly(folder: Path) -> None:

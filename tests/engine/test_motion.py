@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.motion.format import MAX_BYTES, MAX_FRAMES, MOTION, pack
+from engine.motion.format import MAX_BYTES, MAX_FRAMES, MOTION, pack, unpack
 from engine.motion.motion import SUFFIX, Motion, Tracked
 from engine.takes.fingerprint import content_hash
 from tests.engine.faces import retracked, tracked_of
@@ -51,6 +51,7 @@ def motion() -> Motion:
             model="5f" * 32,
             size=(640, 360),
         ),
+        mouth={"teethUpper": random.random(7), "lipGap": random.random(7)},
     )
 
 
@@ -73,6 +74,8 @@ def assert_same(kept: Motion | Tracked, was: Motion | Tracked) -> None:
         a, b = getattr(kept, field.name), getattr(was, field.name)
         if isinstance(b, np.ndarray):
             assert a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-6), field.name
+        elif isinstance(b, dict):
+            assert a.keys() == b.keys() and all(np.allclose(a[name], b[name], atol=1e-6) for name in b)
         elif field.name != "tracked":
             assert a == b
 
@@ -90,6 +93,22 @@ def test_a_rig_s_motion_has_no_tracked_part(motion: Motion, file: Path) -> None:
     again = Motion.load(file)
     assert again.tracked is None
     assert_same(again, motion)
+
+
+def test_a_motion_that_says_nothing_of_the_mouth_is_loaded(motion: Motion, file: Path) -> None:
+    replace(motion, mouth={}).save(file)
+    assert Motion.load(file).mouth == {}
+    header, arrays = unpack(file, MOTION)
+    del header["mouth"]  # as files of earlier versions
+    file.write_bytes(pack(MOTION, header, arrays))
+    assert Motion.load(file).mouth == {}
+
+
+@pytest.mark.parametrize("names", [["teethUpper"], ["teethUpper", "teethUpper"], ["lipGap", "teeth", "tongue"], 3])
+def test_curves_of_the_mouth_that_are_not_there_are_refused(file: Path, names: Any) -> None:
+    header, arrays = unpack(file, MOTION)
+    file.write_bytes(pack(MOTION, header | {"mouth": names}, arrays))
+    refused(file)
 
 
 def test_the_same_motion_is_the_same_file(motion: Motion, file: Path) -> None:
@@ -213,6 +232,7 @@ ABSURD_ARRAYS: dict[str, Callable[[Arrays], Any]] = {
     "an identity for every frame": lambda a: a.update(identity=a["identity"][None]),
     "complex numbers": lambda a: a.update(expression=a["expression"].astype(complex)),
     "texts": lambda a: a.update(expression=a["expression"].astype(str)),
+    "bytes for numbers": lambda a: a.update(expression=a["expression"].astype(np.uint8)),
     "columns first": lambda a: a.update(expression=np.asfortranarray(a["expression"])),
 }
 

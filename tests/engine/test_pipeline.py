@@ -26,6 +26,7 @@ from engine.motion.motion import Motion
 from engine.pipeline import fitted, render
 from engine.protocol import Driving, Job
 from engine.systems.base import Portrait, Subject, System
+from engine.takes.fingerprint import content_hash
 from engine.tracking.registry import create
 from tests.engine.conftest import Engine
 from tests.engine.faces import portrait_face, portrait_rgb, sample_frames
@@ -81,7 +82,8 @@ def test_the_take_is_whole_and_its_record_complete(take: tuple, desk: Path) -> N
     ]
     for _, path, sha256 in used:
         assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert len(used) > 3 and {role for role, _, _ in used[3:]} == {"weights"}, "the detector's networks"
+    assert {role for role, _, _ in used[3:]} == {"weights"}
+    assert {path.name for _, path, _ in used[3:]} >= {"face_mesh.onnx", "selfie_segmentation.onnx"}
     assert 8 <= record["notes"]["neutral_frame"] <= 14
     assert {"portraits", "prepare", "analyse", "draw", "write"} <= set(record["seconds"])
     phases = [(m["phase"], m["done"], m["total"]) for m in messages if m["type"] == "progress"]
@@ -111,6 +113,23 @@ def test_the_motion_it_leaves_renders_the_same_take_again(take: tuple, desk: Pat
             lambda message: None,
             lambda: False,
         )
+
+
+def test_a_take_moves_as_its_fingerprint_says_whatever_happened_to_its_motion_file(take: tuple, desk: Path) -> None:
+    _, folder, _ = take
+    source = Motion.load(folder / f"{folder.name}.motion.npz")
+    source.save(desk / "source.motion.npz")
+    job = make_job(desk, driving=Driving("motion", str(desk / "source.motion.npz")), output=str(desk / "damaged"))
+    _, part, _ = run(replace(job, frames=FRAMES[:1]))
+    kept = part / f"{part.name}.motion.npz"
+    replace(source, expression=source.expression[::-1]).save(kept)
+    run(replace(job, frames=FRAMES[1:3], take="v001"))
+    kept.write_bytes(kept.read_bytes()[:-100])
+    run(replace(job, frames=FRAMES[3:], take="v001"))
+    for output, _ in FRAMES:
+        whole, pieced = (read_image(f / f"{f.name}.{output}.png") for f in (folder, part))
+        assert np.array_equal(whole, pieced), output
+    assert content_hash(Motion.load(kept)) == content_hash(source)
 
 
 def test_the_whole_driver_is_analysed_unless_a_range_is_stated(desk: Path) -> None:

@@ -47,5 +47,5 @@ def test_whose_head_moves_is_one_of_two(identity: object) -> None:
 
 def test_without_a_driver_there_is_no_driver_s_head() -> None:
     job(driving=Driving("none")).check()
-    with pytest.raises(ProtocolError, match="identity: nobody drives"):
+    with pytest.raises(ProtocolError, match="identity: there is no driver"):
         job(driving=Driving("none"), identity="driver").check()

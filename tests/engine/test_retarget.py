@@ -168,10 +168,38 @@ def test_unexplained_motion_is_passed_on_whole_to_the_same_face_and_in_part_to_a
 ) -> None:
     change = change_of_offsets(motion)
     twin = replace(smiling, identity=tracked_of(motion).identity)
-    assert np.allclose(Retargeter(motion, [twin]).frame(SPEAKS).offsets, change)
+    assert np.allclose(Retargeter(motion, [twin], "relative").frame(SPEAKS).offsets, change)
     other = replace(smiling, identity=tracked_of(motion).identity + 1)
     passed = Retargeter(motion, [other]).frame(SPEAKS).offsets
     assert 0.3 < np.linalg.norm(passed) / np.linalg.norm(change) < 0.9
+
+
+def test_the_same_person_s_frame_is_the_portrait_s_own_when_it_is_copied(motion: Motion, smiling: FaceFit) -> None:
+    """As the neutral frame has other offsets than the portrait, so would every frame relative to it."""
+    own = replace(smiling, identity=tracked_of(motion).identity)
+    at = SPEAKS - motion.start
+    alike = replace(own, offsets=tracked_of(motion).offsets[at])
+    assert np.allclose(Retargeter(motion, [alike], "absolute").frame(SPEAKS).offsets, 0)
+    stranger = replace(alike, identity=own.identity + 1)
+    assert not np.allclose(Retargeter(motion, [stranger], "absolute").frame(SPEAKS).offsets, 0)
+
+
+@pytest.mark.parametrize("modes", ["absolute", "relative"])
+def test_lips_part_as_the_driver_s_or_as_far_more_than_at_rest(motion: Motion, smiling: FaceFit, modes: str) -> None:
+    gap, rest = motion.mouth["lipGap"], motion.neutral - motion.start
+    own = smiling.observation.lip_gap
+    assert own is not None
+    frame = Retargeter(motion, [smiling], modes).frame(SPEAKS)
+    at = SPEAKS - motion.start
+    assert frame.lip_gap == pytest.approx(gap[at] if modes == "absolute" else own + gap[at] - gap[rest])
+    assert frame.mouth == {name: curve[at] for name, curve in motion.mouth.items()}
+    at_rest = {name: curve[rest] for name, curve in motion.mouth.items()}
+    assert frame.mouth_at_rest == (at_rest if modes == "relative" else {})
+
+
+def test_a_motion_that_says_nothing_of_the_mouth_leaves_it_to_the_lips(motion: Motion, smiling: FaceFit) -> None:
+    frame = Retargeter(replace(motion, mouth={}), [smiling]).frame(SPEAKS)
+    assert not frame.mouth and frame.lip_gap is None
 
 
 @pytest.mark.parametrize("modes", ["absolute", "relative", "mixed"])
@@ -252,6 +280,21 @@ def test_a_portrait_with_an_open_mouth_and_shut_eyes_comes_to_rest(motion: Motio
     assert np.isclose(rest[blink], motion.expression[motion.neutral, blink], atol=1e-6)
     half = Retargeter(motion, [acting], {"expression": 0.5}).frame(motion.neutral).expression
     assert np.isclose(half[jaw], (0.5 + rest[jaw]) / 2, atol=1e-6)
+
+
+def test_lips_are_as_absolute_as_the_mouth(motion: Motion, serious: FaceFit) -> None:
+    def gap(face: FaceFit, expression: str | float) -> float:
+        lips = Retargeter(motion, [face], {"expression": expression}).frame(SPEAKS).lip_gap
+        assert lips is not None
+        return lips
+
+    relative, absolute = gap(serious, "relative"), gap(serious, "absolute")
+    assert abs(relative - absolute) > 1e-4
+    assert gap(serious, 0.25) == pytest.approx(0.75 * relative + 0.25 * absolute)
+    shut = replace(serious, expression=np.maximum(serious.expression, weights(serious.model, eyeBlink=0.9)))
+    assert gap(shut, "mixed") == pytest.approx(gap(serious, "mixed")), "eyes leave the lips alone"
+    speaking = replace(serious, expression=np.maximum(serious.expression, weights(serious.model, jawOpen=0.5)))
+    assert gap(speaking, "mixed") == pytest.approx(absolute)
 
 
 def test_a_range_in_which_the_driver_never_rests_is_not_taken_for_rest(motion: Motion, serious: FaceFit) -> None:

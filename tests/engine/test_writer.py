@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.errors import Cancelled, EngineError
-from engine.media.image import read_image
+from engine.media.image import encode_png, read_image
 from engine.media.png_text import read_text
 from engine.media.writer import DEPTH, THREADS, FrameWriter
 
@@ -103,3 +104,14 @@ def test_a_text_lies_beside_the_pixels_and_changes_none(folder: Path) -> None:
         texted.write_bytes(damaged)
         assert not read_text(texted, "Key", to_end=True)[1]
         assert read_text(texted, "Key", to_end=False)[1] is head
+
+
+def test_a_length_that_lies_takes_no_memory(folder: Path) -> None:
+    data = bytearray(encode_png(LARGE))
+    data[33] |= 0x80  # of the second chunk: two gigabytes
+    (folder / "damaged.png").write_bytes(data)
+    tracemalloc.start()
+    assert read_text(folder / "damaged.png", "Key", to_end=True) == (None, False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20

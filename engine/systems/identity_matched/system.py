@@ -13,7 +13,6 @@ import numpy as np
 
 from engine import runtime, weights
 from engine.compositing.native import Canvas, head_share, modelled, movement, paintable, tempered
-from engine.compositing.shut_lids import ShutLids
 from engine.errors import EngineError
 from engine.geometry.frame_inputs import EYE, MOUTH, SKIN, FrameInputs, PortraitInputs
 from engine.systems.base import Subject, System, WarpedSubject
@@ -77,7 +76,6 @@ class MendedPortrait(Subject):
         self._pncc = "pncc" if own_pncc else "driver_pncc"
         self._canvas = Canvas(portrait.square, portrait.side)
         self._knows_warp = "warped" in self._session.inputs
-        self._lids = ShutLids(portrait.rgb, portrait.geometry, portrait.square) if self._knows_warp else None
         self._source = self._features(source)
         for name, shape in self._session.inputs.items():
             if name not in _FRAME_INPUTS and (name not in self._source or self._source[name].shape[1:] != shape):
@@ -91,8 +89,7 @@ class MendedPortrait(Subject):
         share = head_share(self._portrait.square, self._portrait.side, self._portrait.face.camera, inputs.pose)
         share = share * movement(inputs["flow"], inputs["parts"])
         frame = self._mended(inputs, share) if share.any() else inputs["frame"].copy()
-        if self._lids is not None:
-            self._lids.mend(frame, inputs["mesh"], inputs.pose, inputs["lids"])
+        inputs.finish(frame)
         return frame
 
     def _mended(self, inputs: FrameInputs, share: np.ndarray) -> np.ndarray:
@@ -126,6 +123,6 @@ class MendedPortrait(Subject):
 def _unfit(path: Path, reason: str) -> EngineError:
     return EngineError(
         "bad_network",
-        f"{path} is no network of identity_matched: {reason}.",
+        f"{path} is not a network of identity_matched: {reason}.",
         "Give files that were exported together, or install Understudy again.",
     )

@@ -77,7 +77,7 @@ class Regressor:
         self._session = runtime.open(path, device, precision="fp32")
 
     def look(self, rgb: np.ndarray, crops: list[Crop]) -> list[Glance]:
-        """One glance a crop."""
+        """One result for each crop."""
         found = self._session.run({"crop": np.concatenate([crop.cut(rgb) for crop in crops])})
         return [
             Glance(
