@@ -61,7 +61,7 @@ def without_lids(portrait: PortraitInputs, inputs: FrameInputs) -> np.ndarray:
     motion = inputs.motion
     turned = motion.gaze - portrait.face.gaze
     vertices = portrait.geometry.place(portrait.face.neutral, motion.expression, turned, motion.offsets)
-    return portrait.drawing.draw(inputs.geometry, vertices, turned)
+    return portrait.drawing.draw(portrait.build.posed(vertices, inputs.pose), inputs.geometry, turned)
 
 
 def marks(inputs: FrameInputs) -> np.ndarray:
