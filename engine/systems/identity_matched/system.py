@@ -87,7 +87,9 @@ class MendedPortrait(Subject):
     def draw(self, inputs: FrameInputs) -> np.ndarray:
         share = head_share(self._portrait.square, self._portrait.side, self._portrait.face.camera, inputs.pose)
         share = share * movement(inputs["flow"], inputs["parts"])
-        frame = self._mended(inputs, share) if share.any() else inputs["frame"].copy()
+        if not share.any():
+            return inputs["frame"].copy()
+        frame = self._mended(inputs, share)
         inputs.finish(frame)
         return frame
 
