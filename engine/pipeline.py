@@ -203,6 +203,29 @@ def _retarget(motion: Motion, portraits: list[Portrait], take: TakeWriter, emit:
                 "They are left out; rename them as the face model does.",
             )
         )
+    if motion.shots:
+        cuts = [shot.start for shot in motion.shots[1:]]
+        take.notes["cuts"] = cuts
+        take.notes["neutral_frames"] = [shot.neutral for shot in motion.shots]
+        emit(
+            take.warn(
+                "cuts",
+                f"Cuts in the footage: {len(cuts)}, the first at source frame {cuts[0]}.",
+                "Identity, smoothing and neutral frame begin anew at each; drive with one shot if that is not meant.",
+            )
+        )
+    others = motion.tracked.others if motion.tracked else None
+    other = [] if others is None else [source for _, source in job.frames if others[source - motion.start]]
+    if other:
+        take.notes["someone_else"] = other
+        emit(
+            take.warn(
+                "someone_else",
+                f"{len(other)} of {len(job.frames)} frames show only someone else, the first is source "
+                f"frame {other[0]}.",
+                "They count as frames without a face.",
+            )
+        )
     lost = [source for _, source in job.frames if not motion.valid[source - motion.start]]
     if lost:
         emit(
@@ -233,7 +256,7 @@ def _frame_inputs(subject: Subject, retargeter: Retargeter | None, player: Playe
     if retargeter is None:
         return subject.inputs()
     reach, motion = subject.window, retargeter.frame(source)
-    first, last = retargeter.motion.start, retargeter.motion.stop - 1
+    first, last = retargeter.motion.span(source)
     around = (min(max(source + k, first), last) for k in range(-reach, reach + 1))
     window = [motion if frame == source else retargeter.frame(frame) for frame in around]
     return subject.inputs(motion, window, player.frame(source) if player else None)

@@ -61,11 +61,12 @@ class Job:
 
     ``frames`` alone decides the timing: pairs (output frame number, source frame counted from 0), in output order.
     ``fps`` is a rational. ``output`` is the folder that receives the take's own versioned folder. ``motion`` is a
-    preset or {expression|rotation|translation: absolute|relative}. ``neutral_frame`` is a source frame, None for the
-    engine's choice. ``identity`` says whose head moves: the ``portrait``'s, or the ``driver``'s as the footage shows
-    it. ``analysed`` is the range [start, stop) of source frames that is analysed whatever ``frames`` asks for, so that
-    every part of a take moves alike; None is the whole driver. ``take`` is ``new``, ``latest`` or a version such as
-    ``v003``: the take that receives the frames.
+    preset or {expression|rotation|translation: absolute|relative}; ``expression`` may be a number too, from 0
+    (relative) to 1 (absolute). ``neutral_frame`` is a source frame, None for the engine's choice. ``identity`` says
+    whose head moves: the ``portrait``'s, or the ``driver``'s as the footage shows it. ``analysed`` is the range
+    [start, stop) of source frames that is analysed whatever ``frames`` asks for, so that every part of a take moves
+    alike; None is the whole driver. ``take`` is ``new``, ``latest`` or a version such as ``v003``: the take that
+    receives the frames.
     """
 
     system: str
@@ -75,7 +76,7 @@ class Job:
     fps: tuple[int, int]
     output: str
     shot: str
-    motion: str | dict[str, str] = "mixed"
+    motion: str | dict[str, str | float] = "mixed"
     neutral_frame: int | None = None
     detector: str = "builtin"
     no_face: str = "hold"
@@ -164,11 +165,11 @@ class Job:
         if isinstance(self.motion, str):
             valid = self.motion in MOTION_PRESETS
         else:
-            valid = isinstance(self.motion, dict) and all(
-                part in MOTION_PARTS and mode in ("absolute", "relative") for part, mode in self.motion.items()
-            )
+            valid = isinstance(self.motion, dict) and all(_is_mode(*pair) for pair in self.motion.items())
         if not valid:
-            raise ProtocolError(f"motion: {self.motion!r} is neither a preset nor a part → absolute|relative table")
+            raise ProtocolError(
+                f"motion: {self.motion!r} is neither a preset nor a part → absolute|relative table (expression: or 0…1)"
+            )
 
 
 def encode(message: dict[str, Any]) -> str:
@@ -223,6 +224,12 @@ def parse_frames(text: str) -> list[int]:
             raise ValueError(f"{part!r}: the last frame must not precede the first, and the step is 1 or more")
         numbers.update(range(first, last + 1, step))
     return sorted(numbers)
+
+
+def _is_mode(part: Any, mode: Any) -> bool:
+    if part == "expression" and type(mode) in (int, float):
+        return 0 <= mode <= 1
+    return part in MOTION_PARTS and mode in ("absolute", "relative")
 
 
 def _text(data: dict[str, Any], key: str) -> str:

@@ -94,7 +94,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--motion",
         default="mixed",
-        help=f"{', '.join(MOTION_PRESETS)}, or parts like rotation=absolute,expression=relative (default: %(default)s)",
+        help=f"{', '.join(MOTION_PRESETS)}, or parts like rotation=absolute,expression=0.5 (default: %(default)s)",
     )
     parser.add_argument(
         "--identity",
@@ -174,8 +174,15 @@ def _extent(driving: Driving, fps: Fraction, analysed: tuple[int, int] | None) -
     return source.start, source.stop, source.rate
 
 
-def _motion(text: str) -> str | dict[str, str]:
+def _motion(text: str) -> str | dict[str, str | float]:
     if "=" not in text:
         return text
     pairs = (part.partition("=") for part in text.split(","))
-    return {part: mode for part, _, mode in pairs}
+    return {part: _number(mode) for part, _, mode in pairs}
+
+
+def _number(mode: str) -> str | float:
+    try:
+        return float(mode)
+    except ValueError:
+        return mode

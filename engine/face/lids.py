@@ -20,11 +20,17 @@ class Lids:
     def __init__(self, model: FaceModel, portrait: np.ndarray) -> None:
         """``portrait`` (N, 3) cm: the head as the portrait has it. Eyes whose blink the model lacks are left alone."""
         known = {name: lids for name, lids in _EYES.items() if name in model.expression_names}
+        self._names = tuple(known)
         self._marks, self._lids = model.landmarks68, list(known.values())
         self._indices = [model.expression_index(name) for name in known]
         self._blinks = model.expression[self._indices]
         self._closes = np.array([-self._apart(blink)[eye] for eye, blink in enumerate(self._blinks)])
         self._open = np.maximum(self._apart(portrait), _LEAST)
+
+    @property
+    def blink_to_shut(self) -> dict[str, float]:
+        """By name, how much more of each blink makes the lids of the portrait meet."""
+        return dict(zip(self._names, (self._open / self._closes).tolist(), strict=True))
 
     def meet(self, placed: np.ndarray, expression: np.ndarray) -> None:
         """Shut, in place, the eyes of a head (N, 3) that blinks with ``expression`` (E,) and has them nearly shut. The

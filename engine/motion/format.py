@@ -7,6 +7,7 @@ Blender's Python can run this file by itself. The archive holds ``header.json`` 
     header: ``frames`` T, ``start`` (number of the first frame, from 0), ``rate`` [numerator, denominator],
     ``neutral_frame``, ``expressions`` (E names), ``mouth`` (M names, may be missing), ``tracked`` (null for motion that
     comes from no footage)
+    header, if the footage is cut: ``shots`` ([start, neutral frame] each)
     arrays: ``expression`` (T, E), ``rotation`` (T, 3, 3), ``translation`` (T, 3), ``gaze`` (T, 2, 2), ``valid`` (T,),
     and, where M is not 0, ``mouth`` (T, M)
 

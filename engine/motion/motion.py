@@ -36,7 +36,7 @@ class Tracked:
     ``offsets`` (T, P, 3) cm, what the face model leaves unexplained at the P points of ``detector``; ``residual`` (T,)
     mean landmark error in percent of the face's diagonal and ``confidence`` (T,) 0…1, both 0 where no face was found;
     ``identity`` (K,) coefficients of the driver in the face model whose SHA-256 is ``model``; ``size`` of the picture,
-    width and height in pixels.
+    width and height in pixels; ``others`` (T,) True where only someone else was seen, None for nowhere.
     """
 
     offsets: np.ndarray
@@ -46,6 +46,17 @@ class Tracked:
     detector: str
     model: str
     size: tuple[int, int]
+    others: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What lies between two cuts, from frame ``start`` on: it has a ``neutral`` frame and an ``identity`` (K,) of its
+    own, None where the motion was not tracked."""
+
+    start: int
+    neutral: int
+    identity: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,10 @@ class Motion:
     ``expression`` (T, E) weights of ``expression_names``; ``rotation`` (T, 3, 3) and ``translation`` (T, 3) cm of the
     head before the camera (:mod:`engine.face.camera`); ``gaze`` (T, 2, 2) radians: left and right eye, pitch and yaw in
     the head's frame; ``valid`` (T,) False where no face was found and the last pose is held; ``rate`` frames a second;
-    ``neutral`` the number of the frame in which the face rests; ``mouth`` curves (T,) of what is seen between the lips,
-    by name, any of :data:`engine.motion.mouth_sight.CURVES`: where one is missing, the lips alone decide.
+    ``neutral`` the number of the frame in which the face rests. ``shots`` are those of footage with cuts, else
+    empty; ``neutral`` and ``tracked.identity`` are then those of the first. ``mouth`` has curves (T,) of what is seen
+    between the lips, by name, any of :data:`engine.motion.mouth_sight.CURVES`: where one is missing, the lips alone
+    decide.
     """
 
     expression_names: tuple[str, ...]
@@ -69,6 +82,7 @@ class Motion:
     rate: Fraction
     neutral: int
     tracked: Tracked | None = None
+    shots: tuple[Shot, ...] = ()
     mouth: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -77,6 +91,16 @@ class Motion:
     @property
     def stop(self) -> int:
         return self.start + len(self)
+
+    def shot(self, frame: int) -> Shot:
+        """The shot that ``frame`` is in."""
+        whole = Shot(self.start, self.neutral, self.tracked.identity if self.tracked else None)
+        return next((shot for shot in reversed(self.shots) if shot.start <= frame), whole)
+
+    def span(self, frame: int) -> tuple[int, int]:
+        """The first and the last frame of the shot that ``frame`` is in."""
+        starts = [shot.start for shot in self.shots if shot.start > frame]
+        return self.shot(frame).start, min([*starts, self.stop]) - 1
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all; the same motion always gives the same bytes."""
@@ -101,6 +125,13 @@ class Motion:
                 "mean_residual_percent": round(float(self.tracked.residual[self.valid].mean()), 3),
             }
             arrays |= {name: getattr(self.tracked, name) for name in _TRACKED_ARRAYS}
+            if self.tracked.others is not None:
+                arrays["others"] = self.tracked.others
+        if self.shots:
+            header["shots"] = [[shot.start, shot.neutral] for shot in self.shots]
+            identities = [shot.identity for shot in self.shots if shot.identity is not None]
+            if len(identities) == len(self.shots):
+                arrays["shot_identities"] = np.stack(identities)
         write_atomic(path, motion_format.pack(motion_format.MOTION, header, arrays))
 
     @classmethod
@@ -134,6 +165,7 @@ class Motion:
             rate=Fraction(*map(index, header["rate"])),
             neutral=index(header["neutral_frame"]),
             tracked=None if tracked is None else _tracked(tracked, arrays, count),
+            shots=_shots(header.get("shots", []), arrays),
             mouth=dict(zip(curves, mouth, strict=True)),
         )
 
@@ -143,6 +175,11 @@ class Motion:
             raise ValueError("no frame of it shows a face")
         if self.start < 0 or not self.start <= self.neutral < self.stop:
             raise ValueError("its neutral frame is not one of its frames")
+        starts = [shot.start for shot in self.shots]
+        if starts and (starts[0] != self.start or starts != sorted(set(starts)) or starts[-1] >= self.stop):
+            raise ValueError("its shots do not follow each other")
+        if not all(self.start <= shot.neutral < self.stop for shot in self.shots):
+            raise ValueError("the neutral frame of a shot is not one of its frames")
         if self.rate <= 0:
             raise ValueError("its rate is not positive")
         error = np.abs(self.rotation @ self.rotation.swapaxes(1, 2) - np.eye(3)).max()
@@ -219,4 +256,14 @@ def _tracked(header: dict[str, Any], arrays: dict[str, np.ndarray], count: int) 
         detector=str(header["detector"]),
         model=str(header["face_model"]),
         size=(width, height),
+        others=array_of(arrays, "others", (count,)) != 0 if "others" in arrays else None,
     )
+
+
+def _shots(header: list, arrays: dict[str, np.ndarray]) -> tuple[Shot, ...]:
+    coefficients = arrays["identity"].shape if "identity" in arrays else None
+    identities: Any = [None] * len(header)
+    if coefficients is not None and header:
+        identities = array_of(arrays, "shot_identities", (len(header), *coefficients))
+    parts = zip(header, identities, strict=True)
+    return tuple(Shot(index(start), index(neutral), identity) for (start, neutral), identity in parts)

@@ -6,8 +6,6 @@ skin and lips, so that light and complexion cancel out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from scipy.ndimage import median_filter
@@ -126,20 +124,12 @@ def classified(colours: np.ndarray, skin: np.ndarray, lip: np.ndarray) -> tuple[
     return tooth, dark, 1 - tooth - dark
 
 
-def filtered(values: Sequence[np.ndarray | None], valid: np.ndarray) -> dict[str, np.ndarray]:
-    """The curves (T,) by name of consecutive frames' :meth:`SeenMouth.curves`, freed of outliers and noise.
-
-    What was not ``valid`` (T,) or not measured, and the inside of shut mouths, is interpolated between its neighbours.
-    Nothing measured gives no curves.
-    """
-    measured = np.array([value is not None for value in values]) & valid
-    if not measured.any():
-        return {}
-    raw = np.stack([np.zeros(len(CURVES)) if value is None else value for value in values])
-    parted = measured & (raw[:, 0] >= PARTED)
-    gap, inside = _filled(raw[:, :1], measured), _filled(raw[:, 1:], parted)
+def filtered(curves: np.ndarray) -> np.ndarray:
+    """The values (T, 7) of consecutive frames' :meth:`SeenMouth.curves`, freed of outliers and noise. The inside of
+    shut mouths is interpolated between its neighbours, 0 where none is open."""
+    gap, inside = curves[:, :1], _filled(curves[:, 1:], curves[:, 0] >= PARTED)
     calm = median_filter(np.hstack([gap, inside]), size=(_MEDIAN, 1), mode="nearest")
-    return dict(zip(CURVES, smooth(calm, _SIGMA).T, strict=True))
+    return smooth(calm, _SIGMA)
 
 
 def _filled(values: np.ndarray, trusted: np.ndarray) -> np.ndarray:

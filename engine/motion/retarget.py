@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from engine.errors import EngineError
 from engine.face.fitting import Fitter
+from engine.face.lids import Lids
 from engine.face.maths import smoothstep
 from engine.face.subject import FaceFit
-from engine.motion.motion import Motion, MotionFrame, Tracked
+from engine.motion.motion import Motion, MotionFrame, Shot, Tracked
 
 _GAZE_LIMIT = 0.5  # radians away from the portrait's own gaze
-_SMILES = 0.35  # mean smile weight from which a portrait "smiles"
+_SMILE = (0.2, 0.35)  # mean smile weights between which a portrait comes to smile
+_JAW = (0.1, 0.3)  # weights of jawOpen, and …
+_LIPS = (0.05, 0.09)  # … distances of the inner lips, shares of the face's diagonal, between which a mouth opens
+_BLINK = (0.4, 0.65)  # blink weights between which eyes shut
+_LEAST_ROOM = 0.3  # of a blink that a driver has left at rest
 _CROSS_GAIN = 0.6  # of the driver's landmark residual on an unlike face: more moves landmarks better, costs identity
 _ALIKE, _UNLIKE = 1.4, 2.4  # identity distance: two fits of one person stay near the first, strangers beyond the second
 
@@ -22,8 +27,10 @@ class Retargeter:
     """Maps frames of ``motion`` onto the first of ``faces``, the portraits of one subject.
 
     ``modes`` is ``absolute``, ``relative``, ``mixed`` or a table {expression|rotation|translation:
-    absolute|relative}; relative is measured from ``neutral_frame`` (the motion's own when None). ``mixed``: rotation
-    absolute, translation relative, expression absolute when the portrait smiles, else relative. ``identity``
+    absolute|relative}; relative is measured from ``neutral_frame`` (the motion's own when None), in other shots from
+    theirs. ``mixed``: rotation absolute, translation relative, expression relative as far as portrait and neutral frame
+    are at rest: where one opens the mouth or shuts the eyes, that part of the face is absolute, and all of it where the
+    portrait smiles. The table's ``expression`` may be a number from 0, relative, to 1, absolute. ``identity``
     ``portrait`` puts pose and expression on the subject's own head, so that every system sees geometry matched to the
     portrait (doi 10.1145/3571857, abstract); ``driver`` on the driver's head, whose shape then shows.
 
@@ -37,7 +44,7 @@ class Retargeter:
         self,
         motion: Motion,
         faces: Sequence[FaceFit],
-        modes: str | dict[str, str] = "mixed",
+        modes: str | Mapping[str, str | float] = "mixed",
         neutral_frame: int | None = None,
         no_face: str = "hold",
         identity: str = "portrait",
@@ -64,19 +71,22 @@ class Retargeter:
                 f"{motion.start}–{motion.stop - 1}.",
                 "Choose a neutral frame inside the range, or leave it to the engine.",
             )
-        self.modes = _modes(modes, face)
+        self.modes = _modes(modes)
+        self._expression_mode = self.modes["expression"]
         names = face.model.expression_names
         self.unknown_expressions = tuple(name for name in motion.expression_names if name not in names)
         self._expressions = _by_name(motion, names)
-        self._driver = motion.tracked.identity if motion.tracked else None
-        self._moves = self._driver if identity == "driver" else None
-        self._offsets, self.offset_gain = np.broadcast_to(0.0, (len(motion), *face.offsets.shape)), 0.0
+        self._neutral_shot = motion.shot(self.neutral_frame).start
+        self._offsets = np.broadcast_to(0.0, (len(motion), *face.offsets.shape))
         if motion.tracked:
             self._offsets = motion.tracked.offsets
-            moved = face.identity if self._moves is None else self._moves
-            self.offset_gain = _offset_gain(motion.tracked.identity, moved)
         upper = Fitter(face.model, face.camera, dense=False).upper
         self._upper = np.maximum(upper, face.expression)
+        self._rests_are_chosen = neutral_frame is not None
+        self._blink_gain = _blink_gain(face)
+        if self._expression_mode == "mixed":
+            strength = self.strength(self.neutral_frame - motion.start)
+            self.modes["expression"] = {0.0: "relative", 1.0: "absolute"}.get(float(strength.mean()), "mixed")
 
     def frame(self, source_frame: int) -> MotionFrame:
         """The subject's motion at a frame of the source.
@@ -84,13 +94,15 @@ class Retargeter:
         Raises EngineError ``frame_out_of_range``, or ``no_face`` under the policy ``fail``.
         """
         motion, face = self.motion, self.face
-        i, rest = source_frame - motion.start, self.neutral_frame - motion.start
+        i = source_frame - motion.start
         if not 0 <= i < len(motion):
             raise EngineError(
                 "frame_out_of_range",
                 f"Frame {source_frame} is outside the motion's frames {motion.start}–{motion.stop - 1}.",
                 "Analyse a longer range, or ask for fewer frames.",
             )
+        shot = motion.shot(source_frame)
+        rest = (self.neutral_frame if shot.start == self._neutral_shot else shot.neutral) - motion.start
         status = "ok" if motion.valid[i] else "held"
         if status == "held" and self.no_face == "fail":
             raise EngineError(
@@ -107,41 +119,66 @@ class Retargeter:
             rotation=self._rotation(i, rest),
             translation=self._translation(i, rest),
             gaze=self._gaze(i, rest),
-            offsets=self.offset_gain * (self._offsets[i] - self._resting_offsets(rest)),
+            offsets=self._gain(shot) * (self._offsets[i] - self._resting_offsets(shot, rest)),
             status=status,
-            driver=self._driver,
-            identity=self._moves,
+            driver=shot.identity,
+            identity=shot.identity if self.identity == "driver" else None,
             mouth=self._mouth(i),
-            mouth_at_rest=self._mouth(rest) if self.modes["expression"] == "relative" else {},
+            mouth_at_rest=self._mouth(rest) if self._mouth_strength(rest) < 0.5 else {},
             lip_gap=self._lip_gap(i, rest),
         )
+
+    def _gain(self, shot: Shot) -> float:
+        """How much of the driver's offsets the head that moves takes over: all on the same face, less on an unlike
+        one."""
+        if shot.identity is None:
+            return 0.0
+        return _offset_gain(shot.identity, shot.identity if self.identity == "driver" else self.face.identity)
+
+    def _resting_offsets(self, shot: Shot, rest: int) -> np.ndarray:
+        """What the driver's offsets are measured from: the subject's own where both are one person whose expression is
+        copied, so that the portrait's frame gives the portrait; else the driver's at rest."""
+        resting = self._offsets[rest]
+        if shot.identity is None:
+            return resting
+        copied = self.strength(rest).min() * _alike(shot.identity, self.face.identity)
+        return resting + copied * (self.face.offsets - resting)
 
     def _mouth(self, i: int) -> dict[str, float]:
         return {name: float(curve[i]) for name, curve in self.motion.mouth.items()}
 
+    def _mouth_strength(self, rest: int) -> float:
+        return float(self.strength(rest)[self.face.model.expression_index("jawOpen")])
+
     def _lip_gap(self, i: int, rest: int) -> float | None:
-        """Absolute or relative like the expression."""
+        """As absolute as the expressions of the mouth."""
         driver, own = self.motion.mouth.get("lipGap"), self.face.observation.lip_gap
         if driver is None or own is None:
             return None
-        if self.modes["expression"] == "absolute":
-            return float(driver[i])
-        return float(own + driver[i] - driver[rest])
-
-    def _resting_offsets(self, rest: int) -> np.ndarray:
-        """What the driver's offsets are measured from: the subject's own where both are one person whose expression is
-        copied, so that the portrait's frame gives the portrait; else the driver's at rest."""
-        resting = self._offsets[rest]
-        if self._driver is None or self.modes["expression"] != "absolute":
-            return resting
-        return resting + _alike(self._driver, self.face.identity) * (self.face.offsets - resting)
+        return float(driver[i] + (1 - self._mouth_strength(rest)) * (own - driver[rest]))
 
     def _expression(self, i: int, rest: int) -> np.ndarray:
-        driver = self._expressions
-        value = driver[i]
-        if self.modes["expression"] == "relative":
-            value = self.face.expression + driver[i] - driver[rest]
+        driver, own = self._expressions, self.face.expression
+        strength = self.strength(rest)
+        # A blink that shuts the driver's eyes shuts the portrait's, however large they are.
+        gain = np.where(self._blink_gain > 0, self._blink_gain / np.maximum(1 - driver[rest], _LEAST_ROOM), 1)
+        relative = own + gain * (driver[i] - driver[rest])
+        value = np.where(strength == 1, driver[i], strength * driver[i] + (1 - strength) * relative)
         return np.clip(value, 0, self._upper)
+
+    def strength(self, rest: int) -> np.ndarray:
+        """How absolute each expression (E,) is, 0…1, when motion is measured from the frame of index ``rest``."""
+        mode = self._expression_mode
+        names = self.face.model.expression_names
+        if mode != "mixed":
+            fixed = {"absolute": 1.0, "relative": 0.0}
+            return np.full(len(names), fixed[mode] if isinstance(mode, str) else mode)
+        by_part = _restless(names, self.face.expression, _lips_apart(self.face))
+        if not (self._rests_are_chosen and self.motion.shot(rest + self.motion.start).start == self._neutral_shot):
+            # A slight smile at rest may be the shape of the driver's mouth.
+            of_driver = _restless(names, self._expressions[rest], 0.0) | {"smile": 0.0}
+            by_part = {part: max(share, of_driver[part]) for part, share in by_part.items()}
+        return np.array([max(by_part["smile"], by_part.get(_part(name), 0.0)) for name in names])
 
     def _rotation(self, i: int, rest: int) -> np.ndarray:
         driver = self.motion.rotation
@@ -190,12 +227,45 @@ def _alike(driver: np.ndarray, subject: np.ndarray) -> float:
     return float(smoothstep(np.asarray((_UNLIKE - distance) / (_UNLIKE - _ALIKE))))
 
 
-def _modes(modes: str | dict[str, str], face: FaceFit) -> dict[str, str]:
-    smiles = (face.weight("mouthSmile_L") + face.weight("mouthSmile_R")) / 2 > _SMILES
-    parts = {"expression": "absolute" if smiles else "relative", "rotation": "absolute", "translation": "relative"}
+def _modes(modes: str | Mapping[str, str | float]) -> dict[str, str | float]:
+    parts: dict[str, str | float] = {"expression": "mixed", "rotation": "absolute", "translation": "relative"}
     if modes in ("absolute", "relative"):
         parts = dict.fromkeys(parts, str(modes))
-    elif isinstance(modes, dict):
+    elif isinstance(modes, Mapping):
         parts.update(modes)
     parts["gaze"] = "absolute" if modes == "absolute" else "relative"
     return parts
+
+
+def _part(expression: str) -> str:
+    if expression.startswith("eye"):
+        return "eyes"
+    return "mouth" if expression.startswith(("jaw", "mouth", "tongue", "cheek")) else ""
+
+
+def _restless(names: Sequence[str], expression: np.ndarray, lip_gap: float) -> dict[str, float]:
+    """How far a face with weights (E,) is from rest, 0…1, by what it does."""
+
+    def weight(name: str) -> float:
+        return float(expression[names.index(name)]) if name in names else 0.0
+
+    smile = (weight("mouthSmile_L") + weight("mouthSmile_R")) / 2
+    blink = (weight("eyeBlink_L") + weight("eyeBlink_R")) / 2
+    mouth = max(_between(weight("jawOpen"), _JAW), _between(lip_gap, _LIPS))
+    return {"smile": _between(smile, _SMILE), "mouth": mouth, "eyes": _between(blink, _BLINK)}
+
+
+def _between(value: float, limits: tuple[float, float]) -> float:
+    low, high = limits
+    return float(smoothstep(np.asarray((value - low) / (high - low))))
+
+
+def _lips_apart(face: FaceFit) -> float:
+    points = face.observation.landmarks68
+    return float(np.linalg.norm(points[62] - points[66])) / max(face.observation.diagonal, 1.0)
+
+
+def _blink_gain(face: FaceFit) -> np.ndarray:
+    """(E,): the blink that shuts the portrait's eyes from where they are; 0 for other expressions."""
+    shuts = Lids(face.model, face.model.deform(face.neutral, face.expression)).blink_to_shut
+    return np.array([shuts.get(name, 0.0) for name in face.model.expression_names])

@@ -55,3 +55,9 @@ def interpolate(values: np.ndarray, trusted: np.ndarray) -> np.ndarray:
     flat = values.reshape(len(values), -1)
     frames = np.arange(len(values))
     return np.stack([np.interp(frames, good, column[good]) for column in flat.T], axis=1).reshape(values.shape)
+
+
+def runs(mask: np.ndarray) -> list[slice]:
+    """The runs of consecutive True in ``mask`` (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

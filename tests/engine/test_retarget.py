@@ -269,3 +269,45 @@ def test_expressions_are_matched_by_name(rig: Motion, smiling: FaceFit) -> None:
     assert retargeter.unknown_expressions == ("earWiggle",)
     expression = retargeter.frame(SPEAKS).expression
     assert expression[jaw] > 0.3 and not np.delete(expression, jaw).any()
+
+
+def test_a_portrait_with_an_open_mouth_and_shut_eyes_comes_to_rest(motion: Motion, serious: FaceFit) -> None:
+    act = weights(serious.model, jawOpen=0.5, eyeBlink=0.9)
+    acting = replace(serious, expression=np.maximum(serious.expression, act))
+    jaw, blink = (serious.model.expression_index(name) for name in ("jawOpen", "eyeBlink_L"))
+    rest = Retargeter(motion, [acting]).frame(motion.neutral).expression
+    assert np.isclose(rest[jaw], motion.expression[motion.neutral, jaw], atol=1e-6)
+    assert np.isclose(rest[blink], motion.expression[motion.neutral, blink], atol=1e-6)
+    half = Retargeter(motion, [acting], {"expression": 0.5}).frame(motion.neutral).expression
+    assert np.isclose(half[jaw], (0.5 + rest[jaw]) / 2, atol=1e-6)
+
+
+def test_lips_are_as_absolute_as_the_mouth(motion: Motion, serious: FaceFit) -> None:
+    def gap(face: FaceFit, expression: str | float) -> float:
+        lips = Retargeter(motion, [face], {"expression": expression}).frame(SPEAKS).lip_gap
+        assert lips is not None
+        return lips
+
+    relative, absolute = gap(serious, "relative"), gap(serious, "absolute")
+    assert abs(relative - absolute) > 1e-4
+    assert gap(serious, 0.25) == pytest.approx(0.75 * relative + 0.25 * absolute)
+    shut = replace(serious, expression=np.maximum(serious.expression, weights(serious.model, eyeBlink=0.9)))
+    assert gap(shut, "mixed") == pytest.approx(gap(serious, "mixed")), "eyes leave the lips alone"
+    speaking = replace(serious, expression=np.maximum(serious.expression, weights(serious.model, jawOpen=0.5)))
+    assert gap(speaking, "mixed") == pytest.approx(absolute)
+
+
+def test_a_range_in_which_the_driver_never_rests_is_not_taken_for_rest(motion: Motion, serious: FaceFit) -> None:
+    jaw = serious.model.expression_index("jawOpen")
+    expression = motion.expression.copy()
+    expression[:, jaw] = 0.5
+    spoken = Retargeter(replace(motion, expression=expression), [serious]).frame(motion.neutral).expression
+    assert np.isclose(spoken[jaw], 0.5)
+
+
+def test_a_driver_s_blink_shuts_large_eyes(motion: Motion, serious: FaceFit) -> None:
+    blink = serious.model.expression_index("eyeBlink_L")
+    still = replace(serious, expression=np.zeros_like(serious.expression))
+    wide = replace(still, expression=weights(serious.model, eyeWide=1.0))
+    shut = [Retargeter(motion, [face]).frame(36).expression[blink] for face in (still, wide)]
+    assert shut[1] > shut[0] > motion.expression[36, blink] - motion.expression[motion.neutral, blink]
