@@ -167,7 +167,7 @@ def test_what_is_red_or_dark_is_no_row_of_teeth() -> None:
     tints = (1, 1, 1), (1, 0.75, 0.7), (0.3, 0.3, 0.3), (0.8, 0.3, 0.3)
     own, red, dark, lips = _lower_teeth(portrait_rgb(), *tints)
     np.testing.assert_allclose([red, dark], [lips, lips], rtol=0.08)
-    assert own.mean() > 1.05 * lips.mean()
+    assert own[2] / own[0] > 1.05 * lips[2] / lips[0]
 
 
 def test_a_photograph_in_black_and_white_stays_so() -> None:
@@ -213,7 +213,8 @@ def _dense(rgb: np.ndarray) -> np.ndarray:
 
 
 def _lower_teeth(rgb: np.ndarray, *tints: tuple[float, ...]) -> list[np.ndarray]:
-    """(3,) each: the brightest row of pixels above the lower lip, when all between her lips is tinted."""
+    """(3,) each: a row of pixels above the lower lip, when all between her lips is tinted; that which is least red with
+    the first of the ``tints``."""
     face = fitted(rgb)
     assert face.observation.dense is not None
     between = np.zeros(rgb.shape[:2], np.uint8)
@@ -222,9 +223,9 @@ def _lower_teeth(rgb: np.ndarray, *tints: tuple[float, ...]) -> list[np.ndarray]
     reach, found = round(0.02 * rgb.shape[1]), []
     for tint in tints:
         opened = _opened(np.where(between[..., None], rgb * tint, rgb).astype(np.uint8), face)
-        rows = opened[y - 3 : y, x - reach : x + reach + 1].mean(axis=1)
-        found.append(rows[rows.mean(axis=1).argmax()])
-    return found
+        found.append(opened[y - reach : y, x - reach : x + reach + 1].mean(axis=1))
+    row = (found[0][:, 2] / found[0][:, 0]).argmax()
+    return [rows[row] for rows in found]
 
 
 def _opened(rgb: np.ndarray, face: FaceFit) -> np.ndarray:
