@@ -70,6 +70,17 @@ class Anatomy:
         carried = np.linalg.norm(model.deform(model.vertices, _jaw(model)) - model.vertices, axis=1) > 0.1 * self.unit
         return teeth_and_gums[~carried[teeth_and_gums]], teeth_and_gums[carried[teeth_and_gums]]
 
+    def continue_harmonically(self, field: np.ndarray, known: np.ndarray, pinned: np.ndarray, rounds: int) -> None:
+        """Fill ``field`` (N, 3) float32 in place over the skin between the ``known`` (N,) vertices and the ``pinned``
+        ones, which stay as they are: ``rounds`` averages of neighbours."""
+        free = np.flatnonzero(self.skin & ~known & ~pinned)
+        average = self.neighbours[free].astype(np.float32)
+        pulled, among = average[:, known] @ field[known], average[:, free]
+        pull = np.zeros_like(pulled)
+        for _ in range(rounds):
+            pull = among @ pull + pulled
+        field[free] = pull
+
     def spread(self, offsets: np.ndarray) -> np.ndarray:
         """Offsets at the detector's points (P, 3) as a smooth field over the skin (N, 3), by kernel ridge."""
         field = np.zeros((len(self.skin), 3), np.float32)

@@ -121,13 +121,7 @@ class SourceGeometry:
             offset[~region] = 0
             outside = np.abs(offset).sum(axis=1) > 0
             spread = np.clip(self.camera.lift(offset, depth) @ face.pose.rotation, -3, 3).astype(np.float32)
-            free = np.flatnonzero(anatomy.skin & ~outside & ~pinned)
-            average = anatomy.neighbours[free].astype(np.float32)
-            pulled, among = average[:, outside] @ spread[outside], average[:, free]
-            pull = np.zeros_like(pulled)
-            for _ in range(_SPREAD):
-                pull = among @ pull + pulled
-            spread[free] = pull
+            anatomy.continue_harmonically(spread, outside, pinned, _SPREAD)
             self.correction = self.correction + spread
 
     def _keep_skin_off_openings(self) -> None:

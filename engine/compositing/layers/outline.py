@@ -111,13 +111,7 @@ def _pull(source: SourceGeometry, weights: np.ndarray, mask: np.ndarray, scale: 
     offset[~(rim & outward & (away > 0.004))] = 0
     pull = np.zeros((len(placed), 3), np.float32)
     pull[rim] = np.clip(camera.lift(offset, depth)[rim] @ pose.rotation, -_MOST, _MOST)
-    free = np.flatnonzero(anatomy.skin & ~rim & ~pinned)
-    average = anatomy.neighbours[free].astype(np.float32)
-    from_rim, among = average[:, rim] @ pull[rim], average[:, free]
-    spread = np.zeros_like(from_rim)
-    for _ in range(_HARMONIC):
-        spread = among @ spread + from_rim
-    pull[free] = spread
+    anatomy.continue_harmonically(pull, rim, pinned, _HARMONIC)
     for _ in range(3):  # single vertices' noise
         smooth = 0.5 * pull + 0.5 * (anatomy.neighbours @ pull)
         pull = np.where((anatomy.skin & ~pinned)[:, None], smooth, pull).astype(np.float32)
